@@ -1,0 +1,1 @@
+//! What a restante node *does*: actix actors, tokio sockets, store engines, configuration.

@@ -1,0 +1,2 @@
+//! The binary `restante`.
+fn main() {}
