@@ -29,9 +29,9 @@ impl Date {
     }
 }
 
-/// Reads a SIP-date (`Sun, 09 Jul 2000 21:23:01 GMT`) or an RFC 5322 date
-/// (`Sun, 09 Jul 2000 21:23:01 -0700`), tolerant of a wrong or missing weekday, a one-digit day, missing seconds
-/// and obsolete zone names. Dates before 1970 are none.
+/// Reads a SIP-date like `Sun, 09 Jul 2000 21:23:01 GMT` or an RFC 5322 date like
+/// `Sun, 09 Jul 2000 21:23:01 -0700`, tolerant of a wrong or missing weekday, a one-digit day, missing
+/// seconds and obsolete zone names. Dates before 1970 are none.
 #[must_use]
 pub fn parse_date(text: &[u8]) -> Option<Date> {
     let text = text.trim_ascii();

@@ -95,8 +95,8 @@ impl Summary {
         self.text.new > 0 || self.multimedia.new > 0
     }
 
-    /// The body: status line, account, a line per class, and after an empty line each the items. A class without
-    /// messages has no line, except the text messages when there are no others.
+    /// The body: status line, account, a line per class, and after an empty line each the items. A
+    /// class without messages has no line, except the text messages when there are no others.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(128 + self.items.len() * 256);
@@ -118,8 +118,8 @@ impl Summary {
         out.freeze()
     }
 
-    /// Reads a summary. Lines may end with a bare LF and header names come in any case (RFC 3842 section 5.2); counts
-    /// above 2^32-1 are cut to that. `None` when it is not a summary.
+    /// Reads a summary. Lines may end with a bare LF and header names come in any case (RFC 3842
+    /// section 5.2); counts above 2^32-1 are cut to that. `None` when it is not a summary.
     #[must_use]
     pub fn parse(body: &[u8]) -> Option<Self> {
         if body.len() > LARGEST {
@@ -195,8 +195,8 @@ fn count(text: &str) -> Option<u64> {
     Some(digits.parse().unwrap_or(u64::MAX).min(u32::MAX.into()))
 }
 
-/// Writes one header line. RFC 3842 3.5: formatted like SIP extension-headers; a value is kept on its line: every run
-/// of line ends, with the white space around it, becomes one space.
+/// Writes one header line. RFC 3842 3.5: formatted like SIP extension-headers; a value is kept on its
+/// line: every run of line ends, with the white space around it, becomes one space.
 fn line(out: &mut BytesMut, name: &str, value: &[u8]) {
     out.put_slice(name.as_bytes());
     out.put_slice(b": ");

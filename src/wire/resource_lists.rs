@@ -12,7 +12,7 @@ pub const NAMESPACE: &str = "urn:ietf:params:xml:ns:resource-lists";
 /// The media type of resource lists.
 pub const MEDIA_TYPE: &str = "application/resource-lists+xml";
 
-/// The disposition of a URI-list in a request (RFC 5363 section 4).
+/// The disposition of a URI-list in a request (RFC 5363 section 4.1).
 pub const DISPOSITION: &str = "recipient-list";
 
 /// How large a list may be.
@@ -42,8 +42,8 @@ pub enum ListError {
     #[error("resource list without an entry")]
     Empty,
     /// More entries than [`ListLimits::entries`].
-    #[error("resource list with more than {0} entries")]
-    TooMany(usize),
+    #[error("resource list with too many entries")]
+    TooMany,
     /// Lists nest deeper than [`ListLimits::depth`].
     #[error("resource lists nest deeper than {0}")]
     TooDeep(usize),
@@ -59,7 +59,7 @@ impl ListError {
     /// Whether the list is good but too large (413 rather than 400).
     #[must_use]
     pub const fn is_over_limit(&self) -> bool {
-        matches!(self, Self::TooMany(_) | Self::TooLarge(_))
+        matches!(self, Self::TooMany | Self::TooLarge(_))
     }
 }
 
@@ -117,7 +117,7 @@ fn collect(
     }
     for child in list.children.iter().filter(|child| child.namespace == NAMESPACE) {
         match child.name.as_str() {
-            "entry" if found.len() >= limits.entries => return Err(ListError::TooMany(limits.entries)),
+            "entry" if found.len() >= limits.entries => return Err(ListError::TooMany),
             "entry" => found.push(entry(child)?),
             "list" => collect(child, depth + 1, limits, found)?,
             "entry-ref" => return Err(ListError::Reference("entry-ref")),
@@ -140,7 +140,7 @@ fn entry(element: &Element) -> Result<String, ListError> {
 fn blame(error: XmlError, limits: ListLimits) -> ListError {
     match error {
         XmlError::TooLarge(bytes) => ListError::TooLarge(bytes),
-        XmlError::TooMany(_) => ListError::TooMany(limits.entries),
+        XmlError::TooMany(_) => ListError::TooMany,
         XmlError::TooDeep(_) => ListError::TooDeep(limits.depth),
         XmlError::Dtd | XmlError::Broken(_) => ListError::Broken(error.to_string()),
     }
@@ -238,15 +238,15 @@ mod tests {
     #[test]
     fn limits_are_told_apart() {
         let five = wrap(&format!("<list>{}</list>", "<entry uri='sip:a@b'/>".repeat(5)));
-        assert_eq!(read(&five), Err(ListError::TooMany(4)));
+        assert_eq!(read(&five), Err(ListError::TooMany));
         let many = wrap(&format!("<list>{}</list>", "<list/>".repeat(200)));
-        assert_eq!(read(&many), Err(ListError::TooMany(4)));
+        assert_eq!(read(&many), Err(ListError::TooMany));
         let deep = wrap("<list><list><list><entry uri='a'/></list></list></list>");
         assert_eq!(read(&deep), Err(ListError::TooDeep(2)));
         let deeper = wrap(&format!("{}{}", "<list>".repeat(40), "</list>".repeat(40)));
         assert_eq!(read(&deeper), Err(ListError::TooDeep(2)));
         assert_eq!(read(&" ".repeat(5000)), Err(ListError::TooLarge(4096)));
-        assert!(ListError::TooMany(4).is_over_limit() && !ListError::Empty.is_over_limit());
+        assert!(ListError::TooMany.is_over_limit() && !ListError::Empty.is_over_limit());
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! Session descriptions (RFC 8866) as far as MSRP needs them (RFC 4975 section 8, RFC 4145, RFC 6135).
 //!
-//! The grammar is the crate `sdp-types`'; here are the attributes of MSRP media, with those of the session inherited.
+//! The grammar is the crate `sdp-types`'; here are the attributes of MSRP media, with those of the
+//! session inherited.
 
 use sdp_types::{Media, Session};
 

@@ -1,7 +1,7 @@
 //! Offer and answer for MSRP (RFC 3264, RFC 4975 section 8, RFC 4145, RFC 6135): what both sides agree upon.
 //!
-//! Functions without state: what a session must remember between exchanges is in its [`LocalMedia`] (the URI, and
-//! the version to raise when a description changes, RFC 3264 section 8).
+//! Functions without state: what a session must remember between exchanges is in its [`LocalMedia`]
+//! (the URI, and the version to raise when a description changes, RFC 3264 section 8).
 
 mod accept_types;
 mod refusal;
@@ -32,8 +32,8 @@ pub struct LocalMedia {
     pub max_size: u64,
     /// The widest direction allowed, as seen from here.
     pub direction: Direction,
-    /// Id and version of the o= line. The version is raised by one before each exchange that changes the description, and
-    /// kept where nothing changes (RFC 3264 section 8, RFC 4975 section 8.4).
+    /// Id and version of the o= line. The version is raised by one before each exchange that changes
+    /// the description, and kept where nothing changes (RFC 3264 section 8, RFC 4975 section 8.4).
     pub session: (u64, u64),
 }
 
@@ -67,7 +67,8 @@ pub fn answer(offer: &[u8], local: &LocalMedia) -> Result<(Bytes, Negotiated), R
         return Err(Refusal::ContentTypes);
     }
     let (setup, connect) = answered_setup(media.setup);
-    // RFC 3264 6.1: sendonly is answered recvonly or inactive, recvonly sendonly or inactive, inactive inactive.
+    // RFC 3264 6.1: sendonly is answered recvonly or inactive, recvonly sendonly or inactive, inactive
+    // inactive.
     let direction = media.direction.reversed().and(local.direction);
     let mut answer = describe(local);
     // RFC 3264 6: the "t=" line in the answer MUST equal that of the offer.
@@ -116,7 +117,8 @@ const fn answered_setup(offered: Option<Setup>) -> (Setup, bool) {
         Some(Setup::Passive) => (Setup::Active, true),
         // RFC 6135 4.2.2: SHOULD answer "passive" to "actpass" when not behind a NAT.
         Some(Setup::Active | Setup::ActPass) => (Setup::Passive, false),
-        // RFC 6135 4.2.1: "holdconn" MUST be ignored, and MUST NOT be sent: as without a=setup the offerer connects.
+        // RFC 6135 4.2.1: "holdconn" MUST be ignored, and MUST NOT be sent: as without a=setup the
+        // offerer connects.
         Some(Setup::HoldConn) | None => (Setup::Passive, false),
     }
 }
@@ -179,7 +181,8 @@ fn line(local: &LocalMedia, setup: Setup, direction: Direction) -> Media {
     }
 }
 
-/// RFC 3264 6: to reject an offered stream, the port number MUST be set to zero; proto and formats as they came.
+/// RFC 3264 6: to reject an offered stream, the port number MUST be set to zero; proto and formats as
+/// they came.
 fn declined(offered: &Media) -> Media {
     Media {
         port: 0,

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-/// RFC 3862 2.3.1: control characters and the backslash MUST be escaped anywhere in a header, the double quote within a
-/// quoted string, nothing else.
+/// RFC 3862 2.3.1: control characters and the backslash MUST be escaped anywhere in a header, the
+/// double quote within a quoted string, nothing else.
 pub(super) fn escape_into(out: &mut String, text: &str, quoted: bool) {
     for character in text.chars() {
         match character {
@@ -21,7 +21,8 @@ pub(super) fn escape_into(out: &mut String, text: &str, quoted: bool) {
     }
 }
 
-/// RFC 3862 2.3.1: an unrecognized escape is the character after the backslash; an isolated last backslash is ignored.
+/// RFC 3862 2.3.1: an unrecognized escape is the character after the backslash; an isolated last
+/// backslash is ignored.
 pub(super) fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text.chars();

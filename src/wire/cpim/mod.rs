@@ -119,6 +119,12 @@ impl Cpim {
         found.map(|(_, value)| value)
     }
 
+    /// The Content-Type of the content, with its parameters.
+    #[must_use]
+    pub fn content_type(&self) -> Option<Bytes> {
+        self.content_header("Content-Type").cloned()
+    }
+
     /// Who sent the message.
     #[must_use]
     pub fn from(&self) -> Option<Party> {
@@ -130,6 +136,14 @@ impl Cpim {
     pub fn to(&self) -> Option<Party> {
         self.header("To").and_then(|header| Party::parse(&header.value))
     }
+}
+
+/// Reads a message: [`Cpim::parse`].
+///
+/// # Errors
+/// [`CpimError`] when the headers are broken.
+pub fn parse(message: &Bytes) -> Result<Cpim, CpimError> {
+    Cpim::parse(message)
 }
 
 /// RFC 3862 3.6: Header = Header-name ":" *( ";" Parameter ) SP Header-value. The space may be missing.

@@ -37,7 +37,8 @@ fn the_example_is_read() {
         (french.parameters.as_deref(), french.text().as_str()),
         (Some("lang=fr"), "beau temps prevu pour aujourd'hui")
     );
-    assert_eq!(cpim.content_header("Content-Type").unwrap(), "text/xml; charset=utf-8");
+    assert_eq!(cpim.content_type().unwrap(), "text/xml; charset=utf-8");
+    assert_eq!(parse(&message).as_ref(), Ok(&cpim));
     assert!(cpim.content.starts_with(b"<body>\r\n") && cpim.content.ends_with(b"</body>"));
     assert!(message.as_ptr_range().contains(&cpim.content.as_ptr()), "the content is a slice");
     // proves RFC 3862 section 2.2: header names match exactly

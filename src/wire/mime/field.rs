@@ -13,8 +13,8 @@ const MOST_FIELDS: usize = 64;
 /// Bytes of one part's header.
 const LONGEST_HEADER: usize = 16 * 1024;
 
-/// Reads the header fields before the first empty line; returns them and what comes after that line. Where there is
-/// no empty line everything is header.
+/// Reads the header fields before the first empty line; returns them and what comes after that line.
+/// Where there is no empty line everything is header.
 ///
 /// # Errors
 /// [`MimeError::Header`] when a line is no header field or there is too much of them.

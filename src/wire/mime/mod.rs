@@ -1,13 +1,15 @@
 //! MIME bodies as SIP carries them (RFC 2045, RFC 2046 section 5.1, RFC 5621): a body is a tree of
 //! parts, and what matters are its leaves.
 //!
-//! Parts are slices of the body they were found in, byte for byte. Transfer encodings other than the identity ones
-//! are refused rather than decoded: SIP and MSRP are 8-bit clean, and nobody needs them there.
+//! Parts are slices of the body they were found in, byte for byte. Transfer encodings other than the
+//! identity ones are refused rather than decoded: SIP is 8-bit clean (RFC 5621 section 3.2).
 
 mod field;
 mod multipart;
 
 use bytes::Bytes;
+
+use super::resource_lists;
 
 pub use field::{Fields, fields, parameter, value};
 pub use multipart::{boundary, encode, parts};
@@ -79,7 +81,8 @@ impl Part {
             .map(|(_, value)| value)
     }
 
-    /// The media type in lower case without parameters; `text/plain` where none is told (RFC 2045 section 5.2).
+    /// The media type in lower case without parameters; `text/plain` where none is told (RFC 2045
+    /// section 5.2).
     #[must_use]
     pub fn media_type(&self) -> String {
         match self.header("Content-Type") {
@@ -102,8 +105,9 @@ impl Part {
         !handling.is_some_and(|handling| handling.eq_ignore_ascii_case(b"optional"))
     }
 
-    /// The parts that are no multiparts, however deep, in order; of alternatives the best first. A part that is no
-    /// multipart is its own only leaf. To take a message's body apart, make a `Part` of it and its Content-* headers.
+    /// The parts that are no multiparts, however deep, in order; of alternatives the best first. A part
+    /// that is no multipart is its own only leaf. To take a message's body apart, make a `Part` of it
+    /// and its Content-* headers.
     ///
     /// # Errors
     /// [`MimeError`] when a multipart is broken, too deep or has too many parts, or a part is encoded.
@@ -148,11 +152,14 @@ impl Part {
     }
 }
 
-/// The first part of this media type and disposition. Without a disposition, the one wanted is the type's own: a part that
-/// tells none, or `session` or `render` (RFC 3261 section 20.11).
-#[must_use]
-pub fn body_of<'a>(parts: &'a [Part], media_type: &str, disposition: Option<&str>) -> Option<&'a Part> {
-    parts.iter().find(|part| {
+/// The parts of this media type and disposition. Without a disposition, the one wanted is the type's
+/// own: parts that tell none, or `session` or `render` (RFC 3261 section 20.11).
+pub fn matching<'a>(
+    parts: &'a [Part],
+    media_type: &'a str,
+    disposition: Option<&'a str>,
+) -> impl Iterator<Item = &'a Part> {
+    parts.iter().filter(move |part| {
         let own = part.disposition();
         let fits = match disposition {
             Some(wanted) => own.is_some_and(|own| own.eq_ignore_ascii_case(wanted)),
@@ -162,8 +169,20 @@ pub fn body_of<'a>(parts: &'a [Part], media_type: &str, disposition: Option<&str
     })
 }
 
-/// The first part that must be understood and is not of one of the `known` media types: the message has to be refused
-/// with 415 (RFC 5621 section 3.3).
+/// The body of the first part of this media type that is meant to be used as that type usually is,
+/// also where it stands in a multipart among `parts`: a URI-list as `recipient-list` (RFC 5363
+/// section 4.1), anything by its default disposition. Multiparts that are broken hold nothing.
+#[must_use]
+pub fn body_of(parts: &[Part], media_type: &str) -> Option<Bytes> {
+    let leaves: Vec<Part> = parts.iter().filter_map(|part| part.leaves().ok()).flatten().collect();
+    let list = media_type.eq_ignore_ascii_case(resource_lists::MEDIA_TYPE);
+    let named = matching(&leaves, media_type, list.then_some(resource_lists::DISPOSITION));
+    let found = named.chain(matching(&leaves, media_type, None)).next();
+    found.map(|part| part.body.clone())
+}
+
+/// The first part that must be understood and is not of one of the `known` media types: the message has
+/// to be refused with 415 (RFC 5621 section 8.4).
 #[must_use]
 pub fn not_understood<'a>(parts: &'a [Part], known: &[&str]) -> Option<&'a Part> {
     let is_known = |part: &Part| {

@@ -20,8 +20,8 @@ fn is_boundary(boundary: &[u8]) -> bool {
     !boundary.is_empty() && boundary.len() <= LONGEST_BOUNDARY && boundary.iter().all(printable)
 }
 
-/// The parts of a multipart body, slices of it. What stands before the first and after the last boundary is passed over.
-/// Lines may end with a bare LF.
+/// The parts of a multipart body, slices of it. What stands before the first and after the last
+/// boundary is passed over. Lines may end with a bare LF.
 ///
 /// # Errors
 /// [`MimeError`] when the boundary does not appear, the closing one is missing, or a part's header is broken.
@@ -77,7 +77,8 @@ fn part(bytes: &Bytes) -> Result<Part, MimeError> {
     Ok(Part { headers, body, alternative: false })
 }
 
-/// Whether the delimiter found at `at` is alone on its line: then whether it closes, and where the next line begins.
+/// Whether the delimiter found at `at` is alone on its line: then whether it closes, and where the next
+/// line begins.
 fn delimiter_line(body: &[u8], at: usize, length: usize) -> Option<(bool, usize)> {
     let begins_line = at == 0 || body.get(at - 1) == Some(&b'\n');
     let rest = body.get(at + length..).filter(|_| begins_line)?;
@@ -94,7 +95,8 @@ fn delimiter_line(body: &[u8], at: usize, length: usize) -> Option<(bool, usize)
     line.iter().all(|byte| matches!(byte, b' ' | b'\t')).then_some((closes, next))
 }
 
-/// RFC 2046 5.1.1: the CRLF preceding the boundary delimiter line is considered to be attached to the boundary.
+/// RFC 2046 5.1.1: the CRLF preceding the boundary delimiter line is considered to be attached to the
+/// boundary.
 fn content_end(body: &[u8], start: usize, at: usize) -> usize {
     let content = body.get(start..at).unwrap_or_default();
     let content = content.strip_suffix(b"\n").unwrap_or(content);

@@ -19,11 +19,12 @@ fn message(content_type: &'static str, body: &'static [u8]) -> Part {
 fn sdp_and_uri_list_are_told_apart() {
     let leaves = message("multipart/mixed;boundary=\"boundary1\"", INVITE).leaves().unwrap();
     assert_eq!(leaves.len(), 2);
-    let sdp = body_of(&leaves, "application/sdp", None).unwrap();
-    assert!(sdp.body.starts_with(b"v=0") && sdp.body.ends_with(b"RTP/AVP 0\r\n"));
-    let list = body_of(&leaves, resource_lists::MEDIA_TYPE, Some("recipient-list")).unwrap();
-    assert_eq!(resource_lists::uris(&list.body, Default::default()).unwrap(), ["sip:bill@example.com"]);
-    assert_eq!(body_of(&leaves, resource_lists::MEDIA_TYPE, None), None);
+    let sdp = body_of(&leaves, "application/sdp").unwrap();
+    assert!(sdp.starts_with(b"v=0") && sdp.ends_with(b"RTP/AVP 0\r\n"));
+    let list = body_of(&leaves, resource_lists::MEDIA_TYPE).unwrap();
+    assert_eq!(resource_lists::uris(&list, Default::default()).unwrap(), ["sip:bill@example.com"]);
+    assert_eq!(matching(&leaves, resource_lists::MEDIA_TYPE, Some("recipient-list")).count(), 1);
+    assert_eq!(matching(&leaves, resource_lists::MEDIA_TYPE, None).count(), 0);
     assert_eq!(not_understood(&leaves, &["application/sdp", resource_lists::MEDIA_TYPE]), None);
     assert_eq!(not_understood(&leaves, &["application/sdp"]), leaves.get(1));
 }
@@ -138,7 +139,23 @@ fn a_plain_body_is_its_own_leaf() {
     let plain = message("application/SDP ; charset=x", b"v=0");
     let leaves = plain.leaves().unwrap();
     assert_eq!(leaves, [plain]);
-    assert!(body_of(&leaves, "application/sdp", None).is_some());
+    assert_eq!(body_of(&leaves, "application/sdp").unwrap(), "v=0");
+}
+
+// proves RFC 5366 section 5 and RFC 5363 section 4.1: only a recipient-list is one
+#[test]
+fn a_body_is_found_within_multiparts_and_by_its_disposition() {
+    let list = |text: &'static str| Part::new(resource_lists::MEDIA_TYPE, text);
+    let history = list("history").with("Content-Disposition", "recipient-list-history; handling=optional");
+    let wanted = list("wanted").with("content-disposition", "Recipient-List");
+    let inner = encode(&[history.clone(), list("plain"), wanted], "i");
+    let outer =
+        [Part::new("multipart/related;boundary=i", inner), Part::new("multipart/mixed;boundary=x", "broken")];
+    assert_eq!(body_of(&outer, resource_lists::MEDIA_TYPE).unwrap(), "wanted");
+    assert_eq!(body_of(&[history.clone(), list("plain")], resource_lists::MEDIA_TYPE).unwrap(), "plain");
+    assert_eq!(body_of(&[history], resource_lists::MEDIA_TYPE), None);
+    let early = Part::new("application/sdp", "v=0").with("Content-Disposition", "early-session");
+    assert_eq!(body_of(&[early], "application/sdp"), None);
 }
 
 proptest! {
