@@ -4,7 +4,7 @@
 //! [`Deliver`], each with one credit that goes back when the connection has room.
 
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient};
 use bytes::Bytes;
@@ -113,9 +113,8 @@ pub enum SessionReport {
 
 /// Credit to read on, shared by the bytes of one batch.
 #[derive(Clone, Debug, Default)]
-pub struct ReadCredit(Option<Rc<OwnedSemaphorePermit>>);
+pub struct ReadCredit(Option<Arc<OwnedSemaphorePermit>>);
 
-// Reports stay on the session's arbiter: user and session are always on the same one.
 /// The actor.
 pub struct MsrpSession {
     machine: Session,
@@ -226,7 +225,7 @@ impl MsrpSession {
             self.link = Some(frames.link);
             self.machine.handle_bound(now);
         }
-        let credit = ReadCredit(frames.permit.map(Rc::new));
+        let credit = ReadCredit(frames.permit.map(Arc::new));
         for piece in frames.pieces {
             self.machine.handle_piece(now, piece, &mut Chance);
         }
