@@ -72,7 +72,7 @@ fn with_unit(text: &str, units: &[(&str, u64)], most: u64) -> Option<u64> {
 /// Writes `value` in the largest of `units` that divides it.
 fn in_units(value: u64, units: &[(&str, u64)]) -> Option<String> {
     let (name, factor) =
-        units.iter().find(|(_, factor)| value % factor == 0 && (value != 0 || *factor == 1))?;
+        units.iter().find(|(_, factor)| value.is_multiple_of(*factor) && (value != 0 || *factor == 1))?;
     Some(format!("{}{name}", value / factor))
 }
 
