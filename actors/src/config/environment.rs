@@ -73,7 +73,8 @@ mod tests {
     fn only_the_nodes_variables_are_taken() {
         let found =
             of(&[("PATH", "/bin"), ("RESTANTE_SIP__MAX_HEADERS", "64"), ("RUST_LOG", "debug")]).unwrap();
-        let [only] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!(found.len(), 1, "{found:?}");
+        let only = &found[0];
         assert_eq!(
             (only.section.as_str(), only.key.as_str(), only.value.as_str()),
             ("sip", "max_headers", "64")
