@@ -6,11 +6,13 @@
 //! they are asked for. Transactions and dialogs are not known here.
 
 mod cseq;
+mod datagram;
 mod error;
 mod escape;
 mod event;
 mod fields;
 mod grammar;
+mod head;
 mod header_name;
 mod headers;
 mod host;
@@ -20,10 +22,13 @@ mod method;
 mod name_addr;
 mod params;
 mod status;
+mod stream;
 mod uri;
+mod validate;
 mod via;
 
 pub use cseq::CSeq;
+pub use datagram::parse_datagram;
 pub use error::{HeaderError, Limits, ParseError, UriError};
 pub use escape::{escape_user, unescape};
 pub use event::Event;
@@ -36,5 +41,7 @@ pub use method::Method;
 pub use name_addr::{NameAddr, tag_of};
 pub use params::Params;
 pub use status::StatusCode;
+pub use stream::{StreamDecoder, StreamEvent};
 pub use uri::{Scheme, SipUri};
+pub use validate::{validate, validate_response};
 pub use via::{MAGIC_COOKIE, Via, response_destination, stamp_via};
