@@ -51,6 +51,11 @@ impl Default for Stopper {
 pub(crate) struct Stop(watch::Receiver<bool>);
 
 impl Stop {
+    /// Whether it was given.
+    pub(crate) fn is_set(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Waits for the signal. A stopper that is gone counts as one that was used.
     pub(crate) async fn stopped(&mut self) {
         let _ = self.0.wait_for(|stopped| *stopped).await;
