@@ -10,8 +10,7 @@ use super::msrp_registry::Lookup;
 use super::outbox::{self, CloseCause};
 use super::stop::Stop;
 use bytes::Bytes;
-use restante::machine::msrp::refuse;
-use restante::wire::msrp::{Decoder, DecoderLimits, FrameKind, Head, Piece};
+use restante::wire::msrp::{Decoder, DecoderLimits, Head, Piece, refuse};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -207,7 +206,7 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        if self.route == Route::Between && !self.intake.buffer.is_empty() {
+        if self.decoder.is_between_frames() && !self.intake.buffer.is_empty() {
             self.header_since.get_or_insert(self.active);
         }
         self.deliver().await
@@ -250,8 +249,8 @@ impl<'a> Reader<'a> {
                 }
                 if self.batch.to.as_ref().is_none_or(|(session, _)| *session != uri.session_id) {
                     self.deliver().await?;
-                    self.batch.to = Some((uri.session_id.clone(), port));
                 }
+                self.batch.to = Some((uri.session_id.clone(), port));
                 self.route = Route::Deliver;
             }
             // RFC 4975 7.3: a request for no existing session MUST get 481, and is ignored
@@ -265,11 +264,9 @@ impl<'a> Reader<'a> {
     fn refuse(&mut self, head: &Head, status: u16) {
         self.route = Route::Skip;
         metrics::counter!("restante_msrp_refused_total", "status" => status.to_string()).increment(1);
-        // RFC 4975 7.1.2, 7.3: neither responses nor REPORTs are answered, nor what wants no failure report
-        let answered = !matches!(head.kind, FrameKind::Response { .. } | FrameKind::Report)
-            && head.failure_report.wants(status);
-        if answered {
-            let _ = self.link.send(refuse(head, status));
+        // RFC 4975 7.2, 7.3: none for responses, REPORTs, and requests that want no failure report
+        if let Some(response) = refuse(head, status) {
+            let _ = self.link.send(response);
         }
     }
 
