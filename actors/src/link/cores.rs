@@ -80,21 +80,20 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
 
-    #[actix::test]
-    async fn takes_the_arbiters_in_turn() {
-        let arbiters = [actix::Arbiter::new(), actix::Arbiter::new()];
-        let handles: Vec<_> = arbiters.iter().map(actix::Arbiter::handle).collect();
-        let cores = Cores::of_arbiters(&handles).await.unwrap();
-        assert_eq!(cores.count(), 2);
-        let mut ids = Vec::new();
-        for _ in 0..4 {
-            ids.push(cores.next().spawn(async { std::thread::current().id() }).await.unwrap());
-        }
-        assert_eq!(ids[0], ids[2]);
-        assert_eq!(ids[1], ids[3]);
-        assert_ne!(ids[0], ids[1]);
-        for arbiter in arbiters {
-            arbiter.stop();
-        }
+    #[test]
+    fn takes_the_arbiters_in_turn() {
+        actix::System::new().block_on(async {
+            let arbiters = [actix::Arbiter::new(), actix::Arbiter::new()];
+            let handles: Vec<_> = arbiters.iter().map(actix::Arbiter::handle).collect();
+            let cores = Cores::of_arbiters(&handles).await.unwrap();
+            assert_eq!(cores.count(), 2);
+            let mut ids = Vec::new();
+            for _ in 0..4 {
+                ids.push(cores.next().spawn(async { std::thread::current().id() }).await.unwrap());
+            }
+            assert_eq!(ids[0], ids[2]);
+            assert_eq!(ids[1], ids[3]);
+            assert_ne!(ids[0], ids[1]);
+        });
     }
 }

@@ -18,6 +18,8 @@ mod msrp;
 mod msrp_link;
 mod msrp_reader;
 mod msrp_registry;
+#[cfg(test)]
+mod msrp_tests;
 mod outbox;
 mod resolve;
 mod seldom;

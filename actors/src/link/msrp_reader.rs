@@ -206,7 +206,7 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        if self.decoder.is_between_frames() && !self.intake.buffer.is_empty() {
+        if self.route == Route::Between && !self.intake.buffer.is_empty() {
             self.header_since.get_or_insert(self.active);
         }
         self.deliver().await
