@@ -5,7 +5,7 @@ use bytes::Bytes;
 use restante::focus::recipient_list;
 use restante::focus::rejection::Rejection;
 use restante::machine::offer_answer::{self, LocalMedia};
-use restante::machine::sip::{Action, Flow, InviteSession, ServerTxn};
+use restante::machine::sip::{Body, Flow, InviteSession, Rejection as SipRejection, ServerTxn, SessionAction};
 use restante::time::Instant;
 use restante::wire::sip::{HeaderName, Request, Response, StatusCode};
 
@@ -75,8 +75,8 @@ impl DialogPort {
     pub fn send_all(&self, invite: &mut InviteSession) {
         while let Some(action) = invite.poll_action() {
             match action {
-                Action::Respond(txn, response) => self.respond(txn, response),
-                Action::Request(request) => {
+                SessionAction::Respond(txn, response) => self.respond(txn, response),
+                SessionAction::Request(request) => {
                     let next_hop = invite.dialog().next_hop();
                     self.send(request, next_hop, Some(self.flow), INVITE_TICKET);
                 }
@@ -88,11 +88,11 @@ impl DialogPort {
     pub fn handle(&self, now: Instant, invite: &mut InviteSession, input: DialogInput) {
         match input {
             DialogInput::Request { txn, request, .. } => invite.handle_request(now, txn, *request),
-            DialogInput::Ack(request) => invite.handle_ack(now, *request),
-            DialogInput::Cancelled(_) => invite.handle_cancelled(now),
-            DialogInput::Response { response, .. } => invite.handle_response(now, &response),
-            DialogInput::Failed { .. } => invite.handle_failed(now),
-            DialogInput::Drain => invite.bye(now, Some("SIP;text=\"node stops\"")),
+            DialogInput::Ack(request) => invite.handle_ack(&request),
+            DialogInput::Cancelled(txn) => invite.handle_cancelled(txn),
+            DialogInput::Response { response, .. } => invite.handle_response(&response),
+            DialogInput::Failed { .. } => invite.handle_failed(),
+            DialogInput::Drain => invite.bye(Some("SIP;text=\"node stops\"")),
         }
     }
 
@@ -100,19 +100,28 @@ impl DialogPort {
     ///
     /// # Errors
     /// 420 for a recipient list (RFC 5366 5), or what an offer that cannot be met deserves.
-    pub fn answer_reinvite(&self, request: &Request, local: Option<&mut LocalMedia>, agent: &str) -> Result<(Bytes, Bytes), Rejection> {
+    pub fn answer_reinvite(&self, request: &Request, local: Option<&mut LocalMedia>, agent: &str) -> Result<Option<Body>, SipRejection> {
+        self.reinvited(request, local, agent).map(Some).map_err(|refused| of_rejection(&refused))
+    }
+
+    fn reinvited(&self, request: &Request, local: Option<&mut LocalMedia>, agent: &str) -> Result<Body, Rejection> {
         let requires = |option: &Bytes| option.eq_ignore_ascii_case(recipient_list::OPTION.as_bytes());
         // RFC 5366 5: a recipient-list in a re-INVITE is refused with 420.
         if request.headers.values(&HeaderName::Require).any(|option| requires(&option)) || recipient_list::present(request) {
             return Err(Rejection::bad_extension(recipient_list::OPTION));
         }
         let local = local.ok_or_else(|| Rejection::new(StatusCode::NOT_ACCEPTABLE_HERE))?;
-        let sdp_type = Bytes::from_static(b"application/sdp");
         let body = recipient_list::body(request)?;
-        let Some(offer) = body.sdp else { return Ok((sdp_type, offer_answer::offer(local))) };
+        let Some(offer) = body.sdp else { return Ok(Body::sdp(offer_answer::offer(local))) };
         match offer_answer::answer(&offer, local) {
-            Ok((answer, _)) => Ok((sdp_type, answer)),
+            Ok((answer, _)) => Ok(Body::sdp(answer)),
             Err(refusal) => Err(Rejection::new(refusal.status()).with(HeaderName::Warning, refusal.warning(agent))),
         }
     }
+}
+
+/// A refusal as the INVITE session sends it; its reason phrase is the standard one.
+#[must_use]
+pub fn of_rejection(rejection: &Rejection) -> SipRejection {
+    SipRejection { status: rejection.status, headers: rejection.headers.clone() }
 }

@@ -45,7 +45,7 @@ impl SipEndpoint {
     #[must_use]
     pub fn new(config: EndpointConfig, transport: SipTransport, resolver: Resolver, shard: Recipient<Arrived>, shard_tag: String) -> Self {
         Self {
-            machine: Endpoint::new(config),
+            machine: Endpoint::new(config, &mut Chance),
             transport,
             sender: None,
             resolver,
@@ -121,7 +121,7 @@ impl SipEndpoint {
             Some(user) => user.do_send(DialogInput::Request { txn, request: Box::new(request), flow }),
             // RFC 3261 12.2.2: a request of an unknown dialog is answered 481; ACK never.
             None if request.method != Method::Ack => {
-                let response = request.respond(StatusCode::CALL_DOES_NOT_EXIST);
+                let response = request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
                 self.machine.respond(clock::now(), txn, response);
             }
             None => {}
@@ -161,7 +161,7 @@ impl Handler<SipReceived> for SipEndpoint {
         let now = clock::now();
         self.arriving = received.permit;
         match received.message {
-            Ok(SipMessage::Request(request)) => self.machine.handle_request(now, request, received.flow, &mut Chance),
+            Ok(SipMessage::Request(request)) => self.machine.handle_request(now, request, received.flow),
             Ok(SipMessage::Response(response)) => self.machine.handle_response(now, response, received.flow),
             Err(_) => {}
         }
@@ -173,7 +173,7 @@ impl Handler<SipReceived> for SipEndpoint {
 impl Handler<TransportFailed> for SipEndpoint {
     type Result = ();
     fn handle(&mut self, failed: TransportFailed, ctx: &mut Self::Context) {
-        self.machine.handle_transport_error(clock::now(), failed.id, &mut Chance);
+        self.machine.handle_transport_error(clock::now(), failed.id);
         self.drain(ctx);
     }
 }

@@ -4,14 +4,13 @@
 use std::sync::Arc;
 
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFuture};
-use bytes::Bytes;
 use restante::focus::delivery::{self, ClientLimits};
 use restante::focus::fan_out::FanOut;
 use restante::focus::recipient_list::InviteBody;
 use restante::focus::rejection::Rejection;
 use restante::focus::retrieval::{Event, Failure, Retrieval};
 use restante::machine::offer_answer::{self, LocalMedia, Negotiated};
-use restante::machine::sip::{Flow, InviteSession, SessionEvent};
+use restante::machine::sip::{Body as SipBody, EndedBy, Flow, InviteSession, SessionEvent};
 use restante::store::{After, Item, ItemState, ListQuery, MessageId, Owner, StoreError};
 use restante::time::Instant;
 use restante::wire::sdp::Direction;
@@ -20,7 +19,7 @@ use restante::wire::sip::{HeaderName, StatusCode};
 use crate::alarm::Alarm;
 use crate::clock;
 use crate::conference::ConferenceSubscribers;
-use crate::dialog_port::DialogPort;
+use crate::dialog_port::{DialogPort, of_rejection};
 use crate::ports::DialogInput;
 use crate::session::{Close, Connect, Deliver, MsrpSession, SessionReport};
 use crate::shared::Shared;
@@ -229,7 +228,7 @@ impl Focus {
             None => (offer_answer::offer(&local), None),
         };
         self.local = Some(local);
-        self.invite.accept(clock::now(), Some((Bytes::from_static(b"application/sdp"), sdp)));
+        self.invite.accept(clock::now(), Some(SipBody::sdp(sdp)), Vec::new());
         self.deadline = Some(clock::now() + self.shared.bind_timeout());
         tracing::info!(parent: &self.span, items = self.retrieval.entries().len(), "retrieval accepted");
         if let Some(negotiated) = negotiated {
@@ -257,7 +256,7 @@ impl Focus {
 
     fn refuse(&mut self, rejection: &Rejection, ctx: &mut Context<Self>) {
         tracing::info!(parent: &self.span, status = rejection.status.0, "retrieval refused");
-        self.invite.reject(clock::now(), rejection.status, rejection.reason.as_deref(), &rejection.headers);
+        self.invite.reject(&of_rejection(rejection));
         self.dialog_over = true;
         self.drain(ctx);
     }
@@ -373,7 +372,7 @@ impl Focus {
         if !self.dialog_over {
             self.dialog_over = true;
             tracing::info!(parent: &self.span, delivered = self.retrieval.delivered(), of = self.retrieval.entries().len(), "retrieval ended");
-            self.invite.bye(now, None);
+            self.invite.bye(None);
         }
     }
 
@@ -381,7 +380,7 @@ impl Focus {
         match event {
             SessionEvent::Confirmed { body } => {
                 let (Some(local), None) = (&self.local, &self.client) else { return };
-                let answer = body.map(|(_, sdp)| sdp).unwrap_or_default();
+                let answer = body.map(|body| body.bytes).unwrap_or_default();
                 match offer_answer::accept_answer(local, &answer) {
                     Ok(negotiated) => {
                         self.open_session(&negotiated, ctx);
@@ -394,16 +393,14 @@ impl Focus {
                 let answer = self.port.answer_reinvite(&request, self.local.as_mut(), self.shared.agent());
                 self.invite.answer_reinvite(clock::now(), answer);
             }
-            SessionEvent::Cancelled => {
-                self.dialog_over = true;
-                self.broken("cancelled by the client");
-            }
+            SessionEvent::Unhandled { txn, request } => self.port.respond(txn, Rejection::method_not_allowed().response(&request)),
+            SessionEvent::Reconfirmed { .. } | SessionEvent::ReinviteCancelled => {}
             SessionEvent::Ended { by } => {
                 self.dialog_over = true;
                 if let Some(session) = self.session.take() {
                     session.do_send(Close);
                 }
-                self.broken(by.as_str());
+                self.broken(ended_by(by));
                 self.conference.end(clock::now());
             }
         }
@@ -422,6 +419,17 @@ impl Focus {
     }
 }
 
+const fn ended_by(by: EndedBy) -> &'static str {
+    match by {
+        EndedBy::Remote => "BYE by the client",
+        EndedBy::Local => "BYE by the store",
+        EndedBy::Rejected => "refused",
+        EndedBy::Cancelled => "cancelled by the client",
+        EndedBy::AckTimeout => "no ACK came",
+        EndedBy::Failed => "the INVITE was given up",
+    }
+}
+
 impl Actor for Focus {
     type Context = Context<Self>;
 
@@ -435,7 +443,7 @@ impl Actor for Focus {
             session.do_send(Close);
         }
         self.port.forget();
-        self.exited.do_send(Exited::focus(self.owner.clone()));
+        self.exited.do_send(Exited::focus(self.owner.clone(), self.port.tag().to_owned()));
     }
 }
 
@@ -490,7 +498,7 @@ impl Handler<DialogInput> for Focus {
                 self.broken("the node stops");
             }
             input => {
-                if let Some(input) = self.conference.handle(now, input, &self.port, &self.flow) {
+                if let Some(input) = self.conference.handle(now, input, &self.port, self.port.tag()) {
                     self.port.handle(now, &mut self.invite, input);
                 }
             }

@@ -10,17 +10,17 @@ use restante::focus::rejection::Rejection;
 use restante::focus::session_deposit::SessionEnvelope;
 use restante::machine::msrp::{IncomingId, Verdict};
 use restante::machine::offer_answer::{self, LocalMedia, Negotiated};
-use restante::machine::sip::{Flow, InviteSession, SessionEvent};
+use restante::machine::sip::{Body as SipBody, Flow, InviteSession, SessionEvent};
 use restante::store::{Body, Counts, NewMessage, Owner, SessionDeposit, SessionId, Staging, StoreError};
 use restante::time::Instant;
 use restante::wire::mime;
 use restante::wire::sdp::Direction;
-use restante::wire::sip::{HeaderName, StatusCode};
+use restante::wire::sip::HeaderName;
 use tokio::sync::OnceCell;
 
 use crate::alarm::Alarm;
 use crate::clock;
-use crate::dialog_port::DialogPort;
+use crate::dialog_port::{DialogPort, of_rejection};
 use crate::ports::DialogInput;
 use crate::session::{Close, Judge, MsrpSession, ReadCredit, SessionReport};
 use crate::shard::Exited;
@@ -137,7 +137,7 @@ impl Recorder {
             },
         };
         self.local = Some(local);
-        self.birth.invite.accept(clock::now(), Some((Bytes::from_static(b"application/sdp"), sdp)));
+        self.birth.invite.accept(clock::now(), Some(SipBody::sdp(sdp)), Vec::new());
         self.deadline = Some(clock::now() + shared.bind_timeout());
         tracing::info!(parent: &self.span, "session accepted in the owner's place");
         if let Some(negotiated) = negotiated {
@@ -158,7 +158,7 @@ impl Recorder {
 
     fn refuse(&mut self, rejection: &Rejection, ctx: &mut Context<Self>) {
         tracing::info!(parent: &self.span, status = rejection.status.0, "session refused");
-        self.birth.invite.reject(clock::now(), rejection.status, rejection.reason.as_deref(), &rejection.headers);
+        self.birth.invite.reject(&of_rejection(rejection));
         self.dialog_over = true;
         self.closed = true;
         self.drain(ctx);
@@ -282,7 +282,7 @@ impl Recorder {
         }
         if !std::mem::replace(&mut self.dialog_over, true) {
             tracing::info!(parent: &self.span, cause, "session ended by the store");
-            self.birth.invite.bye(clock::now(), None);
+            self.birth.invite.bye(None);
         }
     }
 
@@ -326,7 +326,7 @@ impl Recorder {
         match event {
             SessionEvent::Confirmed { body } => {
                 let (Some(local), false) = (&self.local, self.negotiated) else { return };
-                let answer = body.map(|(_, sdp)| sdp).unwrap_or_default();
+                let answer = body.map(|body| body.bytes).unwrap_or_default();
                 match offer_answer::accept_answer(local, &answer) {
                     Ok(negotiated) => self.open_session(&negotiated, ctx),
                     Err(_) => self.hang_up("the ACK brought no usable answer"),
@@ -336,7 +336,9 @@ impl Recorder {
                 let answer = self.birth.port.answer_reinvite(&request, self.local.as_mut(), self.birth.shared.agent());
                 self.birth.invite.answer_reinvite(clock::now(), answer);
             }
-            SessionEvent::Cancelled | SessionEvent::Ended { .. } => {
+            SessionEvent::Unhandled { txn, request } => self.birth.port.respond(txn, Rejection::method_not_allowed().response(&request)),
+            SessionEvent::Reconfirmed { .. } | SessionEvent::ReinviteCancelled => {}
+            SessionEvent::Ended { .. } => {
                 self.dialog_over = true;
                 self.hang_up("ended by the caller");
             }

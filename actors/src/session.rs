@@ -6,11 +6,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use bytes::Bytes;
 use restante::entropy::Entropy;
 use restante::focus::fan_out::Participant;
 use restante::machine::msrp::{Event, IncomingId, Outgoing, OutgoingId, Session, SessionConfig, SessionFailure, Verdict};
+use restante::machine::offer_answer::Negotiated;
 use restante::time::Instant;
 use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::OwnedSemaphorePermit;
@@ -18,7 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::alarm::Alarm;
 use crate::chance::Chance;
 use crate::clock;
-use crate::link::{MsrpConnectError, MsrpEvent, MsrpFrames, MsrpLink, MsrpRegistration, MsrpTransport};
+use crate::link::{MsrpConnectError, MsrpEvent, MsrpFrames, MsrpLink, MsrpPort, MsrpRegistration, MsrpTransport, Resolver};
 use crate::virtual_ua::{Begin, Frame};
 
 /// Frames of a participant, to be sent as one piece.
@@ -215,7 +216,7 @@ impl MsrpSession {
 
     fn ring(&mut self, ctx: &mut Context<Self>) {
         self.alarm.rang();
-        self.machine.handle_timeout(clock::now(), &mut Chance);
+        self.machine.handle_timeout(clock::now());
         self.drain(ctx, &ReadCredit::default());
     }
 
@@ -227,7 +228,7 @@ impl MsrpSession {
         }
         let credit = ReadCredit(frames.permit.map(Arc::new));
         for piece in frames.pieces {
-            self.machine.handle_piece(now, piece, &mut Chance);
+            self.machine.handle_piece(now, piece);
         }
         self.drain(ctx, &credit);
     }
@@ -264,19 +265,45 @@ const fn cause(failure: &SessionFailure) -> &'static str {
     }
 }
 
+/// Where the connection tells this session what comes.
+fn port(session: Addr<MsrpSession>) -> MsrpPort {
+    MsrpPort::new(move |event| session.do_send(FromLink(event)))
+}
+
+/// What the connection tells.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct FromLink(MsrpEvent);
+
+/// Connects a session to its other side: by our connection where that was negotiated.
+pub fn connect(session: &Addr<MsrpSession>, resolver: &Resolver, negotiated: &Negotiated) {
+    let Some(next) = negotiated.remote_path.first().filter(|_| negotiated.connect) else { return };
+    let resolving = resolver.msrp(next);
+    let session = session.clone();
+    actix::spawn(async move {
+        match resolving.await {
+            Ok(to) => session.do_send(Connect { to: Some(to) }),
+            Err(error) => {
+                tracing::warn!(%error, "the client's MSRP URI leads nowhere");
+                session.do_send(Connect { to: Some(Vec::new()) });
+            }
+        }
+    });
+}
+
 impl Actor for MsrpSession {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(64);
-        self.registration = Some(self.transport.register(self.session_id.clone(), ctx.address().into()));
+        self.registration = Some(self.transport.register(self.session_id.clone(), port(ctx.address())));
     }
 }
 
-impl Handler<MsrpEvent> for MsrpSession {
+impl Handler<FromLink> for MsrpSession {
     type Result = ();
-    fn handle(&mut self, event: MsrpEvent, ctx: &mut Self::Context) {
-        match event {
+    fn handle(&mut self, event: FromLink, ctx: &mut Self::Context) {
+        match event.0 {
             MsrpEvent::Frames(frames) => self.frames(frames, ctx),
             MsrpEvent::Drained(_) => self.drain(ctx, &ReadCredit::default()),
             MsrpEvent::Closed(closed) => {
@@ -296,7 +323,7 @@ impl Handler<Connect> for MsrpSession {
     fn handle(&mut self, connect: Connect, ctx: &mut Self::Context) {
         let Some(to) = connect.to else { return };
         let Some(registration) = &self.registration else { return };
-        let connecting = self.transport.connect(to, registration.session().clone());
+        let connecting = self.transport.connect(registration.session().clone(), to);
         let me = ctx.address();
         actix::spawn(async move { me.do_send(Connected(connecting.await)) });
     }
@@ -311,7 +338,7 @@ impl Handler<Connected> for MsrpSession {
                 let now = clock::now();
                 self.machine.handle_bound(now);
                 // RFC 4975 5.4: who opens the connection MUST send at once, an empty SEND if need be.
-                self.machine.probe(now, &mut Chance);
+                self.machine.probe(now);
                 self.report(SessionReport::Bound);
                 self.drain(ctx, &ReadCredit::default());
             }
@@ -332,7 +359,7 @@ impl Handler<Deliver> for MsrpSession {
                 Frame::Begin(begin) => self.begin(now, deliver.participant, *begin),
                 Frame::Body(bytes) => {
                     if let Some(id) = self.current.get(&deliver.participant) {
-                        self.machine.data(now, *id, bytes, &mut Chance);
+                        self.machine.data(now, *id, bytes);
                     }
                 }
             }
@@ -345,7 +372,7 @@ impl Handler<Deliver> for MsrpSession {
 impl Handler<Judge> for MsrpSession {
     type Result = ();
     fn handle(&mut self, judge: Judge, ctx: &mut Self::Context) {
-        self.machine.answer(clock::now(), judge.id, judge.verdict);
+        self.machine.answer(clock::now(), judge.id, &judge.verdict);
         self.drain(ctx, &ReadCredit::default());
     }
 }

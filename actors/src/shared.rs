@@ -20,7 +20,6 @@ use restante::wire::sdp::Direction;
 use crate::chance::Chance;
 use crate::config::Config;
 use crate::link::{MsrpTransport, Resolver, SipTransport};
-use crate::redact::Redactor;
 
 /// The node's common ground.
 pub struct Shared {
@@ -46,8 +45,6 @@ pub struct Shared {
     pub timers: Timers,
     /// The bound MSRP listeners: address, and what is written into a=path.
     pub msrp_listeners: Vec<(SocketAddr, String)>,
-    /// Hides addresses of record in the log.
-    pub redactor: Redactor,
 }
 
 impl Shared {
@@ -74,7 +71,7 @@ impl Shared {
     #[must_use]
     pub fn contact_host(&self, flow: &Flow) -> String {
         match &self.config.sip.advertise {
-            Some(advertise) => advertise.with_port(flow.local.port()),
+            Some(advertise) => format!("{}:{}", advertise.host.as_str(), advertise.port.unwrap_or_else(|| flow.local.port())),
             None if flow.local.ip().is_unspecified() => format!("{}:{}", self.realm.store_host(), flow.local.port()),
             None => flow.local.to_string(),
         }
@@ -135,7 +132,7 @@ impl Shared {
     /// An owner as he may be logged.
     #[must_use]
     pub fn redacted(&self, owner: &Owner) -> String {
-        self.redactor.owner(owner)
+        crate::redact::Redacted(owner).to_string()
     }
 
     /// A tag for dialogs of shard `shard`: its first two characters name the shard.

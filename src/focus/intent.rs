@@ -104,7 +104,7 @@ fn invite(realm: &Realm, request: &Request, caller: &Owner, place: Place, requir
         Place::Mailbox(owner) => Ok(Intent::DepositSession(owner)),
         Place::Store(_) if own && listed => Ok(Intent::RetrieveList(caller.clone())),
         Place::Store(Some(user)) if own && realm.is_own_name(caller, &user) => Ok(Intent::RetrieveAll(caller.clone())),
-        Place::Store(Some(user)) if own => Ok(Intent::RetrieveOne(caller.clone(), MessageId::from(user))),
+        Place::Store(Some(user)) if own => Ok(Intent::RetrieveOne(caller.clone(), MessageId::new(user))),
         _ => Err(Rejection::not_found()),
     }
 }
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(invite("sip:bob@mailserver.example.com", "bob@example.com").unwrap(), Intent::RetrieveAll(bob()));
         assert_eq!(
             invite("sip:x%40y@mailserver.example.com", "bob@example.com").unwrap(),
-            Intent::RetrieveOne(bob(), MessageId::from(Bytes::from_static(b"x@y")))
+            Intent::RetrieveOne(bob(), MessageId::new(Bytes::from_static(b"x@y")))
         );
         // a stranger learns nothing of what there is
         assert_eq!(refusal(invite("sip:x%40y@mailserver.example.com", "eve@example.org")), StatusCode::NOT_FOUND);

@@ -7,7 +7,6 @@ pub mod delivery;
 pub mod fan_out;
 pub mod identity;
 pub mod intent;
-pub mod mailbox;
 pub mod pager;
 pub mod realm;
 pub mod recipient_list;

@@ -230,7 +230,7 @@ impl Retrieval {
 #[must_use]
 pub fn named_item(realm: &super::realm::Realm, uri: &str) -> Option<MessageId> {
     match realm.place(&Bytes::copy_from_slice(uri.as_bytes())) {
-        Ok(super::realm::Place::Store(Some(user))) => Some(MessageId::from(user)),
+        Ok(super::realm::Place::Store(Some(user))) => Some(MessageId::new(user)),
         _ => None,
     }
 }
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     fn retrieval(count: usize) -> Retrieval {
-        let id = |i: usize| MessageId::from(Bytes::from(format!("m{i}")));
+        let id = |i: usize| MessageId::new(Bytes::from(format!("m{i}")));
         Retrieval::new((0..count).map(|i| (format!("sip:m{i}@store"), Some(id(i)))).collect())
     }
 
