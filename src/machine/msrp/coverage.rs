@@ -35,7 +35,7 @@ impl Coverage {
         let touched = self.0.get(first..past).unwrap_or_default();
         let start = touched.first().map_or(added.start, |r| r.start.min(added.start));
         let end = touched.last().map_or(added.end, |r| r.end.max(added.end));
-        self.0.splice(first..past, [start..end]);
+        self.0.splice(first..past, std::iter::once(start..end));
         Ok(())
     }
 

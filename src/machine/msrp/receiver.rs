@@ -179,13 +179,8 @@ impl Receiver {
         let message_id = Bytes::copy_from_slice(message_id);
         let total = head.byte_range.and_then(|range| range.total);
         // RFC 4975 10.5: the receiver wishes the sender to stop sending the particular message.
-        if total.is_some_and(|total| total > config.max_message) {
+        if total.is_some_and(|total| total > config.max_message) || self.is_full(config) {
             self.end(message_id, Known::Refused(413));
-            return Err(413);
-        }
-        if self.unfinished >= config.max_incoming
-            || self.incoming.len() >= MAX_UNANSWERED + config.max_incoming
-        {
             return Err(413);
         }
         self.next += 1;
@@ -211,6 +206,10 @@ impl Receiver {
             total,
         });
         Ok(id)
+    }
+
+    fn is_full(&self, config: &SessionConfig) -> bool {
+        self.unfinished >= config.max_incoming || self.incoming.len() - self.unfinished >= MAX_UNANSWERED
     }
 
     fn continue_message(

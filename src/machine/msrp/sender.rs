@@ -32,6 +32,8 @@ pub(super) struct Sender {
     /// The last bytes of the open chunk, where half an end-line could stand.
     tail: Vec<u8>,
     pub(super) out: Outbox,
+    /// Why the session is over, once it is.
+    pub(super) failure: Option<SessionFailure>,
 }
 
 #[derive(Debug)]
@@ -66,6 +68,7 @@ impl Sender {
             end_line: Vec::new(),
             tail: Vec::new(),
             out: Outbox::default(),
+            failure: None,
         }
     }
 
@@ -221,8 +224,9 @@ impl Sender {
     /// Stops a message: its open chunk ends with `#`, nothing more is sent.
     fn stop(&mut self, now: Instant, id: OutgoingId) -> bool {
         // RFC 4975 7.3.2: the entire message SHOULD be aborted by including the "#" character.
-        if self.open.is_some_and(|chunk| chunk.id == id) {
+        if let Some(chunk) = self.open.filter(|chunk| chunk.id == id) {
             self.close(now, Continuation::Aborted);
+            self.transactions.answered(chunk.number);
         }
         self.forget(id)
     }
@@ -263,7 +267,7 @@ impl Sender {
             Some(Subject::Chunk(id)) if matches!(status, 200..=299) => self.acknowledge(id, events),
             Some(Subject::Chunk(id)) => self.refuse(now, id, status, events),
             Some(Subject::Probe) if !matches!(status, 200..=299) => {
-                events.push_back(Event::Failed(SessionFailure::Refused(status)));
+                self.fail(SessionFailure::Refused(status));
             }
             Some(Subject::Probe) | None => {}
         }
@@ -291,7 +295,7 @@ impl Sender {
         events.push_back(Event::Refused { id, status });
         // RFC 4975 10.8, 10.10: the sender should terminate the session, cease sending.
         if matches!(status, 481 | 506) {
-            events.push_back(Event::Failed(SessionFailure::Refused(status)));
+            self.fail(SessionFailure::Refused(status));
         }
     }
 
@@ -312,7 +316,7 @@ impl Sender {
         // RFC 4975 7.3.2: a failure REPORT that bytes were not received: it MUST treat the session
         // as failed. 413 and 415 say that they are not wanted (RFC 4975 10.5, 10.6).
         if !matches!(status.code, 413 | 415 | 481 | 506) {
-            events.push_back(Event::Failed(SessionFailure::Reported(status.code)));
+            self.fail(SessionFailure::Reported(status.code));
         }
     }
 
@@ -320,9 +324,13 @@ impl Sender {
         while let Some(subject) = self.transactions.expired(now) {
             match subject {
                 Subject::Chunk(id) => self.refuse(now, id, 408, events),
-                Subject::Probe => events.push_back(Event::Failed(SessionFailure::ProbeTimeout)),
+                Subject::Probe => self.fail(SessionFailure::ProbeTimeout),
             }
         }
+    }
+
+    fn fail(&mut self, failure: SessionFailure) {
+        self.failure.get_or_insert(failure);
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

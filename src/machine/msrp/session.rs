@@ -224,12 +224,11 @@ impl Session {
     /// Writes replies between chunks, and ends the session where something said that it failed.
     fn settle(&mut self, now: Instant) {
         self.sender.write_between(now, &mut self.receiver.replies);
-        let Some(at) = self.events.iter().position(|e| matches!(e, Event::Failed(_))) else { return };
-        let failed = self.events.drain(at..).next();
+        let Some(failure) = self.sender.failure.take() else { return };
         self.sender.interrupt(now);
         self.sender.clear();
         self.receiver.close(&mut self.events);
-        self.events.extend(failed);
+        self.events.push_back(Event::Failed(failure));
         self.state = State::Failed;
     }
 }
