@@ -127,7 +127,7 @@ fn body(random: &mut Sequence, prefix: &str) -> Vec<u8> {
         _ => random.next_u64() % 30_000,
     };
     let mut body = Vec::new();
-    let traps = random.next_u64() % 2 == 0;
+    let traps = random.next_u64().is_multiple_of(2);
     while (body.len() as u64) < size {
         if traps {
             let number = random.next_u64() % 36;
@@ -199,7 +199,7 @@ proptest! {
             for event in events(&mut store) {
                 if let Event::Complete { id, .. } = event {
                     let refused = Verdict::Refused(413, "".into());
-                    store.answer(T0, id, if random.next_u64() % 2 == 0 { &Verdict::Stored } else { &refused });
+                    store.answer(T0, id, if random.next_u64().is_multiple_of(2) { &Verdict::Stored } else { &refused });
                 }
             }
             for frame in written(&mut store) {

@@ -147,7 +147,7 @@ impl Receiver {
         // RFC 4975 7.1.1: each chunk of a message MUST contain a Message-ID header field.
         let message_id = head.message_id.as_ref().ok_or(400_u16)?;
         // RFC 4975 7.3.1: no Byte-Range is as a range-start value of 1.
-        let at = head.byte_range.map_or(0, |range| range.start - 1);
+        let at = head.byte_range.map_or(0, |range| range.start.saturating_sub(1));
         let id = match known {
             Some(Known::Active(id)) => id,
             // RFC 4975 5.4: a message with the same Message-ID is a duplicate, not presented again;

@@ -120,7 +120,8 @@ fn chunks_come_in_any_order_and_the_last_missing_one_completes() {
 fn the_payload_decides_not_the_header() {
     let mut store = session(config());
     step(&mut store, chunk("tran1", "m001", "1-100/100", "abc", '+'));
-    step(&mut store, chunk("tran2", "m001", "4-100/100", "de", '$'));
+    let (_, seen) = step(&mut store, chunk("tran2", "m001", "4-100/100", "de", '$'));
+    assert!(matches!(seen.last(), Some(Event::Complete { size: 5, .. })));
     let mut store = session(config());
     feed(&mut store, T0, chunk("tran1", "m001", "1-100/100", "abc", '$'));
     assert_eq!(completed(&mut store).1, 3);
@@ -212,7 +213,10 @@ fn reports_and_responses_are_never_answered() {
     }
 }
 
-/// State of a Message-ID x frame: responses and events.
+/// For each frame: the response, and the events.
+type Row = [(&'static str, &'static [&'static str]); 5];
+
+/// State of a Message-ID x frame.
 #[test]
 fn the_transition_table_holds() {
     let (open, whole) = ("1-*/*", "1-4/4");
@@ -223,7 +227,7 @@ fn the_transition_table_holds() {
         chunk("tran5", "m001", "5-*/*", "ef", '#'),
         send("tran5", &["Message-ID: m001"], None, '$'),
     ];
-    let expected: [(&str, [(&str, &[&str]); 5]); 6] = [
+    let expected: [(&str, Row); 6] = [
         (
             "unknown",
             [

@@ -60,6 +60,17 @@ fn a_small_message_is_one_chunk() {
     assert_eq!(store.poll_timeout(), None);
 }
 
+// proves RFC 4975 7.1.1: above 2048 octets range-end MUST be "*"
+#[test]
+fn only_a_chunk_of_up_to_2048_bytes_says_where_it_ends() {
+    for (size, range) in [(2048, "1-2048/2048"), (2049, "1-*/2049")] {
+        let mut store = session(config());
+        let id = begin(&mut store, "m001", size as u64);
+        data(&mut store, id, vec![b'a'; size]);
+        assert_eq!(shape(&written(&mut store)), [(range.into(), size, Continuation::Complete)]);
+    }
+}
+
 // proves RFC 4975 7.1.1: zero-length content is "1-0/0"
 #[test]
 fn an_empty_message_is_sent_at_once() {
