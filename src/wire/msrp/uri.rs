@@ -80,7 +80,7 @@ impl MsrpUri {
         Self::from_bytes(Bytes::copy_from_slice(raw))
     }
 
-    /// Reads a URI from shared bytes, of which it keeps slices.
+    /// Reads a URI from `Bytes`, of which it keeps slices.
     ///
     /// # Errors
     /// [`UriError`] names the part that is malformed.
