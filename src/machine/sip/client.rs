@@ -295,7 +295,8 @@ impl Endpoint {
                 }
                 Action::Cancel => {
                     client.cancel = Cancel::Sent;
-                    cancel = client.skeleton.as_deref().and_then(cancellation).map(|cancel| (cancel, client.to));
+                    cancel =
+                        client.skeleton.as_deref().and_then(cancellation).map(|cancel| (cancel, client.to));
                 }
                 Action::Tell if !client.own => self.events.extend(tell.take()),
                 Action::TimedOut if !client.own => self.events.push_back(failed(FailureCause::Timeout)),

@@ -177,6 +177,12 @@ impl Dialog {
         request
     }
 
+    /// Leaves out `count` sequence numbers: those that may have been used by who kept the dialog
+    /// before (RFC 3261 12.2.2: gaps are no error).
+    pub const fn skip(&mut self, count: u32) {
+        self.local_cseq = self.local_cseq.wrapping_add(count) & 0x7fff_ffff;
+    }
+
     /// The ACK to the 2xx that answered the INVITE numbered `cseq` (RFC 3261 13.2.2.4).
     #[must_use]
     pub fn ack(&self, cseq: u32) -> Request {

@@ -34,7 +34,7 @@ impl Fingerprints {
         Self { key: std::array::from_fn(|_| entropy.next_u64()) }
     }
 
-    fn take(&self, fields: &Fields) -> Fingerprint {
+    fn take(&self, fields: Fields) -> Fingerprint {
         let [a, b, c, d] = self.key;
         let half = |one: u64, other: u64| {
             let mut hasher = DefaultHasher::new();
@@ -101,7 +101,7 @@ fn cseq_number(headers: &Headers) -> [u8; 4] {
 }
 
 /// Fields one after the other, each with its length, so that none runs into the next.
-struct Fields(SmallVec<[u8; 192]>);
+struct Fields(SmallVec<[u8; 128]>);
 
 impl Fields {
     fn new(kind: u8) -> Self {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::dialog::Dialog;
-use super::event::ServerTxn;
+use super::event::{FailureCause, ServerTxn};
 use super::session_event::{Body, EndedBy, Rejection, SessionAction, SessionEvent};
 use super::timers::Timers;
 use crate::time::Instant;
@@ -194,7 +194,7 @@ impl InviteSession {
     }
 
     /// Takes a request of this dialog, other than ACK and CANCEL.
-    pub fn handle_request(&mut self, now: Instant, txn: ServerTxn, request: Request) {
+    pub fn handle_request(&mut self, txn: ServerTxn, request: Request) {
         if !self.dialog.matches(&request) || self.is_ended() {
             return self.refuse(txn, &request, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
         }
@@ -216,7 +216,7 @@ impl InviteSession {
             }
             _ => self.events.push_back(SessionEvent::Unhandled { txn, request }),
         }
-        self.bye_if_possible(now);
+        self.bye_if_possible();
     }
 
     /// Takes an ACK of this dialog.
@@ -257,13 +257,21 @@ impl InviteSession {
         }
     }
 
-    /// Our BYE was not answered or could not be sent, or the endpoint gave up a transaction of ours.
+    /// Our BYE was not answered, or could not be sent.
     pub fn handle_failed(&mut self) {
-        match self.state {
-            State::Leaving(by) => self.end(by),
-            State::Early => self.end(EndedBy::Failed),
-            State::Established => self.pending = None,
-            State::Ended => {}
+        if let State::Leaving(by) = self.state {
+            self.end(by);
+        }
+    }
+
+    /// The endpoint reports a server transaction of this session as ended. What the user did not
+    /// answer in time was answered by the endpoint; of other failures the ACK's absence tells.
+    pub fn handle_server_ended(&mut self, txn: ServerTxn, cause: FailureCause) {
+        if cause == FailureCause::Timeout && self.pending.take_if(|pending| pending.txn == txn).is_some() {
+            match self.state {
+                State::Early => self.end(EndedBy::Failed),
+                _ => self.bye_if_possible(),
+            }
         }
     }
 
@@ -273,8 +281,8 @@ impl InviteSession {
         if awaiting.until <= now {
             // RFC 3261 13.3.1.4: without an ACK for 64*T1 the session SHOULD be terminated by a BYE.
             self.awaiting = None;
-            self.refuse_pending(&Rejection::from(StatusCode::REQUEST_TERMINATED));
-            self.leave(EndedBy::AckTimeout, None);
+            let reason = self.bye.take().flatten();
+            self.leave(EndedBy::AckTimeout, reason.as_deref());
         } else if awaiting.next <= now {
             // RFC 3261 13.3.1.4: repeated at T1, doubling up to T2, whatever the transport.
             awaiting.interval = awaiting.interval.saturating_mul(2).min(self.timers.t2);
@@ -368,7 +376,7 @@ impl InviteSession {
             });
         }
         self.actions.push_back(SessionAction::Respond(txn, response));
-        self.bye_if_possible(now);
+        self.bye_if_possible();
     }
 
     /// A response that opens or refreshes the dialog.
@@ -413,7 +421,7 @@ impl InviteSession {
     }
 
     /// Sends a BYE that was held back, where nothing keeps it any more.
-    fn bye_if_possible(&mut self, _now: Instant) {
+    fn bye_if_possible(&mut self) {
         if self.state == State::Established
             && self.awaiting.is_none()
             && let Some(reason) = self.bye.take()

@@ -26,24 +26,9 @@ mod timers;
 pub mod transactions;
 mod transport;
 
-#[cfg(test)]
-mod dialog_tests;
-#[cfg(test)]
-mod endpoint_tests;
-#[cfg(test)]
-mod invite_session_tests;
-#[cfg(test)]
-mod lossy_tests;
-#[cfg(test)]
-mod notifier_tests;
-#[cfg(test)]
-mod test_support;
-
 pub use dialog::Dialog;
 pub use endpoint::Endpoint;
-pub use event::{
-    ClientTxn, EndpointConfig, EndpointEvent, FailureCause, ServerTxn, Transmit, TransmitId,
-};
+pub use event::{ClientTxn, EndpointConfig, EndpointEvent, FailureCause, ServerTxn, Transmit, TransmitId};
 pub use invite_session::InviteSession;
 pub use notifier::{Notifier, NotifierRecord, NotifyOutcome, TerminationReason};
 pub use session_event::{Body, EndedBy, Rejection, SessionAction, SessionEvent};

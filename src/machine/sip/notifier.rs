@@ -247,6 +247,9 @@ impl Notifier {
     pub fn notify(&mut self, now: Instant, body: Option<Body>) -> Request {
         self.busy = Some(Busy::InFlight);
         self.last = Some(now);
+        if self.phase != Phase::Active {
+            self.news = None;
+        }
         let mut request = self.dialog.request(Method::Notify, Some(&self.contact));
         // RFC 6665 4.1.3, 8.2.1: the Event of the SUBSCRIBE MUST be repeated, with its id.
         request.headers.push(HeaderName::Event, self.event.clone());
@@ -342,7 +345,7 @@ impl Notifier {
     #[must_use]
     pub fn restore(record: NotifierRecord, now: Instant, wall: Timestamp, min_interval: Duration) -> Self {
         let mut dialog = record.dialog;
-        dialog.leap();
+        dialog.skip(1 << 16);
         Self {
             dialog,
             contact: record.contact,

@@ -73,7 +73,10 @@ mod tests {
     #[test]
     fn datagrams_go_back_by_maddr_then_rport_then_sent_by() {
         let udp = |text| goes_to(Transport::Udp, text);
-        assert_eq!(udp("SIP/2.0/UDP pc.example.com:5099;branch=z9hG4bKa;received=192.0.2.9"), "192.0.2.9:5099");
+        assert_eq!(
+            udp("SIP/2.0/UDP pc.example.com:5099;branch=z9hG4bKa;received=192.0.2.9"),
+            "192.0.2.9:5099"
+        );
         assert_eq!(udp("SIP/2.0/UDP pc.example.com;branch=z9hG4bKa;received=192.0.2.9"), "192.0.2.9:5060");
         assert_eq!(
             udp("SIP/2.0/UDP pc.example.com;branch=z9hG4bKa;rport=40000;received=192.0.2.9"),
@@ -88,7 +91,10 @@ mod tests {
     // proves RFC 3261 18.2.2
     #[test]
     fn streams_go_back_by_the_connection_or_to_the_port_of_sent_by() {
-        assert_eq!(goes_to(Transport::Tcp, "SIP/2.0/TCP pc.example.com:5099;branch=z9hG4bKa"), "192.0.2.9:5099");
+        assert_eq!(
+            goes_to(Transport::Tcp, "SIP/2.0/TCP pc.example.com:5099;branch=z9hG4bKa"),
+            "192.0.2.9:5099"
+        );
         assert_eq!(
             goes_to(Transport::Tls, "SIP/2.0/TLS pc.example.com;branch=z9hG4bKa;rport=40000"),
             "192.0.2.9:5061"

@@ -194,9 +194,8 @@ impl Endpoint {
 
     /// RFC 3261 9.2: answers a CANCEL, and tells the user where it matters.
     fn take_cancel(&mut self, now: Instant, request: &Request, flow: Flow, via: &Via, key: Fingerprint) {
-        let find = |method: &Method| {
-            self.server_keys.get(&self.fingerprints.server(request, via, method)).copied()
-        };
+        let find =
+            |method: &Method| self.server_keys.get(&self.fingerprints.server(request, via, method)).copied();
         let mut response = request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
         if let Some(id) = CANCELLABLE.iter().find_map(find) {
             response = request.respond(StatusCode::OK);
@@ -237,8 +236,7 @@ impl Endpoint {
         let taken = self.servers.len() + self.clients.len();
         taken < most
             || taken < most + most / 8
-                && (request.method == Method::Cancel
-                    || request.headers.to_tag().is_some())
+                && (request.method == Method::Cancel || request.headers.to_tag().is_some())
     }
 
     /// RFC 3261 21.5.4: answers 503 and keeps nothing.
@@ -255,9 +253,7 @@ impl Endpoint {
 
     fn complete_response(&self, response: &mut Response, key: Fingerprint) {
         // RFC 3261 8.2.6.2: the UAS MUST add a tag to the To of a response, except to a 100.
-        if response.status != StatusCode::TRYING
-            && response.headers.to_tag().is_none()
-        {
+        if response.status != StatusCode::TRYING && response.headers.to_tag().is_none() {
             response.set_to_tag(&self.tag(key));
         }
         if !self.config.server_name.is_empty() && response.headers.get(&HeaderName::Server).is_none() {

@@ -125,9 +125,8 @@ mod tests {
     #[test]
     fn lengths_follow_table_4() {
         let timers = Timers::default();
-        let of = |timer| {
-            (timers.duration(timer, false).as_millis(), timers.duration(timer, true).as_millis())
-        };
+        let of =
+            |timer| (timers.duration(timer, false).as_millis(), timers.duration(timer, true).as_millis());
         for timer in [Timer::B, Timer::F, Timer::H, Timer::L, Timer::M] {
             assert_eq!(of(timer), (32_000, 32_000), "{timer:?}");
         }

@@ -46,9 +46,7 @@ pub const fn step(state: State, input: Input) -> Option<Step<State>> {
         (Trying | Proceeding, Input::TransportError) => Step::to(Terminated, &[Unsent]),
         (Trying | Proceeding, Input::Provisional) => Step::to(Proceeding, &[Tell]),
         // RFC 3261 17.1.2.2: a final response MUST be passed to the user, and Completed be entered.
-        (Trying | Proceeding, Input::Final) => {
-            Step::to(Completed, &[Stop(Timer::E), Start(Timer::K), Tell])
-        }
+        (Trying | Proceeding, Input::Final) => Step::to(Completed, &[Stop(Timer::E), Start(Timer::K), Tell]),
         (Completed, Input::Timer(Timer::K)) => Step::to(Terminated, &[]),
         _ => None,
     }

@@ -81,8 +81,9 @@ pub(super) mod tests {
 
     /// The same text without the indentation of the source file.
     pub fn expected(text: &str) -> String {
-        text.lines().map(str::trim).filter(|line| !line.is_empty()).fold(String::new(), |out, line| {
-            out + line + "\n"
-        })
+        text.lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .fold(String::new(), |out, line| out + line + "\n")
     }
 }

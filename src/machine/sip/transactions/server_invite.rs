@@ -60,9 +60,10 @@ pub const fn step(state: State, input: Input) -> Option<Step<State>> {
         (Proceeding, Input::RespondFailure) => {
             Step::to(Completed, &[Send, Stop(Timer::Trying), Start(Timer::G), Start(Timer::H)])
         }
-        (Proceeding, Input::Timer(Timer::InvitePatience)) => {
-            Step::to(Completed, &[GiveUp, Send, Stop(Timer::Trying), Start(Timer::G), Start(Timer::H), TimedOut])
-        }
+        (Proceeding, Input::Timer(Timer::InvitePatience)) => Step::to(
+            Completed,
+            &[GiveUp, Send, Stop(Timer::Trying), Start(Timer::G), Start(Timer::H), TimedOut],
+        ),
         // RFC 3261 17.2.1: in Completed the response is sent again upon timer G and each retransmission.
         (Completed, Input::Invite) => Step::to(Completed, &[Send]),
         (Completed, Input::Timer(Timer::G)) => Step::to(Completed, &[Send, Again(Timer::G)]),
