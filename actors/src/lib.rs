@@ -1,1 +1,3 @@
 //! What a restante node *does*: actix actors, tokio sockets, store engines, configuration.
+
+pub mod archive;
