@@ -26,6 +26,8 @@ mod seldom;
 mod sip;
 mod sip_connection;
 mod sip_stream;
+#[cfg(test)]
+mod sip_tests;
 mod stop;
 mod udp;
 

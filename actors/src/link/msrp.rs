@@ -191,13 +191,20 @@ impl Hub {
             Lookup::Unknown => return Err(MsrpConnectError::NoSession),
             Lookup::Elsewhere => return Err(MsrpConnectError::Bound),
         }
-        let opened = Opened { hub: self, link: link.clone(), stream: Arc::new(stream), stop, seat, bound: true };
+        let opened =
+            Opened { hub: self, link: link.clone(), stream: Arc::new(stream), stop, seat, bound: true };
         tokio::spawn(msrp_reader::serve(opened));
         Ok(link)
     }
 }
 
-async fn serve_accepted(hub: Arc<Hub>, stream: std::net::TcpStream, peer: SocketAddr, seat: Seat, stop: Stop) {
+async fn serve_accepted(
+    hub: Arc<Hub>,
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+    seat: Seat,
+    stop: Stop,
+) {
     let opened = TcpStream::from_std(stream).and_then(|stream| Ok((hub.link(&stream)?, stream)));
     match opened {
         Ok((link, stream)) => {

@@ -39,7 +39,8 @@ pub(crate) struct Opened {
 pub(crate) async fn serve(opened: Opened) {
     let Opened { hub, link, stream, stop, seat, bound } = opened;
     let direction = if bound { "out" } else { "in" };
-    metrics::counter!("restante_connections_total", "protocol" => "msrp", "direction" => direction).increment(1);
+    metrics::counter!("restante_connections_total", "protocol" => "msrp", "direction" => direction)
+        .increment(1);
     metrics::gauge!("restante_connections", "protocol" => "msrp").increment(1.0);
     debug!(protocol = "msrp", link = %link.id(), peer = %link.peer(), direction, "connection opened");
     let writer = tokio::spawn(write(link.clone(), Arc::clone(&stream)));

@@ -104,7 +104,8 @@ async fn read_until(stream: &mut TcpStream, needle: &str) -> String {
     let mut all = Vec::new();
     let mut some = [0_u8; 4096];
     loop {
-        let count = tokio::time::timeout(PATIENCE, stream.read(&mut some)).await.expect("nothing comes").unwrap();
+        let count =
+            tokio::time::timeout(PATIENCE, stream.read(&mut some)).await.expect("nothing comes").unwrap();
         assert_ne!(count, 0, "closed after {:?}", String::from_utf8_lossy(&all));
         all.extend_from_slice(&some[..count]);
         let text = String::from_utf8_lossy(&all);

@@ -26,9 +26,8 @@ impl Seldom {
     /// `Some(left_out)` when the event at `now` may be told: how many were not since the last one told.
     pub(crate) fn tell(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = state
-            .since
-            .is_none_or(|since| now.saturating_duration_since(since) >= Duration::from_secs(1));
+        let fresh =
+            state.since.is_none_or(|since| now.saturating_duration_since(since) >= Duration::from_secs(1));
         if fresh {
             state.since = Some(now);
             state.passed = 0;

@@ -11,7 +11,7 @@ use super::stop::Stopper;
 use super::udp::{self, UdpSender};
 use actix::Message as ActorMessage;
 use bytes::Bytes;
-use restante::machine::sip::{Destination, Flow, Transport, TransmitId};
+use restante::machine::sip::{Destination, Flow, TransmitId, Transport};
 use restante::wire::sip::{Limits, Message, Method, ParseError};
 use std::fmt;
 use std::io;
@@ -245,7 +245,8 @@ pub struct SipSender {
 impl SipSender {
     /// Sends `bytes`, without waiting: from the UDP socket that `to.flow` names (else any of the family),
     /// on the connection `to.flow` names while it lives, else on an open connection to `to.addr`, else on a
-    /// new one. [`TransportFailed`] follows if it is known not to have been sent, and only then.
+    /// new one. [`TransportFailed`] follows if the system refused it or its connection ended before it was
+    /// written, and only then: a datagram may still be lost, here or on its way.
     pub fn send(&self, to: &Destination, bytes: Bytes, id: TransmitId) {
         let pending = Pending::new(id, Arc::clone(&self.failed));
         match to.transport {
@@ -270,9 +271,9 @@ impl Hub {
             let any = || sockets.iter().find(|sender| sender.local().is_ipv4() == to.addr.is_ipv4());
             of_flow.or_else(any).cloned()
         };
-        match sender.map(|sender| sender.send(bytes, to.addr)) {
-            Some(Ok(())) => {}
-            Some(Err(_)) | None => pending.fail(),
+        match sender {
+            Some(sender) => sender.send(bytes, to.addr, pending),
+            None => pending.fail(),
         }
     }
 

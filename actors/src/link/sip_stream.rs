@@ -73,7 +73,8 @@ async fn serve(
 ) {
     let (id, peer) = (connection.id(), connection.peer());
     tune(&stream);
-    metrics::counter!("restante_connections_total", "protocol" => "sip", "direction" => direction).increment(1);
+    metrics::counter!("restante_connections_total", "protocol" => "sip", "direction" => direction)
+        .increment(1);
     metrics::gauge!("restante_connections", "protocol" => "sip").increment(1.0);
     debug!(protocol = "sip", connection = id, %peer, direction, "connection opened");
     let stream = Arc::new(stream);
@@ -81,7 +82,7 @@ async fn serve(
     let flow = stream.local_addr().map(|local| connection.flow(local));
     let cause = match flow {
         Ok(flow) => Reader::new(hub, &connection, flow, Arc::clone(&stream), stop).run().await,
-        Err(error) => CloseCause::Network(error.kind()),
+        Err(ref error) => CloseCause::Network(error.kind()),
     };
     let cause = end(&connection, cause).await;
     hub.connections.remove(&connection);
@@ -135,18 +136,12 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(
-        hub: &'a Hub,
-        connection: &'a Connection,
-        flow: Flow,
-        stream: Arc<TcpStream>,
-        stop: Stop,
-    ) -> Self {
+    fn new(hub: &'a Hub, connection: &'a Connection, flow: Flow, stream: Arc<TcpStream>, stop: Stop) -> Self {
         Self {
             flow,
             intake: Intake::new("sip", stream),
             stop,
-            decoder: StreamDecoder::new(hub.limits.message.clone()),
+            decoder: StreamDecoder::new(hub.limits.message),
             begun: None,
             active: Instant::now(),
             hub,

@@ -3,6 +3,7 @@
 use super::listen;
 use super::seldom::Seldom;
 use super::sip::{Hub, SipReceived};
+use super::sip_connection::Pending;
 use super::stop::Stop;
 use bytes::Bytes;
 use restante::machine::sip::{Flow, Transport};
@@ -38,7 +39,7 @@ pub(crate) struct UdpSender {
     socket: UdpSocket,
     local: SocketAddr,
     most: usize,
-    queue: Mutex<VecDeque<(Bytes, SocketAddr)>>,
+    queue: Mutex<VecDeque<Waiting>>,
     wake: Notify,
 }
 
@@ -51,47 +52,65 @@ impl UdpSender {
         self.local
     }
 
-    fn queue(&self) -> MutexGuard<'_, VecDeque<(Bytes, SocketAddr)>> {
+    fn queue(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a datagram, or queues it while the system takes none. What the queue cannot hold is dropped:
-    /// the network might have done the same, and transactions repeat what matters.
-    pub(crate) fn send(&self, datagram: Bytes, to: SocketAddr) -> io::Result<()> {
+    /// the network might have done the same, and transactions repeat what matters. What the system refuses
+    /// is told through `pending`.
+    pub(crate) fn send(&self, datagram: Bytes, to: SocketAddr, pending: Pending) {
         let mut queue = self.queue();
         if queue.is_empty() {
             match self.socket.try_send_to(&datagram, to) {
-                Ok(_) => return Ok(()),
+                Ok(_) => return,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    drop(queue);
+                    return self.refused(to, &error, pending);
+                }
             }
         }
         if queue.len() >= self.most {
             metrics::counter!("restante_sip_dropped_total", "cause" => "send_queue").increment(1);
-            return Ok(());
+            return;
         }
-        queue.push_back((datagram, to));
+        queue.push_back(Waiting { datagram, to, pending });
         drop(queue);
         self.wake.notify_one();
-        Ok(())
+    }
+
+    fn refused(&self, to: SocketAddr, error: &io::Error, pending: Pending) {
+        metrics::counter!("restante_sip_dropped_total", "cause" => "send_error").increment(1);
+        debug!(local = %self.local, peer = %to, cause = %error, "datagram not sent");
+        pending.fail();
     }
 
     /// Sends from the queue until it is empty (`true`) or the system takes no more.
     fn flush(&self) -> bool {
-        let mut queue = self.queue();
-        while let Some((datagram, to)) = queue.front() {
-            match self.socket.try_send_to(datagram, *to) {
+        loop {
+            let mut queue = self.queue();
+            let Some(front) = queue.front() else { return true };
+            match self.socket.try_send_to(&front.datagram, front.to) {
+                Ok(_) => drop(queue.pop_front()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) => {
-                    metrics::counter!("restante_sip_dropped_total", "cause" => "send_error").increment(1);
-                    debug!(local = %self.local, peer = %to, cause = %error, "datagram not sent");
+                    let front = queue.pop_front();
+                    drop(queue);
+                    if let Some(Waiting { to, pending, .. }) = front {
+                        self.refused(to, &error, pending);
+                    }
                 }
-                Ok(_) => {}
             }
-            queue.pop_front();
         }
-        true
     }
+}
+
+/// A datagram the system does not take yet.
+struct Waiting {
+    datagram: Bytes,
+    to: SocketAddr,
+    pending: Pending,
 }
 
 /// Sends what had to be queued, until told to stop.
@@ -107,7 +126,10 @@ pub(crate) async fn write(sender: Arc<UdpSender>, mut stop: Stop) {
         };
         tokio::select! {
             biased;
-            () = stop.stopped() => return,
+            () = stop.stopped() => {
+                sender.flush();
+                return;
+            }
             () = writable => {}
         }
     }
