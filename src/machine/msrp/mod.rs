@@ -6,6 +6,7 @@ mod coverage;
 mod event;
 mod outbox;
 mod receiver;
+mod reply;
 mod sender;
 mod session;
 mod token;

@@ -4,17 +4,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use smallvec::{SmallVec, smallvec};
 
 use super::coverage::Coverage;
+use super::reply::{Replies, Transaction};
 use super::token::Tokens;
 use super::{DropCause, Event, IncomingId, SessionConfig, Verdict};
-use crate::wire::msrp::{
-    ByteRange, Continuation, FailureReport, FrameKind, Head, MsrpUri, Status, comment_of, encode_end,
-    encode_response, reply_path,
-};
+use crate::wire::msrp::{Continuation, FrameKind, Head, MsrpUri};
 
 /// Message-IDs of ended messages that are remembered.
 const REMEMBERED: usize = 256;
@@ -27,7 +25,6 @@ const MAX_WAITING: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Receiver {
-    local: [MsrpUri; 1],
     next: u64,
     incoming: FxHashMap<IncomingId, Incoming>,
     /// Of `incoming`, those that are not complete.
@@ -37,10 +34,8 @@ pub(super) struct Receiver {
     /// Message-IDs of ended messages, oldest first.
     ended: VecDeque<Bytes>,
     current: Current,
-    /// The last From-Path, which nearly every frame has again.
-    path: Arc<[MsrpUri]>,
-    /// Responses and reports to write.
-    pub(super) replies: BytesMut,
+    /// What was answered, to be written.
+    pub(super) replies: Replies,
 }
 
 /// What is known of a Message-ID.
@@ -64,14 +59,6 @@ struct Incoming {
     waiting: Option<SmallVec<[Transaction; 1]>>,
 }
 
-/// A request that is not answered yet.
-#[derive(Debug)]
-struct Transaction {
-    id: SmallVec<[u8; 32]>,
-    path: Arc<[MsrpUri]>,
-    failure_report: FailureReport,
-}
-
 /// The frame that is being read.
 #[derive(Debug)]
 enum Current {
@@ -88,15 +75,13 @@ enum Current {
 impl Receiver {
     pub(super) fn new(config: &SessionConfig) -> Self {
         Self {
-            local: [config.local.clone()],
             next: 0,
             incoming: FxHashMap::default(),
             unfinished: 0,
             known: BTreeMap::new(),
             ended: VecDeque::new(),
             current: Current::Skipped,
-            path: Arc::from([]),
-            replies: BytesMut::new(),
+            replies: Replies::new(config.local.clone()),
         }
     }
 
@@ -110,16 +95,8 @@ impl Receiver {
         self.current = Current::Skipped;
         match self.classify(head, config, events) {
             Ok(current) => self.current = current,
-            Err(status) => self.refuse_frame(head, status),
+            Err(status) => self.replies.refuse(head, status),
         }
-    }
-
-    /// Answers a request at once with an error, as far as it wants to hear one.
-    pub(super) fn refuse_frame(&mut self, head: &Head, status: u16) {
-        // RFC 4975 7.2: it MUST immediately generate a response.
-        let Some(to) = reply_path(head).filter(|_| head.failure_report.wants(status)) else { return };
-        let comment = comment_of(status).as_bytes();
-        encode_response(&head.transaction, status, comment, to, &self.local, &mut self.replies);
     }
 
     fn classify(
@@ -140,7 +117,7 @@ impl Receiver {
         }
         let known = head.message_id.as_ref().and_then(|id| self.known.get(id)).copied();
         let continues = head.byte_range.is_some() && matches!(known, Some(Known::Active(_)));
-        let transaction = self.transaction(head);
+        let transaction = self.replies.transaction(head);
         if !head.has_body && !continues {
             return Ok(Current::Empty(transaction));
         }
@@ -188,7 +165,7 @@ impl Receiver {
         self.known.insert(message_id.clone(), Known::Active(id));
         let incoming = Incoming {
             message_id: message_id.clone(),
-            path: self.path_of(&head.from_path),
+            path: self.replies.path_of(&head.from_path),
             success_report: false,
             coverage: Coverage::default(),
             size: None,
@@ -262,11 +239,11 @@ impl Receiver {
     ) {
         match std::mem::replace(&mut self.current, Current::Skipped) {
             Current::Skipped => {}
-            Current::Empty(transaction) => self.reply(&transaction, 200, b""),
+            Current::Empty(transaction) => self.replies.answer(&transaction, 200, b""),
             Current::Repeated { transaction, message_id, success_report, size } => {
-                self.reply(&transaction, 200, b"");
+                self.replies.answer(&transaction, 200, b"");
                 if success_report && continuation == Continuation::Complete {
-                    self.report_success(&message_id, &transaction.path, size, tokens);
+                    self.replies.report_success(&message_id, &transaction.path, size, tokens);
                 }
             }
             Current::Chunk { transaction, id, at } => {
@@ -283,19 +260,21 @@ impl Receiver {
         continuation: Continuation,
         events: &mut VecDeque<Event>,
     ) {
-        let Some(incoming) = self.incoming.get_mut(&id) else { return self.reply(&transaction, 200, b"") };
+        let Some(incoming) = self.incoming.get_mut(&id) else {
+            return self.replies.answer(&transaction, 200, b"");
+        };
         if let Some(waiting) = &mut incoming.waiting {
             if waiting.len() < MAX_WAITING {
                 return waiting.push(transaction);
             }
-            return self.reply(&transaction, 413, b"");
+            return self.replies.answer(&transaction, 413, b"");
         }
         if continuation == Continuation::Aborted {
             self.unfinished -= 1;
             let message_id = self.incoming.remove(&id).map(|m| m.message_id).unwrap_or_default();
             self.known.remove(&message_id);
             events.push_back(Event::Dropped { id, cause: DropCause::Aborted });
-            return self.reply(&transaction, 200, b"");
+            return self.replies.answer(&transaction, 200, b"");
         }
         if continuation == Continuation::Complete {
             incoming.size = incoming.size.or(Some(at));
@@ -308,14 +287,14 @@ impl Receiver {
                 incoming.waiting = Some(smallvec![transaction]);
                 events.push_back(Event::Complete { id, size });
             }
-            None => self.reply(&transaction, 200, b""),
+            None => self.replies.answer(&transaction, 200, b""),
         }
     }
 
     /// Gives up the message of the current chunk, and says 413.
     fn stop_message(&mut self, id: IncomingId, cause: DropCause, events: &mut VecDeque<Event>) {
         if let Current::Chunk { transaction, .. } = std::mem::replace(&mut self.current, Current::Skipped) {
-            self.reply(&transaction, 413, b"");
+            self.replies.answer(&transaction, 413, b"");
         }
         self.drop_message(id, cause, 413, events);
     }
@@ -343,18 +322,18 @@ impl Receiver {
         self.take_current_of(id, verdict, &mut waiting);
         match verdict {
             Verdict::Stored => {
-                waiting.iter().for_each(|transaction| self.reply(transaction, 200, b""));
+                waiting.iter().for_each(|transaction| self.replies.answer(transaction, 200, b""));
                 // RFC 4975 7.1.3: it MUST send a success report covering all bytes; the endpoint
                 // MUST NOT send one that was not asked for.
                 if incoming.success_report {
-                    self.report_success(&incoming.message_id, &incoming.path, size, tokens);
+                    self.replies.report_success(&incoming.message_id, &incoming.path, size, tokens);
                 }
                 self.end(incoming.message_id, Known::Stored { size });
             }
             Verdict::Refused(status, comment) => {
                 // RFC 4975 7.1.4: it SHOULD simply include the appropriate error code in the
                 // transaction response; with "no", it MUST NOT send a failure REPORT either.
-                waiting.iter().for_each(|transaction| self.reply(transaction, *status, comment));
+                waiting.iter().for_each(|transaction| self.replies.answer(transaction, *status, comment));
                 self.end(incoming.message_id, Known::Refused(*status));
             }
         }
@@ -387,7 +366,7 @@ impl Receiver {
         self.ended.clear();
         self.unfinished = 0;
         self.current = Current::Skipped;
-        self.replies.clear();
+        self.replies.buffer.clear();
     }
 
     fn end(&mut self, message_id: Bytes, known: Known) {
@@ -399,41 +378,5 @@ impl Receiver {
         }
         self.known.insert(message_id.clone(), known);
         self.ended.push_back(message_id);
-    }
-
-    fn reply(&mut self, transaction: &Transaction, status: u16, comment: &[u8]) {
-        if transaction.failure_report.wants(status) {
-            let comment = if comment.is_empty() { comment_of(status).as_bytes() } else { comment };
-            let to = transaction.path.get(..1).unwrap_or_default();
-            encode_response(&transaction.id, status, comment, to, &self.local, &mut self.replies);
-        }
-    }
-
-    fn report_success(&mut self, message_id: &Bytes, path: &[MsrpUri], size: u64, tokens: &mut Tokens) {
-        // RFC 4975 7.1.3: To-Path is the From-Path value from the original request; Status has a
-        // namespace of "000" and a status-code of "200".
-        let transaction = Bytes::from(tokens.mint_identifier());
-        let mut head = Head::new(FrameKind::Report, transaction, path.to_vec(), self.local.to_vec());
-        head.message_id = Some(message_id.clone());
-        head.byte_range = Some(ByteRange::whole(size));
-        head.status = Some(Status { namespace: 0, code: 200, comment: Bytes::from_static(b"OK") });
-        head.encode(false, &mut self.replies);
-        encode_end(&head.transaction, Continuation::Complete, &mut self.replies);
-    }
-
-    fn transaction(&mut self, head: &Head) -> Transaction {
-        Transaction {
-            id: SmallVec::from_slice(&head.transaction),
-            path: self.path_of(&head.from_path),
-            failure_report: head.failure_report,
-        }
-    }
-
-    /// The path, without the buffer it came in.
-    fn path_of(&mut self, from: &[MsrpUri]) -> Arc<[MsrpUri]> {
-        if *self.path != *from {
-            self.path = from.iter().map(MsrpUri::detached).collect();
-        }
-        Arc::clone(&self.path)
     }
 }

@@ -108,7 +108,7 @@ impl Session {
         if !matches!(head.to_path.as_slice(), [uri] if uri.same_as(&self.config.local)) {
             self.receiver.skip();
             let status = if head.to_path.is_empty() { 400 } else { 481 };
-            return self.receiver.refuse_frame(head, status);
+            return self.receiver.replies.refuse(head, status);
         }
         self.handle_bound(now);
         match &head.kind {
@@ -223,7 +223,7 @@ impl Session {
 
     /// Writes replies between chunks, and ends the session where something said that it failed.
     fn settle(&mut self, now: Instant) {
-        self.sender.write_between(now, &mut self.receiver.replies);
+        self.sender.write_between(now, &mut self.receiver.replies.buffer);
         let Some(failure) = self.sender.failure.take() else { return };
         self.sender.interrupt(now);
         self.sender.clear();
