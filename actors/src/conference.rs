@@ -41,13 +41,23 @@ impl ConferenceSubscribers {
     }
 
     /// Takes what concerns a subscription; anything else is given back.
-    pub fn handle(&mut self, now: Instant, input: DialogInput, port: &DialogPort, focus_tag: &str) -> Option<DialogInput> {
+    pub fn handle(
+        &mut self,
+        now: Instant,
+        input: DialogInput,
+        port: &DialogPort,
+        focus_tag: &str,
+    ) -> Option<DialogInput> {
         match input {
             DialogInput::Request { txn, request, flow } if request.method == Method::Subscribe => {
                 let tag = request.headers.get(&HeaderName::To).and_then(tag_of);
                 let response = match tag {
                     None => self.subscribe(now, &request, flow, port, focus_tag),
-                    Some(tag) => match self.subscribers.iter_mut().find(|subscriber| subscriber.tag.as_bytes() == tag.as_ref()) {
+                    Some(tag) => match self
+                        .subscribers
+                        .iter_mut()
+                        .find(|subscriber| subscriber.tag.as_bytes() == tag.as_ref())
+                    {
                         Some(subscriber) => {
                             subscriber.flow = flow;
                             subscriber.view.resend();
@@ -75,7 +85,14 @@ impl ConferenceSubscribers {
         }
     }
 
-    fn subscribe(&mut self, now: Instant, request: &Request, flow: Flow, port: &DialogPort, focus_tag: &str) -> restante::wire::sip::Response {
+    fn subscribe(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        flow: Flow,
+        port: &DialogPort,
+        focus_tag: &str,
+    ) -> restante::wire::sip::Response {
         if self.over || self.subscribers.len() >= MOST {
             return request.respond(StatusCode::TEMPORARILY_UNAVAILABLE);
         }
@@ -88,7 +105,13 @@ impl ConferenceSubscribers {
         };
         self.next_ticket += 1;
         port.adopt_also(tag.clone());
-        self.subscribers.push(Subscriber { ticket, tag, notifier, view: Conference::new(self.entity.clone()), flow });
+        self.subscribers.push(Subscriber {
+            ticket,
+            tag,
+            notifier,
+            view: Conference::new(self.entity.clone()),
+            flow,
+        });
         response
     }
 

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use restante::focus::recipient_list;
 use restante::focus::rejection::Rejection;
 use restante::machine::offer_answer::{self, LocalMedia};
-use restante::machine::sip::{Body, Flow, InviteSession, Rejection as SipRejection, ServerTxn, SessionAction};
+use restante::machine::sip::{
+    Body, Flow, InviteSession, Rejection as SipRejection, ServerTxn, SessionAction,
+};
 use restante::time::Instant;
 use restante::wire::sip::{HeaderName, Request, Response, StatusCode};
 
@@ -100,14 +102,26 @@ impl DialogPort {
     ///
     /// # Errors
     /// 420 for a recipient list (RFC 5366 5), or what an offer that cannot be met deserves.
-    pub fn answer_reinvite(&self, request: &Request, local: Option<&mut LocalMedia>, agent: &str) -> Result<Option<Body>, SipRejection> {
+    pub fn answer_reinvite(
+        &self,
+        request: &Request,
+        local: Option<&mut LocalMedia>,
+        agent: &str,
+    ) -> Result<Option<Body>, SipRejection> {
         self.reinvited(request, local, agent).map(Some).map_err(|refused| of_rejection(&refused))
     }
 
-    fn reinvited(&self, request: &Request, local: Option<&mut LocalMedia>, agent: &str) -> Result<Body, Rejection> {
+    fn reinvited(
+        &self,
+        request: &Request,
+        local: Option<&mut LocalMedia>,
+        agent: &str,
+    ) -> Result<Body, Rejection> {
         let requires = |option: &Bytes| option.eq_ignore_ascii_case(recipient_list::OPTION.as_bytes());
         // RFC 5366 5: a recipient-list in a re-INVITE is refused with 420.
-        if request.headers.values(&HeaderName::Require).any(|option| requires(&option)) || recipient_list::present(request) {
+        if request.headers.values(&HeaderName::Require).any(|option| requires(&option))
+            || recipient_list::present(request)
+        {
             return Err(Rejection::bad_extension(recipient_list::OPTION));
         }
         let local = local.ok_or_else(|| Rejection::new(StatusCode::NOT_ACCEPTABLE_HERE))?;
@@ -115,7 +129,9 @@ impl DialogPort {
         let Some(offer) = body.sdp else { return Ok(Body::sdp(offer_answer::offer(local))) };
         match offer_answer::answer(&offer, local) {
             Ok((answer, _)) => Ok(Body::sdp(answer)),
-            Err(refusal) => Err(Rejection::new(refusal.status()).with(HeaderName::Warning, refusal.warning(agent))),
+            Err(refusal) => {
+                Err(Rejection::new(refusal.status()).with(HeaderName::Warning, refusal.warning(agent)))
+            }
         }
     }
 }

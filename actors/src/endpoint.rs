@@ -1,7 +1,9 @@
 //! SipEndpoint: all SIP transactions of one shard, and who owns which dialog.
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
-use restante::machine::sip::{ClientTxn, Destination, Endpoint, EndpointConfig, EndpointEvent, FailureCause, Flow, ServerTxn};
+use restante::machine::sip::{
+    ClientTxn, Destination, Endpoint, EndpointConfig, EndpointEvent, FailureCause, Flow, ServerTxn,
+};
 use restante::wire::sip::{Message as SipMessage, Method, Request, Response, StatusCode, tag_of};
 use rustc_hash::FxHashMap;
 use tokio::sync::OwnedSemaphorePermit;
@@ -43,7 +45,13 @@ pub struct SipEndpoint {
 impl SipEndpoint {
     /// The endpoint of a shard. `shard_tag` begins every tag that is minted here.
     #[must_use]
-    pub fn new(config: EndpointConfig, transport: SipTransport, resolver: Resolver, shard: Recipient<Arrived>, shard_tag: String) -> Self {
+    pub fn new(
+        config: EndpointConfig,
+        transport: SipTransport,
+        resolver: Resolver,
+        shard: Recipient<Arrived>,
+        shard_tag: String,
+    ) -> Self {
         Self {
             machine: Endpoint::new(config, &mut Chance),
             transport,
@@ -214,7 +222,8 @@ impl Handler<SendRequest> for SipEndpoint {
                 }
                 (Err(error), None) => {
                     tracing::warn!(%error, "request not sent: its next hop cannot be resolved");
-                    send.user.do_send(DialogInput::Failed { ticket: send.ticket, cause: FailureCause::Transport });
+                    send.user
+                        .do_send(DialogInput::Failed { ticket: send.ticket, cause: FailureCause::Transport });
                 }
             }
             endpoint.drain(ctx);

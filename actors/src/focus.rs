@@ -22,8 +22,8 @@ use crate::conference::ConferenceSubscribers;
 use crate::dialog_port::{DialogPort, of_rejection};
 use crate::ports::DialogInput;
 use crate::session::{Close, Connect, Deliver, MsrpSession, SessionReport};
-use crate::shared::Shared;
 use crate::shard::Exited;
+use crate::shared::Shared;
 use crate::virtual_ua::{Frame, Grant, HangUp, Piece, Replayed, VirtualUa};
 
 /// Pieces under way between the store and the client's connection.
@@ -159,7 +159,12 @@ impl Focus {
                 ctx.spawn(listing.into_actor(self).map(|listed, focus, ctx| {
                     let found = listed.map(|items| {
                         let realm = &focus.shared.realm;
-                        items.into_iter().map(|item| (realm.message_uri(item.message_id.bytes()), Some(item.message_id), true)).collect()
+                        items
+                            .into_iter()
+                            .map(|item| {
+                                (realm.message_uri(item.message_id.bytes()), Some(item.message_id), true)
+                            })
+                            .collect()
                     });
                     focus.found_list(found, ctx);
                 }));
@@ -178,10 +183,18 @@ impl Focus {
         }
     }
 
-    fn found_list(&mut self, found: Result<Vec<(String, Option<MessageId>, bool)>, StoreError>, ctx: &mut Context<Self>) {
+    fn found_list(
+        &mut self,
+        found: Result<Vec<(String, Option<MessageId>, bool)>, StoreError>,
+        ctx: &mut Context<Self>,
+    ) {
         match found {
             Ok(list) if list.is_empty() => {
-                let none = Rejection::new(StatusCode::TEMPORARILY_UNAVAILABLE).warning(399, self.shared.agent(), "no new messages");
+                let none = Rejection::new(StatusCode::TEMPORARILY_UNAVAILABLE).warning(
+                    399,
+                    self.shared.agent(),
+                    "no new messages",
+                );
                 self.refuse(&none, ctx);
             }
             Ok(list) if list.iter().all(|(_, _, known)| !known) => self.refuse(&Rejection::not_found(), ctx),
@@ -197,25 +210,43 @@ impl Focus {
 
     // ---- accepting ----
 
-    fn prepare(&mut self, list: Vec<(String, Option<MessageId>, bool)>, only: Option<&Item>, ctx: &mut Context<Self>) {
+    fn prepare(
+        &mut self,
+        list: Vec<(String, Option<MessageId>, bool)>,
+        only: Option<&Item>,
+        ctx: &mut Context<Self>,
+    ) {
         let Some(uri) = self.shared.mint_msrp_uri(&self.flow) else {
             return self.refuse(&Rejection::unavailable(5), ctx);
         };
         let local = self.shared.local_media(uri, Direction::SendRecv, 0);
-        let unknown: Vec<usize> = list.iter().enumerate().filter(|(_, (_, _, known))| !known).map(|(at, _)| at).collect();
+        let unknown: Vec<usize> =
+            list.iter().enumerate().filter(|(_, (_, _, known))| !known).map(|(at, _)| at).collect();
         let answer = match &self.body.sdp {
             Some(offer) => match offer_answer::answer(offer, &local) {
                 Ok((sdp, negotiated)) => {
-                    let client = ClientLimits { accepts: negotiated.remote_accepts.clone(), max_size: negotiated.remote_max_size };
-                    let takes = |item: &Item| item.messages.iter().all(|message| delivery::present(&item.head, message, &client).is_some());
+                    let client = ClientLimits {
+                        accepts: negotiated.remote_accepts.clone(),
+                        max_size: negotiated.remote_max_size,
+                    };
+                    let takes = |item: &Item| {
+                        item.messages
+                            .iter()
+                            .all(|message| delivery::present(&item.head, message, &client).is_some())
+                    };
                     if !negotiated.direction.sends() || only.is_some_and(|item| !takes(item)) {
-                        let unacceptable = Rejection::new(StatusCode::NOT_ACCEPTABLE_HERE).warning(304, self.shared.agent(), "Media type not available");
+                        let unacceptable = Rejection::new(StatusCode::NOT_ACCEPTABLE_HERE).warning(
+                            304,
+                            self.shared.agent(),
+                            "Media type not available",
+                        );
                         return self.refuse(&unacceptable, ctx);
                     }
                     Some((sdp, negotiated))
                 }
                 Err(refusal) => {
-                    let rejection = Rejection::new(refusal.status()).with(HeaderName::Warning, refusal.warning(self.shared.agent()));
+                    let rejection = Rejection::new(refusal.status())
+                        .with(HeaderName::Warning, refusal.warning(self.shared.agent()));
                     return self.refuse(&rejection, ctx);
                 }
             },
@@ -274,10 +305,22 @@ impl Focus {
             let agent = match slot {
                 Some(agent) => agent,
                 None => {
-                    let Some(id) = self.retrieval.entries().get(participant).and_then(|entry| entry.message_id.clone()) else { continue };
-                    let window = usize::try_from(self.shared.config.retrieval.window.bytes()).unwrap_or(usize::MAX);
+                    let Some(id) =
+                        self.retrieval.entries().get(participant).and_then(|entry| entry.message_id.clone())
+                    else {
+                        continue;
+                    };
+                    let window =
+                        usize::try_from(self.shared.config.retrieval.window.bytes()).unwrap_or(usize::MAX);
                     let item = (self.owner.clone(), id);
-                    let agent = VirtualUa::new(participant, item, Arc::clone(&self.shared.store), Arc::clone(&client), ctx.address().recipient(), window);
+                    let agent = VirtualUa::new(
+                        participant,
+                        item,
+                        Arc::clone(&self.shared.store),
+                        Arc::clone(&client),
+                        ctx.address().recipient(),
+                        window,
+                    );
                     slot.insert(agent.start())
                 }
             };
@@ -342,12 +385,18 @@ impl Focus {
             ctx.stop();
             return;
         }
-        let next = [self.invite.poll_timeout(), self.conference.poll_timeout(), self.deadline].into_iter().flatten().min();
+        let next = [self.invite.poll_timeout(), self.conference.poll_timeout(), self.deadline]
+            .into_iter()
+            .flatten()
+            .min();
         self.alarm.arm(ctx, next, Self::ring);
     }
 
     fn is_over(&self) -> bool {
-        self.dialog_over && self.invite.is_ended() && self.retrieval.is_finished() && self.conference.is_over()
+        self.dialog_over
+            && self.invite.is_ended()
+            && self.retrieval.is_finished()
+            && self.conference.is_over()
     }
 
     fn mark(&mut self, participant: usize, id: MessageId, ctx: &mut Context<Self>) {
@@ -393,7 +442,9 @@ impl Focus {
                 let answer = self.port.answer_reinvite(&request, self.local.as_mut(), self.shared.agent());
                 self.invite.answer_reinvite(clock::now(), answer);
             }
-            SessionEvent::Unhandled { txn, request } => self.port.respond(txn, Rejection::method_not_allowed().response(&request)),
+            SessionEvent::Unhandled { txn, request } => {
+                self.port.respond(txn, Rejection::method_not_allowed().response(&request))
+            }
             SessionEvent::Reconfirmed { .. } | SessionEvent::ReinviteCancelled => {}
             SessionEvent::Ended { by } => {
                 self.dialog_over = true;
@@ -482,7 +533,10 @@ impl Handler<SessionReport> for Focus {
             SessionReport::Refused(participant, status) => self.fail(participant, Failure::Refused(status)),
             SessionReport::Ended(cause) => self.broken(cause),
             // The session takes no content from the client (`receives: false`).
-            SessionReport::Started { .. } | SessionReport::Data { .. } | SessionReport::Complete { .. } | SessionReport::Dropped { .. } => {}
+            SessionReport::Started { .. }
+            | SessionReport::Data { .. }
+            | SessionReport::Complete { .. }
+            | SessionReport::Dropped { .. } => {}
         }
         self.relay();
         self.drain(ctx);

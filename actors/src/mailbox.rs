@@ -4,12 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture,
+};
 use bytes::Bytes;
 use restante::focus::rejection::Rejection;
 use restante::focus::summary::{self, Listing};
 use restante::machine::sip::{Body, Flow, Notifier, NotifierRecord, NotifyOutcome, ServerTxn};
-use restante::store::{Counts, ItemHead, ItemState, ListQuery, MAX_LIST, Owner, StoreError, SubscriptionRecord};
+use restante::store::{
+    Counts, ItemHead, ItemState, ListQuery, MAX_LIST, Owner, StoreError, SubscriptionRecord,
+};
 use restante::wire::message_summary;
 use restante::wire::sip::{HeaderName, Request, StatusCode, tag_of};
 
@@ -84,14 +88,34 @@ struct Told {
 impl Mailbox {
     /// The mailbox of `owner`, without subscriptions yet.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, endpoint: Addr<SipEndpoint>, shard: Addr<Shard>, owner: Owner, shard_tag: String) -> Self {
+    pub fn new(
+        shared: Arc<Shared>,
+        endpoint: Addr<SipEndpoint>,
+        shard: Addr<Shard>,
+        owner: Owner,
+        shard_tag: String,
+    ) -> Self {
         let span = tracing::info_span!("mailbox", mailbox = shared.redacted(&owner));
-        Self { shared, endpoint, shard, owner, shard_tag, subscriptions: Vec::new(), next_ticket: 1, received: 0, user: None, alarm: Alarm::default(), span }
+        Self {
+            shared,
+            endpoint,
+            shard,
+            owner,
+            shard_tag,
+            subscriptions: Vec::new(),
+            next_ticket: 1,
+            received: 0,
+            user: None,
+            alarm: Alarm::default(),
+            span,
+        }
     }
 
     fn subscribe(&mut self, txn: ServerTxn, request: &Request, flow: Flow, ctx: &mut Context<Self>) {
         let tag = request.headers.get(&HeaderName::To).and_then(tag_of);
-        let known = tag.as_ref().map(|tag| self.subscriptions.iter().position(|known| known.tag.as_bytes() == tag.as_ref()));
+        let known = tag
+            .as_ref()
+            .map(|tag| self.subscriptions.iter().position(|known| known.tag.as_bytes() == tag.as_ref()));
         let response = match (known, self.granted(request)) {
             (_, Err(rejection)) => rejection.response(request),
             (Some(None), _) => request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST),
@@ -111,7 +135,13 @@ impl Mailbox {
         self.endpoint.do_send(Respond { txn, response: Box::new(response) });
     }
 
-    fn open(&mut self, request: &Request, flow: Flow, granted: Duration, ctx: &Context<Self>) -> Result<restante::wire::sip::Response, Rejection> {
+    fn open(
+        &mut self,
+        request: &Request,
+        flow: Flow,
+        granted: Duration,
+        ctx: &Context<Self>,
+    ) -> Result<restante::wire::sip::Response, Rejection> {
         if self.subscriptions.len() >= self.shared.config.summary.subscriptions_per_user {
             return Err(Rejection::new(StatusCode::TEMPORARILY_UNAVAILABLE)
                 .with(HeaderName::RetryAfter, "60")
@@ -126,25 +156,54 @@ impl Mailbox {
         Ok(response)
     }
 
-    fn adopt(&mut self, tag: String, notifier: Notifier, flow: Option<Flow>, listed: Option<u64>, first: bool, ctx: &Context<Self>) {
+    fn adopt(
+        &mut self,
+        tag: String,
+        notifier: Notifier,
+        flow: Option<Flow>,
+        listed: Option<u64>,
+        first: bool,
+        ctx: &Context<Self>,
+    ) {
         self.endpoint.do_send(Adopt { tag: tag.clone(), user: ctx.address().recipient(), txn: None });
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        self.subscriptions.push(Subscription { ticket, tag, notifier, flow, listed, offered: None, more: false, first });
+        self.subscriptions.push(Subscription {
+            ticket,
+            tag,
+            notifier,
+            flow,
+            listed,
+            offered: None,
+            more: false,
+            first,
+        });
     }
 
     /// For how long a SUBSCRIBE may be granted; zero is a fetch or the end of a subscription.
     fn granted(&self, request: &Request) -> Result<Duration, Rejection> {
         let rules = &self.shared.config.summary;
-        let accepts = request.headers.accept().map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
-        if accepts.is_some_and(|types| !types.is_empty() && !types.iter().any(|kind| kind.matches(message_summary::MEDIA_TYPE))) {
-            return Err(Rejection::new(StatusCode::NOT_ACCEPTABLE).with(HeaderName::Accept, message_summary::MEDIA_TYPE));
+        let accepts = request
+            .headers
+            .accept()
+            .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
+        if accepts.is_some_and(|types| {
+            !types.is_empty() && !types.iter().any(|kind| kind.matches(message_summary::MEDIA_TYPE))
+        }) {
+            return Err(Rejection::new(StatusCode::NOT_ACCEPTABLE)
+                .with(HeaderName::Accept, message_summary::MEDIA_TYPE));
         }
-        let asked = request.headers.expires().map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
-        let Some(asked) = asked.map(|seconds| Duration::from_secs(seconds.into())) else { return Ok(rules.expires) };
+        let asked = request
+            .headers
+            .expires()
+            .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
+        let Some(asked) = asked.map(|seconds| Duration::from_secs(seconds.into())) else {
+            return Ok(rules.expires);
+        };
         // RFC 6665 4.2.1.1: 423 MUST come with Min-Expires.
         if !asked.is_zero() && asked < rules.min_expires {
-            return Err(Rejection::new(StatusCode::INTERVAL_TOO_BRIEF).with(HeaderName::MinExpires, rules.min_expires.as_secs().to_string()));
+            return Err(Rejection::new(StatusCode::INTERVAL_TOO_BRIEF)
+                .with(HeaderName::MinExpires, rules.min_expires.as_secs().to_string()));
         }
         Ok(asked.min(rules.max_expires))
     }
@@ -157,10 +216,12 @@ impl Mailbox {
                 self.compose(at, ctx);
             }
         }
-        let ended: Vec<Subscription> = self.subscriptions.extract_if(.., |subscription| subscription.notifier.is_ended()).collect();
+        let ended: Vec<Subscription> =
+            self.subscriptions.extract_if(.., |subscription| subscription.notifier.is_ended()).collect();
         for subscription in ended {
             self.endpoint.do_send(Forget { tag: subscription.tag.clone() });
-            let removing = self.shared.store.remove_subscription(self.owner.clone(), Bytes::from(subscription.tag));
+            let removing =
+                self.shared.store.remove_subscription(self.owner.clone(), Bytes::from(subscription.tag));
             ctx.spawn(removing.into_actor(self).map(|removed, mailbox, _| {
                 if let Err(error) = removed {
                     tracing::error!(parent: &mailbox.span, %error, "ended subscription not removed from the store");
@@ -170,7 +231,8 @@ impl Mailbox {
         if self.subscriptions.is_empty() {
             self.shard.do_send(Idle { owner: self.owner.clone(), received: self.received });
         }
-        let next = self.subscriptions.iter().filter_map(|subscription| subscription.notifier.poll_timeout()).min();
+        let next =
+            self.subscriptions.iter().filter_map(|subscription| subscription.notifier.poll_timeout()).min();
         self.alarm.arm(ctx, next, Self::ring);
     }
 
@@ -181,9 +243,11 @@ impl Mailbox {
         let query = match rules.listing {
             Listing::None => None,
             Listing::Added if first => Some(ListQuery { state: None, after: None, limit: MAX_LIST }),
-            Listing::Pending | Listing::Added => {
-                Some(ListQuery { state: Some(ItemState::New), after: listed, limit: rules.max_items.saturating_add(1) })
-            }
+            Listing::Pending | Listing::Added => Some(ListQuery {
+                state: Some(ItemState::New),
+                after: listed,
+                limit: rules.max_items.saturating_add(1),
+            }),
         };
         let skip = rules.listing == Listing::Added && first;
         let (store, owner) = (Arc::clone(&self.shared.store), self.owner.clone());
@@ -205,7 +269,9 @@ impl Mailbox {
 
     fn notify(&mut self, ticket: u64, told: Result<Told, StoreError>) {
         let now = clock::now();
-        let Some(subscription) = self.subscriptions.iter_mut().find(|known| known.ticket == ticket) else { return };
+        let Some(subscription) = self.subscriptions.iter_mut().find(|known| known.ticket == ticket) else {
+            return;
+        };
         let mut told = match told {
             Ok(told) => told,
             Err(error) => {
@@ -220,7 +286,13 @@ impl Mailbox {
         let last = told.items.last().map(|item| item.sequence);
         let newest = if subscription.more { last } else { last.or(told.newest) };
         subscription.offered = newest.or(subscription.listed);
-        let body = summary::summary(&self.shared.realm, &self.shared.summary, &self.owner, &told.counts, &told.items);
+        let body = summary::summary(
+            &self.shared.realm,
+            &self.shared.summary,
+            &self.owner,
+            &told.counts,
+            &told.items,
+        );
         let request = subscription.notifier.notify(now, Some(Body::new(message_summary::MEDIA_TYPE, body)));
         let next_hop = subscription.notifier.dialog().next_hop();
         let (flow, tag) = (subscription.flow, subscription.tag.clone());
@@ -236,7 +308,9 @@ impl Mailbox {
 
     fn answered(&mut self, ticket: u64, status: StatusCode, ctx: &mut Context<Self>) {
         let now = clock::now();
-        let Some(subscription) = self.subscriptions.iter_mut().find(|known| known.ticket == ticket) else { return };
+        let Some(subscription) = self.subscriptions.iter_mut().find(|known| known.ticket == ticket) else {
+            return;
+        };
         match subscription.notifier.handle_response(status) {
             NotifyOutcome::Waiting => return,
             NotifyOutcome::Delivered => {
@@ -250,17 +324,23 @@ impl Mailbox {
             NotifyOutcome::Refused => {
                 tracing::warn!(parent: &self.span, status = status.0, "NOTIFY refused by the subscriber; the next change is told again");
             }
-            NotifyOutcome::Ended => tracing::info!(parent: &self.span, status = status.0, "subscription ended"),
+            NotifyOutcome::Ended => {
+                tracing::info!(parent: &self.span, status = status.0, "subscription ended")
+            }
         }
     }
 
     /// Writes a subscription down, so that it survives a restart. What fails is tried again with the
     /// next NOTIFY.
     fn write_down(&mut self, ticket: u64, ctx: &mut Context<Self>) {
-        let Some(subscription) = self.subscriptions.iter().find(|known| known.ticket == ticket) else { return };
+        let Some(subscription) = self.subscriptions.iter().find(|known| known.ticket == ticket) else {
+            return;
+        };
         let Some(notifier) = subscription.notifier.record(clock::now(), clock::wall()) else { return };
         let expires = notifier.expires;
-        let Ok(record) = serde_json::to_vec(&Written { notifier, listed: subscription.listed }) else { return };
+        let Ok(record) = serde_json::to_vec(&Written { notifier, listed: subscription.listed }) else {
+            return;
+        };
         let written = SubscriptionRecord {
             owner: self.owner.clone(),
             key: Bytes::copy_from_slice(subscription.tag.as_bytes()),
@@ -297,7 +377,9 @@ impl Handler<DialogInput> for Mailbox {
     type Result = ();
     fn handle(&mut self, input: DialogInput, ctx: &mut Self::Context) {
         match input {
-            DialogInput::Request { txn, request, flow } if request.method == restante::wire::sip::Method::Subscribe => {
+            DialogInput::Request { txn, request, flow }
+                if request.method == restante::wire::sip::Method::Subscribe =>
+            {
                 if request.headers.get(&HeaderName::To).and_then(tag_of).is_none() {
                     self.received += 1;
                 }
@@ -313,7 +395,8 @@ impl Handler<DialogInput> for Mailbox {
             }
             DialogInput::Response { ticket, response } => self.answered(ticket, response.status, ctx),
             DialogInput::Failed { ticket, cause } => {
-                if let Some(subscription) = self.subscriptions.iter_mut().find(|known| known.ticket == ticket) {
+                if let Some(subscription) = self.subscriptions.iter_mut().find(|known| known.ticket == ticket)
+                {
                     tracing::warn!(parent: &self.span, ?cause, "NOTIFY not answered: subscription ended");
                     subscription.notifier.handle_failed();
                 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::{Actor, Addr, Arbiter, System};
 use anyhow::Context as _;
 use restante::focus::pager::DepositRules;
-use restante::focus::realm::Realm;
+use restante::focus::realm::{Accepts, Realm};
 use restante::focus::summary::{Listing, SummaryRules};
 use restante::machine::sip::{EndpointConfig, Timers, Transport};
 use restante::store::{Store, SubscriptionCursor};
@@ -19,8 +19,8 @@ use crate::config::{Config, Protocol, StoreUrl, SummaryHeaders};
 use crate::endpoint::{DrainDialogs, SipEndpoint};
 use crate::http::{self, Readiness};
 use crate::link::{
-    Admission, ConnectionLimits, Cores, MsrpLimits, MsrpTransport, OutboxLimits, Resolver, ResolverLimits, SipLimits, SipPorts,
-    SipTransport, Stopper,
+    Admission, ConnectionLimits, Cores, MsrpLimits, MsrpTransport, OutboxLimits, Resolver, ResolverLimits,
+    SipLimits, SipPorts, SipTransport, Stopper,
 };
 use crate::router::{MOST_SHARDS, Router, shard_name};
 use crate::shard::{Attach, Resume, Shard, Totals, Watched, tell_changed};
@@ -113,7 +113,8 @@ impl Node {
         let cores = Cores::of_arbiters(&handles).await?;
         let router = Router::new(realm.clone());
         let routed = Arc::clone(&router);
-        let ports = SipPorts { received: Arc::new(move |received| routed.route(received)), closed: Arc::new(|_| {}) };
+        let ports =
+            SipPorts { received: Arc::new(move |received| routed.route(received)), closed: Arc::new(|_| {}) };
         let admission = Admission::new(config.sip.max_inflight);
         let sip = SipTransport::new(sip_limits(&config), ports, admission, cores.clone(), stopper.clone());
         let msrp = MsrpTransport::new(msrp_limits(&config), cores, stopper);
@@ -165,7 +166,8 @@ impl Node {
         for (index, handle) in handles.iter().enumerate() {
             let name = shard_name(index);
             let shard = {
-                let (name, shared, totals, watched) = (name.clone(), Arc::clone(&shared), Arc::clone(&totals), Arc::clone(&watched));
+                let (name, shared, totals, watched) =
+                    (name.clone(), Arc::clone(&shared), Arc::clone(&totals), Arc::clone(&watched));
                 Shard::start_in_arbiter(handle, move |_| Shard::new(name, shared, totals, watched))
             };
             let mut endpoint_config = EndpointConfig::new(name.clone());
@@ -174,8 +176,11 @@ impl Node {
             endpoint_config.max_transactions = shared.config.sip.max_transactions;
             endpoint_config.server_name = "restante".to_owned();
             let endpoint = {
-                let (transport, resolver, shard) = (sip.clone(), shared.resolver.clone(), shard.clone().recipient());
-                SipEndpoint::start_in_arbiter(handle, move |_| SipEndpoint::new(endpoint_config, transport, resolver, shard, name))
+                let (transport, resolver, shard) =
+                    (sip.clone(), shared.resolver.clone(), shard.clone().recipient());
+                SipEndpoint::start_in_arbiter(handle, move |_| {
+                    SipEndpoint::new(endpoint_config, transport, resolver, shard, name)
+                })
             };
             shard.send(Attach(endpoint.clone())).await?;
             endpoints.push(endpoint);
@@ -196,10 +201,11 @@ impl Node {
             actix::spawn(http::keep_up(metrics));
             return Ok(None);
         };
-        let listener = std::net::TcpListener::bind(addr).with_context(|| format!("cannot listen at http {addr}"))?;
+        let listener =
+            std::net::TcpListener::bind(addr).with_context(|| format!("cannot listen at http {addr}"))?;
         let bound = listener.local_addr()?;
         actix::spawn(async move {
-            let stop = async move { stopper.stopped().await };
+            let stop = async move { stopper.signal().stopped().await };
             if let Err(error) = http::serve(listener, metrics, readiness, stop).await {
                 tracing::error!(%error, "metrics and health are not served any more");
             }
@@ -285,7 +291,8 @@ impl Node {
 fn realm(config: &Config) -> Realm {
     let domains: Vec<String> = config.node.domains.iter().map(|domain| domain.as_str().to_owned()).collect();
     let node = config.node.clone();
-    let accepts = (!node.users.is_empty()).then(|| -> restante::focus::realm::Accepts { Arc::new(move |user, domain| node.accepts(user, domain)) });
+    let accepts = (!node.users.is_empty())
+        .then(|| -> Accepts { Arc::new(move |user, domain| node.accepts(user, domain)) });
     Realm::new(&domains, config.node.store_host.as_str(), accepts)
 }
 
@@ -299,7 +306,9 @@ fn workers(config: &Config) -> usize {
 
 fn sent_by_name(shared: &Shared, addr: std::net::SocketAddr) -> String {
     match &shared.config.sip.advertise {
-        Some(advertise) => format!("{}:{}", advertise.host.as_str(), advertise.port.unwrap_or_else(|| addr.port())),
+        Some(advertise) => {
+            format!("{}:{}", advertise.host.as_str(), advertise.port.unwrap_or_else(|| addr.port()))
+        }
         None if addr.ip().is_unspecified() => format!("{}:{}", shared.realm.store_host(), addr.port()),
         None => addr.to_string(),
     }
@@ -314,7 +323,11 @@ fn connection_limits(config: &Config, total: usize, per_address: usize) -> Conne
 fn sip_limits(config: &Config) -> SipLimits {
     let sip = &config.sip;
     SipLimits {
-        message: Limits { message: sip.max_message.as_usize(), headers: sip.max_headers, body: sip.max_body.as_usize() },
+        message: Limits {
+            message: sip.max_message.as_usize(),
+            headers: sip.max_headers,
+            body: sip.max_body.as_usize(),
+        },
         connections: connection_limits(config, sip.max_connections, sip.max_connections_per_address),
         idle_timeout: sip.idle_timeout,
         request_timeout: sip.request_timeout,

@@ -131,7 +131,8 @@ impl Recorder {
             Some(offer) => match offer_answer::answer(offer, &local) {
                 Ok((sdp, negotiated)) => (sdp, Some(negotiated)),
                 Err(refusal) => {
-                    let rejection = Rejection::new(refusal.status()).with(HeaderName::Warning, refusal.warning(shared.agent()));
+                    let rejection = Rejection::new(refusal.status())
+                        .with(HeaderName::Warning, refusal.warning(shared.agent()));
                     return self.refuse(&rejection, ctx);
                 }
             },
@@ -166,7 +167,13 @@ impl Recorder {
 
     // ---- what is said ----
 
-    fn started_message(&mut self, id: IncomingId, message_id: Bytes, content_type: Option<Bytes>, headers: Vec<(Bytes, Bytes)>) {
+    fn started_message(
+        &mut self,
+        id: IncomingId,
+        message_id: Bytes,
+        content_type: Option<Bytes>,
+        headers: Vec<(Bytes, Bytes)>,
+    ) {
         let arriving = Arriving {
             message_id,
             content_type,
@@ -179,8 +186,16 @@ impl Recorder {
         self.arriving.insert(id, arriving);
     }
 
-    fn data(&mut self, id: IncomingId, offset: u64, bytes: Bytes, credit: ReadCredit, ctx: &mut Context<Self>) {
-        let inline = usize::try_from(self.birth.shared.config.store.inline_limit.bytes()).unwrap_or(usize::MAX);
+    fn data(
+        &mut self,
+        id: IncomingId,
+        offset: u64,
+        bytes: Bytes,
+        credit: ReadCredit,
+        ctx: &mut Context<Self>,
+    ) {
+        let inline =
+            usize::try_from(self.birth.shared.config.store.inline_limit.bytes()).unwrap_or(usize::MAX);
         let Some(arriving) = self.arriving.get_mut(&id) else { return };
         let end = usize::try_from(offset).unwrap_or(usize::MAX).saturating_add(bytes.len());
         if let Content::Memory(buffer) = &mut arriving.content {
@@ -202,7 +217,14 @@ impl Recorder {
         self.write(id, offset, bytes, credit, ctx);
     }
 
-    fn write(&mut self, id: IncomingId, offset: u64, bytes: Bytes, credit: ReadCredit, ctx: &mut Context<Self>) {
+    fn write(
+        &mut self,
+        id: IncomingId,
+        offset: u64,
+        bytes: Bytes,
+        credit: ReadCredit,
+        ctx: &mut Context<Self>,
+    ) {
         let Some(arriving) = self.arriving.get_mut(&id) else { return };
         let Content::Staging(staging) = &arriving.content else { return };
         arriving.writing += 1;
@@ -241,7 +263,9 @@ impl Recorder {
         };
         let draft = Arc::clone(&self.draft);
         let storing = store_message(shared, draft, deposit, arriving);
-        ctx.spawn(storing.into_actor(self).map(move |stored, recorder, ctx| recorder.stored(id, stored, ctx)));
+        ctx.spawn(
+            storing.into_actor(self).map(move |stored, recorder, ctx| recorder.stored(id, stored, ctx)),
+        );
     }
 
     fn stored(&mut self, id: IncomingId, stored: Result<u64, StoreError>, ctx: &mut Context<Self>) {
@@ -333,10 +357,13 @@ impl Recorder {
                 }
             }
             SessionEvent::Reinvite { request } => {
-                let answer = self.birth.port.answer_reinvite(&request, self.local.as_mut(), self.birth.shared.agent());
+                let answer =
+                    self.birth.port.answer_reinvite(&request, self.local.as_mut(), self.birth.shared.agent());
                 self.birth.invite.answer_reinvite(clock::now(), answer);
             }
-            SessionEvent::Unhandled { txn, request } => self.birth.port.respond(txn, Rejection::method_not_allowed().response(&request)),
+            SessionEvent::Unhandled { txn, request } => {
+                self.birth.port.respond(txn, Rejection::method_not_allowed().response(&request))
+            }
             SessionEvent::Reconfirmed { .. } | SessionEvent::ReinviteCancelled => {}
             SessionEvent::Ended { .. } => {
                 self.dialog_over = true;
@@ -357,7 +384,12 @@ impl Recorder {
     }
 }
 
-async fn store_message(shared: Arc<Shared>, draft: Arc<OnceCell<SessionId>>, deposit: SessionDeposit, arriving: Arriving) -> Result<u64, StoreError> {
+async fn store_message(
+    shared: Arc<Shared>,
+    draft: Arc<OnceCell<SessionId>>,
+    deposit: SessionDeposit,
+    arriving: Arriving,
+) -> Result<u64, StoreError> {
     if let Some(failure) = arriving.failure {
         return Err(failure);
     }
@@ -368,7 +400,9 @@ async fn store_message(shared: Arc<Shared>, draft: Arc<OnceCell<SessionId>>, dep
             let text = pager::content_is_text(&essence, &content);
             (Body::Inline(content), text)
         }
-        Content::Staging(staging) => (staging.finish().await?, pager::content_is_text(&essence, &Bytes::new())),
+        Content::Staging(staging) => {
+            (staging.finish().await?, pager::content_is_text(&essence, &Bytes::new()))
+        }
     };
     let size = body.size();
     let session = *draft.get_or_try_init(|| shared.store.open_session(deposit)).await?;
@@ -409,7 +443,9 @@ impl Handler<SessionReport> for Recorder {
             self.deadline = Some(clock::now() + self.birth.shared.config.msrp.idle_timeout);
         }
         match report {
-            SessionReport::Started { id, message_id, content_type, headers, .. } => self.started_message(id, message_id, content_type, headers),
+            SessionReport::Started { id, message_id, content_type, headers, .. } => {
+                self.started_message(id, message_id, content_type, headers)
+            }
             SessionReport::Data { id, offset, bytes, credit } => self.data(id, offset, bytes, credit, ctx),
             SessionReport::Complete { id, .. } => {
                 if let Some(arriving) = self.arriving.get_mut(&id) {
@@ -421,7 +457,10 @@ impl Handler<SessionReport> for Recorder {
                 self.arriving.remove(&id);
             }
             SessionReport::Ended(cause) => self.hang_up(cause),
-            SessionReport::Bound | SessionReport::Credit(_) | SessionReport::Delivered(_) | SessionReport::Refused(..) => {}
+            SessionReport::Bound
+            | SessionReport::Credit(_)
+            | SessionReport::Delivered(_)
+            | SessionReport::Refused(..) => {}
         }
         self.drain(ctx);
     }
@@ -437,4 +476,3 @@ impl Handler<DialogInput> for Recorder {
         self.drain(ctx);
     }
 }
-

@@ -21,9 +21,10 @@ pub fn of_store(error: &StoreError, agent: &str) -> Rejection {
         StoreError::QuotaBytes { limit } => Rejection::mailbox_full(agent, &format!("{limit} bytes")),
         StoreError::TooLarge { .. } => Rejection::new(StatusCode::REQUEST_ENTITY_TOO_LARGE),
         StoreError::Gone | StoreError::UnknownSession => Rejection::not_found(),
-        StoreError::Busy | StoreError::Damaged { .. } | StoreError::Locked { .. } | StoreError::Unavailable(_) => {
-            Rejection::unavailable(5)
-        }
+        StoreError::Busy
+        | StoreError::Damaged { .. }
+        | StoreError::Locked { .. }
+        | StoreError::Unavailable(_) => Rejection::unavailable(5),
     }
 }
 
@@ -31,7 +32,9 @@ pub fn of_store(error: &StoreError, agent: &str) -> Rejection {
 #[must_use]
 pub const fn msrp_of_store(error: &StoreError) -> (u16, Blame) {
     match error {
-        StoreError::QuotaItems { .. } | StoreError::QuotaBytes { .. } | StoreError::TooLarge { .. } => (413, Blame::Sender),
+        StoreError::QuotaItems { .. } | StoreError::QuotaBytes { .. } | StoreError::TooLarge { .. } => {
+            (413, Blame::Sender)
+        }
         _ => (403, Blame::Store),
     }
 }
@@ -42,7 +45,10 @@ mod tests {
 
     #[test]
     fn a_full_mailbox_is_told_from_a_failing_store() {
-        assert_eq!(of_store(&StoreError::QuotaItems { limit: 3 }, "store").status, StatusCode::TEMPORARILY_UNAVAILABLE);
+        assert_eq!(
+            of_store(&StoreError::QuotaItems { limit: 3 }, "store").status,
+            StatusCode::TEMPORARILY_UNAVAILABLE
+        );
         assert_eq!(of_store(&StoreError::Busy, "store").status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(msrp_of_store(&StoreError::QuotaBytes { limit: 3 }), (413, Blame::Sender));
         assert_eq!(msrp_of_store(&StoreError::Unavailable(String::new())).1, Blame::Store);

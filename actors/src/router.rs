@@ -2,16 +2,19 @@
 //! minted itself (tags, branches) begins with the shard's two characters.
 
 use std::hash::BuildHasher;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use actix::Addr;
 use restante::focus::identity;
 use restante::focus::realm::{Place, Realm};
 use restante::machine::sip::{Destination, Flow, TransmitId};
 use restante::store::Owner;
-use restante::wire::sip::{HeaderName, MAGIC_COOKIE, Message, Method, ParseError, Request, Response, StatusCode, stamp_via, tag_of, validate};
+use restante::wire::sip::{
+    HeaderName, MAGIC_COOKIE, Message, Method, ParseError, Request, Response, StatusCode, stamp_via, tag_of,
+    validate,
+};
 use rustc_hash::FxBuildHasher;
-use tokio::sync::OnceCell;
 
 use crate::chance::Chance;
 use crate::endpoint::SipEndpoint;
@@ -42,21 +45,32 @@ fn named_shard(token: &[u8]) -> Option<usize> {
 /// Gives every received message to the endpoint of its shard.
 pub struct Router {
     realm: Realm,
-    shards: OnceCell<Vec<Addr<SipEndpoint>>>,
-    sender: OnceCell<SipSender>,
+    shards: OnceLock<Vec<Addr<SipEndpoint>>>,
+    sender: OnceLock<SipSender>,
+    closed: AtomicBool,
 }
 
 impl Router {
     /// A router that drops everything until [`Self::attach`].
     #[must_use]
     pub fn new(realm: Realm) -> Arc<Self> {
-        Arc::new(Self { realm, shards: OnceCell::new(), sender: OnceCell::new() })
+        Arc::new(Self {
+            realm,
+            shards: OnceLock::new(),
+            sender: OnceLock::new(),
+            closed: AtomicBool::new(false),
+        })
     }
 
     /// Begins to route to `shards`; `sender` sends what is answered without a transaction.
     pub fn attach(&self, shards: Vec<Addr<SipEndpoint>>, sender: SipSender) {
         let _ = self.shards.set(shards);
         let _ = self.sender.set(sender);
+    }
+
+    /// Refuses all new work from now on: the node stops.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
     }
 
     /// Takes a message off a link.
@@ -66,6 +80,15 @@ impl Router {
                 stamp_via(request, received.flow.peer);
                 if let Err((status, reason)) = validate(request) {
                     return self.reject(request, received.flow, status, &reason);
+                }
+                let tagged = request.headers.get(&HeaderName::To).and_then(tag_of).is_some();
+                if self.closed.load(Ordering::Relaxed) && !tagged && request.method != Method::Cancel {
+                    return self.reject(
+                        request,
+                        received.flow,
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "Service Stopping",
+                    );
                 }
                 let shard = self.shard_of_request(request);
                 self.give(shard, received);
@@ -112,7 +135,9 @@ impl Router {
     }
 
     fn shard_of_request(&self, request: &Request) -> usize {
-        if let Some(shard) = request.headers.get(&HeaderName::To).and_then(tag_of).and_then(|tag| named_shard(&tag)) {
+        if let Some(shard) =
+            request.headers.get(&HeaderName::To).and_then(tag_of).and_then(|tag| named_shard(&tag))
+        {
             return shard;
         }
         let owner = match self.realm.place(&request.uri) {

@@ -10,7 +10,9 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, 
 use bytes::Bytes;
 use restante::entropy::Entropy;
 use restante::focus::fan_out::Participant;
-use restante::machine::msrp::{Event, IncomingId, Outgoing, OutgoingId, Session, SessionConfig, SessionFailure, Verdict};
+use restante::machine::msrp::{
+    Event, IncomingId, Outgoing, OutgoingId, Session, SessionConfig, SessionFailure, Verdict,
+};
 use restante::machine::offer_answer::Negotiated;
 use restante::time::Instant;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -19,7 +21,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::alarm::Alarm;
 use crate::chance::Chance;
 use crate::clock;
-use crate::link::{MsrpConnectError, MsrpEvent, MsrpFrames, MsrpLink, MsrpPort, MsrpRegistration, MsrpTransport, Resolver};
+use crate::link::{
+    MsrpConnectError, MsrpEvent, MsrpFrames, MsrpLink, MsrpPort, MsrpRegistration, MsrpTransport, Resolver,
+};
 use crate::virtual_ua::{Begin, Frame};
 
 /// Frames of a participant, to be sent as one piece.
@@ -163,6 +167,11 @@ impl MsrpSession {
         while let Some(event) = self.machine.poll_event() {
             self.event(event, credit);
         }
+        // RFC 4975 5.1: several sessions may share the connection; none may write into the chunk of
+        // another, so none leaves one open.
+        if self.machine.has_open_chunk() {
+            self.machine.interrupt(clock::now());
+        }
         if let Some(link) = &self.link {
             while let Some(bytes) = self.machine.poll_transmit() {
                 if link.send(bytes).is_err() {
@@ -249,7 +258,8 @@ impl MsrpSession {
     /// RFC 4975 7.1: a Message-ID is unique within the session. The one of the deposit is kept
     /// where it can be; two items may have been deposited with the same.
     fn message_id(&mut self, deposited: Bytes) -> Bytes {
-        let fits = (4..=32).contains(&deposited.len()) && deposited.iter().all(|b| b.is_ascii_alphanumeric() || b".-+%=".contains(b));
+        let fits = (4..=32).contains(&deposited.len())
+            && deposited.iter().all(|b| b.is_ascii_alphanumeric() || b".-+%=".contains(b));
         if fits && self.used.insert(deposited.clone()) {
             return deposited;
         }

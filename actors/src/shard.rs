@@ -240,7 +240,13 @@ impl Shard {
 
     // ---- retrieval ----
 
-    fn retrieve(&mut self, visitor: &Visitor, owner: Owner, selection: Option<Selection>, ctx: &mut Context<Self>) -> Result<(), Rejection> {
+    fn retrieve(
+        &mut self,
+        visitor: &Visitor,
+        owner: Owner,
+        selection: Option<Selection>,
+        ctx: &mut Context<Self>,
+    ) -> Result<(), Rejection> {
         let body = recipient_list::body(&visitor.request)?;
         let listed = selection.is_none();
         let selection = match selection {
@@ -277,7 +283,10 @@ impl Shard {
 
     /// The URIs of a recipient list, each item once.
     fn list(&self, body: &InviteBody) -> Result<Vec<String>, Rejection> {
-        let list = body.list.as_ref().ok_or_else(|| Rejection::because(StatusCode::BAD_REQUEST, "Missing Recipient List"))?;
+        let list = body
+            .list
+            .as_ref()
+            .ok_or_else(|| Rejection::because(StatusCode::BAD_REQUEST, "Missing Recipient List"))?;
         let uris = recipient_list::uris(list, self.shared.config.retrieval.max_list)?;
         let mut items = FxHashSet::default();
         let mut others = FxHashSet::default();
@@ -291,21 +300,30 @@ impl Shard {
     }
 
     /// The dialog of an INVITE: its port, its session, and the URI of our Contact.
-    fn dialog(&self, visitor: &Visitor, is_focus: bool) -> Result<(DialogPort, InviteSession, String), Rejection> {
+    fn dialog(
+        &self,
+        visitor: &Visitor,
+        is_focus: bool,
+    ) -> Result<(DialogPort, InviteSession, String), Rejection> {
         let endpoint = self.endpoint.clone().ok_or_else(|| Rejection::unavailable(1))?;
         let tag = self.shared.mint_tag(&self.tag);
         let contact = self.shared.contact(&format!("{FOCUS_PREFIX}{tag}"), &visitor.flow);
         let entity = contact.trim_matches(['<', '>']).to_owned();
         let contact = if is_focus { format!("{contact};isfocus") } else { contact };
-        let invite = InviteSession::new((*visitor.request).clone(), visitor.txn, &tag, contact, self.shared.timers)
-            .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
+        let invite =
+            InviteSession::new((*visitor.request).clone(), visitor.txn, &tag, contact, self.shared.timers)
+                .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
         Ok((DialogPort::new(endpoint, tag, Some(visitor.txn), visitor.flow), invite, entity))
     }
 
     /// A SUBSCRIBE to the conference state of a focus: its owner's affair alone.
     fn watch(&self, visitor: Visitor, owner: &Owner, id: &str) {
         match self.focuses.get(owner).and_then(|focuses| focuses.get(id)) {
-            Some(focus) => focus.do_send(DialogInput::Request { txn: visitor.txn, request: visitor.request, flow: visitor.flow }),
+            Some(focus) => focus.do_send(DialogInput::Request {
+                txn: visitor.txn,
+                request: visitor.request,
+                flow: visitor.flow,
+            }),
             None => self.refuse(&visitor, &Rejection::not_found()),
         }
     }
@@ -314,7 +332,11 @@ impl Shard {
 
     fn subscribe(&mut self, visitor: Visitor, owner: Owner, ctx: &mut Context<Self>) {
         match self.mailbox(owner, ctx) {
-            Some(mailbox) => mailbox.do_send(DialogInput::Request { txn: visitor.txn, request: visitor.request, flow: visitor.flow }),
+            Some(mailbox) => mailbox.do_send(DialogInput::Request {
+                txn: visitor.txn,
+                request: visitor.request,
+                flow: visitor.flow,
+            }),
             None => self.refuse(&visitor, &Rejection::unavailable(1)),
         }
     }
@@ -323,7 +345,14 @@ impl Shard {
     fn mailbox(&mut self, owner: Owner, ctx: &Context<Self>) -> Option<Addr<Mailbox>> {
         let endpoint = self.endpoint.clone()?;
         let entry = self.mailboxes.entry(owner.clone()).or_insert_with(|| {
-            let mailbox = Mailbox::new(Arc::clone(&self.shared), endpoint, ctx.address(), owner.clone(), self.tag.clone()).start();
+            let mailbox = Mailbox::new(
+                Arc::clone(&self.shared),
+                endpoint,
+                ctx.address(),
+                owner.clone(),
+                self.tag.clone(),
+            )
+            .start();
             self.watched.insert(owner, mailbox.clone());
             MailboxEntry { mailbox, sent: 0 }
         });
@@ -333,11 +362,17 @@ impl Shard {
 }
 
 fn call_id(request: &Request) -> String {
-    request.headers.get(&HeaderName::CallId).map(|id| String::from_utf8_lossy(id).into_owned()).unwrap_or_default()
+    request
+        .headers
+        .get(&HeaderName::CallId)
+        .map(|id| String::from_utf8_lossy(id).into_owned())
+        .unwrap_or_default()
 }
 
 fn busy(agent: &str, why: &str) -> Rejection {
-    Rejection::new(StatusCode::TEMPORARILY_UNAVAILABLE).with(HeaderName::RetryAfter, "10").warning(399, agent, why)
+    Rejection::new(StatusCode::TEMPORARILY_UNAVAILABLE)
+        .with(HeaderName::RetryAfter, "10")
+        .warning(399, agent, why)
 }
 
 /// Turns the prepared 202 into the refusal: same headers, another status.
@@ -367,15 +402,22 @@ impl Handler<Arrived> for Shard {
     type Result = ();
     fn handle(&mut self, arrived: Arrived, ctx: &mut Self::Context) {
         let trusted = self.shared.trusts(arrived.flow.peer.ip());
-        let judged = identity::caller(&self.shared.realm, &arrived.request, trusted)
-            .and_then(|caller| intent::intent(&self.shared.realm, &arrived.request, &caller).map(|intent| (caller, intent)));
+        let judged = identity::caller(&self.shared.realm, &arrived.request, trusted).and_then(|caller| {
+            intent::intent(&self.shared.realm, &arrived.request, &caller).map(|intent| (caller, intent))
+        });
         match judged {
             Ok((caller, intent)) => {
-                let visitor = Visitor { txn: arrived.txn, request: arrived.request, flow: arrived.flow, caller };
+                let visitor =
+                    Visitor { txn: arrived.txn, request: arrived.request, flow: arrived.flow, caller };
                 self.serve(visitor, intent, ctx);
             }
             Err(rejection) => {
-                let visitor = Visitor { txn: arrived.txn, request: arrived.request, flow: arrived.flow, caller: Owner::new(b"", "") };
+                let visitor = Visitor {
+                    txn: arrived.txn,
+                    request: arrived.request,
+                    flow: arrived.flow,
+                    caller: Owner::new(b"", ""),
+                };
                 self.refuse(&visitor, &rejection);
             }
         }

@@ -71,8 +71,12 @@ impl Shared {
     #[must_use]
     pub fn contact_host(&self, flow: &Flow) -> String {
         match &self.config.sip.advertise {
-            Some(advertise) => format!("{}:{}", advertise.host.as_str(), advertise.port.unwrap_or_else(|| flow.local.port())),
-            None if flow.local.ip().is_unspecified() => format!("{}:{}", self.realm.store_host(), flow.local.port()),
+            Some(advertise) => {
+                format!("{}:{}", advertise.host.as_str(), advertise.port.unwrap_or_else(|| flow.local.port()))
+            }
+            None if flow.local.ip().is_unspecified() => {
+                format!("{}:{}", self.realm.store_host(), flow.local.port())
+            }
             None => flow.local.to_string(),
         }
     }
@@ -92,7 +96,8 @@ impl Shared {
     #[must_use]
     pub fn mint_msrp_uri(&self, flow: &Flow) -> Option<MsrpUri> {
         let near = |(listener, _): &&(SocketAddr, String)| listener.is_ipv4() == flow.local.is_ipv4();
-        let (listener, advertised) = self.msrp_listeners.iter().find(near).or_else(|| self.msrp_listeners.first())?;
+        let (listener, advertised) =
+            self.msrp_listeners.iter().find(near).or_else(|| self.msrp_listeners.first())?;
         let host = match (advertised.is_empty(), listener.ip().is_unspecified()) {
             (false, _) => advertised.clone(),
             (true, true) => SocketAddr::new(flow.local.ip(), listener.port()).to_string(),

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, WrapFuture,
+};
 use bytes::Bytes;
 use restante::focus::delivery::{self, ClientLimits, Presented};
 use restante::focus::fan_out::Participant;
@@ -89,7 +91,18 @@ impl VirtualUa {
         focus: Recipient<Replayed>,
         window: usize,
     ) -> Self {
-        Self { participant, owner, message_id, store, client, focus, window: window.max(1), grants: 0, busy: false, replay: None }
+        Self {
+            participant,
+            owner,
+            message_id,
+            store,
+            client,
+            focus,
+            window: window.max(1),
+            grants: 0,
+            busy: false,
+            replay: None,
+        }
     }
 
     fn step(&mut self, ctx: &mut Context<Self>) {
@@ -144,7 +157,10 @@ impl VirtualUa {
                         return self.end(Err(Failure::NotAcceptable), ctx);
                     };
                     let prefix = presented.prefix.clone();
-                    frames.push(Frame::Begin(Box::new(Begin { message_id: message.message_id.clone(), presented })));
+                    frames.push(Frame::Begin(Box::new(Begin {
+                        message_id: message.message_id.clone(),
+                        presented,
+                    })));
                     if !prefix.is_empty() {
                         room = room.saturating_sub(prefix.len());
                         frames.push(Frame::Body(prefix));
@@ -183,9 +199,14 @@ impl VirtualUa {
                 let offset = replay.offset.unwrap_or(0) + bytes.len() as u64;
                 replay.offset = Some(offset);
                 frames.push(Frame::Body(bytes));
-                let ended = replay.item.messages.get(replay.message).is_none_or(|message| offset >= message.size)
-                    && replay.message + 1 >= replay.item.messages.len();
-                if ended { self.end(Ok(Piece { frames, more: false }), ctx) } else { self.hand_over(Piece { frames, more: true }, ctx) }
+                let ended =
+                    replay.item.messages.get(replay.message).is_none_or(|message| offset >= message.size)
+                        && replay.message + 1 >= replay.item.messages.len();
+                if ended {
+                    self.end(Ok(Piece { frames, more: false }), ctx)
+                } else {
+                    self.hand_over(Piece { frames, more: true }, ctx)
+                }
             }
             Ok(_) => {
                 tracing::error!(message_id = ?self.message_id, "content ends before its recorded size");

@@ -39,12 +39,14 @@ impl Conference {
         self.version += 1;
         let changed = std::mem::take(&mut self.changed);
         let info = if std::mem::take(&mut self.full) {
-            let mut info = ConferenceInfo::full(&self.entity, self.version, entries.iter().map(user).collect());
+            let mut info =
+                ConferenceInfo::full(&self.entity, self.version, entries.iter().map(user).collect());
             info.user_count = u32::try_from(entries.len()).ok();
             info.active = Some(true);
             info
         } else {
-            let users = changed.into_iter().filter_map(|participant| entries.get(participant)).map(user).collect();
+            let users =
+                changed.into_iter().filter_map(|participant| entries.get(participant)).map(user).collect();
             ConferenceInfo::partial(&self.entity, self.version, users)
         };
         info.encode()

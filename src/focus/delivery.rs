@@ -45,7 +45,11 @@ pub fn present(item: &ItemHead, message: &StoredMessage, client: &ClientLimits) 
 /// The media type of a stored message; without a Content-Type it is text/plain (RFC 2045 5.2).
 #[must_use]
 pub fn content_type(message: &StoredMessage) -> Bytes {
-    message.content_type.clone().filter(|value| !value.is_empty()).unwrap_or(Bytes::from_static(b"text/plain"))
+    message
+        .content_type
+        .clone()
+        .filter(|value| !value.is_empty())
+        .unwrap_or(Bytes::from_static(b"text/plain"))
 }
 
 fn form(item: &ItemHead, message: &StoredMessage, accepts: &AcceptTypes) -> Option<Presented> {
@@ -86,7 +90,8 @@ fn is_transfer_encoding(name: &[u8]) -> bool {
 
 fn wrapper(item: &ItemHead, message: &StoredMessage, content_type: &Bytes) -> Wrapper {
     let party = |value: &Bytes| {
-        Party::from_sip(value).unwrap_or_else(|| Party { display: None, uri: "sip:anonymous@anonymous.invalid".into() })
+        Party::from_sip(value)
+            .unwrap_or_else(|| Party { display: None, uri: "sip:anonymous@anonymous.invalid".into() })
     };
     let mut content = vec![(Bytes::from_static(b"Content-Type"), content_type.clone())];
     content.extend(described(message).cloned());
@@ -94,7 +99,11 @@ fn wrapper(item: &ItemHead, message: &StoredMessage, content_type: &Bytes) -> Wr
         from: party(&item.envelope.from),
         to: party(&item.envelope.to),
         date_time: Some(date_time(item, message)),
-        subject: item.envelope.subject.as_deref().map(|subject| String::from_utf8_lossy(subject).into_owned()),
+        subject: item
+            .envelope
+            .subject
+            .as_deref()
+            .map(|subject| String::from_utf8_lossy(subject).into_owned()),
         content,
     }
 }
@@ -153,7 +162,12 @@ mod tests {
 
     #[test]
     fn who_accepts_cpim_gets_it() {
-        let presented = present(&item(ItemKind::Pager), &message("text/plain"), &client(&["message/cpim", "text/plain"], None)).unwrap();
+        let presented = present(
+            &item(ItemKind::Pager),
+            &message("text/plain"),
+            &client(&["message/cpim", "text/plain"], None),
+        )
+        .unwrap();
         assert_eq!(presented.content_type, "message/cpim");
         let mut whole = presented.prefix.to_vec();
         whole.extend_from_slice(b"hello");
@@ -168,16 +182,22 @@ mod tests {
 
     #[test]
     fn others_get_the_bare_content_or_nothing() {
-        let presented = present(&item(ItemKind::Pager), &message("text/plain"), &client(&["text/*"], None)).unwrap();
+        let presented =
+            present(&item(ItemKind::Pager), &message("text/plain"), &client(&["text/*"], None)).unwrap();
         assert_eq!((presented.content_type.as_ref(), presented.total), (&b"text/plain"[..], 5));
         assert_eq!(presented.headers.first().unwrap().1, "32098d@alicepc.example.org");
-        assert_eq!(present(&item(ItemKind::Pager), &message("image/png"), &client(&["text/plain"], None)), None);
+        assert_eq!(
+            present(&item(ItemKind::Pager), &message("image/png"), &client(&["text/plain"], None)),
+            None
+        );
         assert_eq!(present(&item(ItemKind::Pager), &message("text/plain"), &client(&["*"], Some(4))), None);
     }
 
     #[test]
     fn deposited_cpim_is_passed_as_it_came() {
-        let presented = present(&item(ItemKind::Session), &message("message/cpim"), &client(&["message/cpim"], None)).unwrap();
+        let presented =
+            present(&item(ItemKind::Session), &message("message/cpim"), &client(&["message/cpim"], None))
+                .unwrap();
         assert!(presented.prefix.is_empty());
         assert_eq!(presented.total, 5);
     }

@@ -23,9 +23,10 @@ pub fn caller(realm: &Realm, request: &Request, peer_trusted: bool) -> Result<Ow
 #[must_use]
 pub fn claimed(realm: &Realm, request: &Request) -> Option<Owner> {
     // RFC 3325 9.1: there may be two values, of which one is a sip or sips URI.
-    let asserted = request.headers.p_asserted_identity().ok().and_then(|identities| {
-        identities.iter().find_map(|identity| realm.address_of_record(&identity.uri))
-    });
+    let asserted =
+        request.headers.p_asserted_identity().ok().and_then(|identities| {
+            identities.iter().find_map(|identity| realm.address_of_record(&identity.uri))
+        });
     asserted.or_else(|| from(realm, request))
 }
 
@@ -61,7 +62,10 @@ mod tests {
     // proves RFC 3325 5: a trusted peer's assertion is the identity
     #[test]
     fn an_asserted_identity_goes_before_from() {
-        let asserted = request("<sip:anonymous@anonymous.invalid>;tag=1", Some("<tel:+15551234>, <sip:alice@example.org>"));
+        let asserted = request(
+            "<sip:anonymous@anonymous.invalid>;tag=1",
+            Some("<tel:+15551234>, <sip:alice@example.org>"),
+        );
         assert_eq!(caller(&realm(), &asserted, true).unwrap(), Owner::new(b"alice", "example.org"));
         let plain = request("\"A\" <sip:alice@example.org>;tag=1", None);
         assert_eq!(caller(&realm(), &plain, true).unwrap(), Owner::new(b"alice", "example.org"));

@@ -41,7 +41,11 @@ pub fn intent(realm: &Realm, request: &Request, caller: &Owner) -> Result<Intent
     // RFC 3261 8.2.1: MUST refuse a method that is not supported, with Allow.
     match request.method {
         Method::Invite | Method::Message | Method::Subscribe | Method::Options => {}
-        Method::Other(_) => return Err(Rejection::new(StatusCode::NOT_IMPLEMENTED).with(HeaderName::Allow, super::rejection::ALLOW)),
+        Method::Other(_) => {
+            return Err(
+                Rejection::new(StatusCode::NOT_IMPLEMENTED).with(HeaderName::Allow, super::rejection::ALLOW)
+            );
+        }
         _ => return Err(Rejection::method_not_allowed()),
     }
     let place = place(realm, &request.uri)?;
@@ -75,7 +79,8 @@ fn required(request: &Request) -> Result<bool, Rejection> {
     let mut lists = false;
     let mut unknown: Vec<String> = Vec::new();
     for option in request.headers.values(&HeaderName::Require) {
-        if option.eq_ignore_ascii_case(recipient_list::OPTION.as_bytes()) && request.method == Method::Invite {
+        if option.eq_ignore_ascii_case(recipient_list::OPTION.as_bytes()) && request.method == Method::Invite
+        {
             lists = true;
         } else {
             unknown.push(String::from_utf8_lossy(&option).into_owned());
@@ -92,7 +97,13 @@ fn message(realm: &Realm, place: Place) -> Result<Intent, Rejection> {
     }
 }
 
-fn invite(realm: &Realm, request: &Request, caller: &Owner, place: Place, required: bool) -> Result<Intent, Rejection> {
+fn invite(
+    realm: &Realm,
+    request: &Request,
+    caller: &Owner,
+    place: Place,
+    required: bool,
+) -> Result<Intent, Rejection> {
     let listed = required || recipient_list::present(request);
     let own = realm.accepts(caller);
     match place {
@@ -103,7 +114,9 @@ fn invite(realm: &Realm, request: &Request, caller: &Owner, place: Place, requir
         Place::Mailbox(_) if required => Err(Rejection::bad_extension(recipient_list::OPTION)),
         Place::Mailbox(owner) => Ok(Intent::DepositSession(owner)),
         Place::Store(_) if own && listed => Ok(Intent::RetrieveList(caller.clone())),
-        Place::Store(Some(user)) if own && realm.is_own_name(caller, &user) => Ok(Intent::RetrieveAll(caller.clone())),
+        Place::Store(Some(user)) if own && realm.is_own_name(caller, &user) => {
+            Ok(Intent::RetrieveAll(caller.clone()))
+        }
         Place::Store(Some(user)) if own => Ok(Intent::RetrieveOne(caller.clone(), MessageId::new(user))),
         _ => Err(Rejection::not_found()),
     }
@@ -160,7 +173,12 @@ mod tests {
         Realm::new(&["example.com".into()], "mailserver.example.com", None)
     }
 
-    fn ask(method: Method, uri: &'static str, caller: &str, headers: &[(HeaderName, &'static str)]) -> Result<Intent, Rejection> {
+    fn ask(
+        method: Method,
+        uri: &'static str,
+        caller: &str,
+        headers: &[(HeaderName, &'static str)],
+    ) -> Result<Intent, Rejection> {
         let mut request = Request::new(method, uri);
         for (name, value) in headers {
             request.headers.push(name.clone(), *value);
@@ -179,7 +197,10 @@ mod tests {
 
     #[test]
     fn a_message_goes_to_served_domains_only() {
-        assert_eq!(ask(Method::Message, "sip:bob@example.com", "a@b", &[]).unwrap(), Intent::DepositPager(bob()));
+        assert_eq!(
+            ask(Method::Message, "sip:bob@example.com", "a@b", &[]).unwrap(),
+            Intent::DepositPager(bob())
+        );
         assert_eq!(refusal(ask(Method::Message, "sip:bob@example.org", "a@b", &[])), StatusCode::NOT_FOUND);
         assert_eq!(
             refusal(ask(Method::Message, "sip:bob@mailserver.example.com", "bob@example.com", &[])),
@@ -192,13 +213,19 @@ mod tests {
         let invite = |uri, caller| ask(Method::Invite, uri, caller, &[]);
         assert_eq!(invite("sip:bob@example.com", "joe@example.com").unwrap(), Intent::DepositSession(bob()));
         assert_eq!(invite("sip:bob@example.com", "bob@example.com").unwrap(), Intent::RetrieveAll(bob()));
-        assert_eq!(invite("sip:bob@mailserver.example.com", "bob@example.com").unwrap(), Intent::RetrieveAll(bob()));
+        assert_eq!(
+            invite("sip:bob@mailserver.example.com", "bob@example.com").unwrap(),
+            Intent::RetrieveAll(bob())
+        );
         assert_eq!(
             invite("sip:x%40y@mailserver.example.com", "bob@example.com").unwrap(),
             Intent::RetrieveOne(bob(), MessageId::new(Bytes::from_static(b"x@y")))
         );
         // a stranger learns nothing of what there is
-        assert_eq!(refusal(invite("sip:x%40y@mailserver.example.com", "eve@example.org")), StatusCode::NOT_FOUND);
+        assert_eq!(
+            refusal(invite("sip:x%40y@mailserver.example.com", "eve@example.org")),
+            StatusCode::NOT_FOUND
+        );
         assert_eq!(refusal(invite("sip:mailserver.example.com", "bob@example.com")), StatusCode::NOT_FOUND);
     }
 
@@ -218,7 +245,13 @@ mod tests {
     // proves RFC 3261 8.2.2.3
     #[test]
     fn an_unknown_requirement_is_named() {
-        let refused = ask(Method::Invite, "sip:bob@example.com", "a@b", &[(HeaderName::Require, "100rel, recipient-list-invite")]).unwrap_err();
+        let refused = ask(
+            Method::Invite,
+            "sip:bob@example.com",
+            "a@b",
+            &[(HeaderName::Require, "100rel, recipient-list-invite")],
+        )
+        .unwrap_err();
         assert_eq!(refused.status, StatusCode::BAD_EXTENSION);
         assert_eq!(refused.headers, vec![(HeaderName::Unsupported, Bytes::from_static(b"100rel"))]);
     }
@@ -226,27 +259,54 @@ mod tests {
     #[test]
     fn subscriptions_are_for_the_owner_and_for_known_packages() {
         let summary = [(HeaderName::Event, "message-summary")];
-        let subscribe = |uri, caller, event: &[(HeaderName, &'static str)]| ask(Method::Subscribe, uri, caller, event);
-        assert_eq!(subscribe("sip:bob@example.com", "bob@example.com", &summary).unwrap(), Intent::Summary(bob()));
-        assert_eq!(subscribe("sip:bob@mailserver.example.com", "bob@example.com", &summary).unwrap(), Intent::Summary(bob()));
-        assert_eq!(refusal(subscribe("sip:bob@example.com", "eve@example.com", &summary)), StatusCode::FORBIDDEN);
-        assert_eq!(refusal(subscribe("sip:bob@mailserver.example.com", "eve@example.com", &summary)), StatusCode::FORBIDDEN);
-        assert_eq!(refusal(subscribe("sip:bob@example.com", "bob@example.com", &[(HeaderName::Event, "presence")])), StatusCode::BAD_EVENT);
+        let subscribe =
+            |uri, caller, event: &[(HeaderName, &'static str)]| ask(Method::Subscribe, uri, caller, event);
+        assert_eq!(
+            subscribe("sip:bob@example.com", "bob@example.com", &summary).unwrap(),
+            Intent::Summary(bob())
+        );
+        assert_eq!(
+            subscribe("sip:bob@mailserver.example.com", "bob@example.com", &summary).unwrap(),
+            Intent::Summary(bob())
+        );
+        assert_eq!(
+            refusal(subscribe("sip:bob@example.com", "eve@example.com", &summary)),
+            StatusCode::FORBIDDEN
+        );
+        assert_eq!(
+            refusal(subscribe("sip:bob@mailserver.example.com", "eve@example.com", &summary)),
+            StatusCode::FORBIDDEN
+        );
+        assert_eq!(
+            refusal(subscribe("sip:bob@example.com", "bob@example.com", &[(HeaderName::Event, "presence")])),
+            StatusCode::BAD_EVENT
+        );
         assert_eq!(refusal(subscribe("sip:bob@example.com", "bob@example.com", &[])), StatusCode::BAD_EVENT);
         assert_eq!(
-            subscribe("sip:focus-abc@127.0.0.1:5060", "bob@example.com", &[(HeaderName::Event, "conference")]).unwrap(),
+            subscribe(
+                "sip:focus-abc@127.0.0.1:5060",
+                "bob@example.com",
+                &[(HeaderName::Event, "conference")]
+            )
+            .unwrap(),
             Intent::Conference(bob(), "abc".into())
         );
     }
 
     #[test]
     fn methods_are_told_apart() {
-        assert_eq!(refusal(ask(Method::Register, "sip:example.com", "a@b", &[])), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(
+            refusal(ask(Method::Register, "sip:example.com", "a@b", &[])),
+            StatusCode::METHOD_NOT_ALLOWED
+        );
         assert_eq!(
             refusal(ask(Method::Other(Bytes::from_static(b"NEWMETHOD")), "sip:bob@example.com", "a@b", &[])),
             StatusCode::NOT_IMPLEMENTED
         );
-        assert_eq!(refusal(ask(Method::Message, "tel:+15551234", "a@b", &[])), StatusCode::UNSUPPORTED_URI_SCHEME);
+        assert_eq!(
+            refusal(ask(Method::Message, "tel:+15551234", "a@b", &[])),
+            StatusCode::UNSUPPORTED_URI_SCHEME
+        );
         assert_eq!(ask(Method::Options, "sip:127.0.0.1", "a@b", &[]).unwrap(), Intent::Capabilities);
         assert_eq!(refusal(ask(Method::Options, "sip:x@nowhere.example", "a@b", &[])), StatusCode::NOT_FOUND);
     }

@@ -112,7 +112,9 @@ fn content_headers(request: &Request) -> Vec<(Bytes, Bytes)> {
         .headers
         .iter()
         .filter(|header| header.name != HeaderName::ContentLength)
-        .filter(|header| header.name.as_str().get(..8).is_some_and(|start| start.eq_ignore_ascii_case("content-")))
+        .filter(|header| {
+            header.name.as_str().get(..8).is_some_and(|start| start.eq_ignore_ascii_case("content-"))
+        })
         .map(|header| (Bytes::copy_from_slice(header.name.as_str().as_bytes()), header.value.clone()))
         .collect()
 }
@@ -213,12 +215,16 @@ mod tests {
     fn an_item_ends_when_its_sender_says() {
         assert_eq!(kept(&[(HeaderName::Expires, "60")]).2, Timestamp(65_000));
         assert_eq!(kept(&[(HeaderName::Expires, "999999")]).2, Timestamp(5_005_000));
-        assert_eq!(pager(&message(&[(HeaderName::Expires, "0")]), &rules(), Timestamp(5_000)).unwrap(), Pager::Ignored);
+        assert_eq!(
+            pager(&message(&[(HeaderName::Expires, "0")]), &rules(), Timestamp(5_000)).unwrap(),
+            Pager::Ignored
+        );
     }
 
     #[test]
     fn composing_indications_are_not_kept() {
-        let composing = message(&[(HeaderName::ContentType, "application/IM-iscomposing+xml; charset=utf-8")]);
+        let composing =
+            message(&[(HeaderName::ContentType, "application/IM-iscomposing+xml; charset=utf-8")]);
         assert_eq!(pager(&composing, &rules(), Timestamp(0)).unwrap(), Pager::Ignored);
     }
 
@@ -226,6 +232,9 @@ mod tests {
     fn a_body_over_the_limit_is_refused() {
         let mut large = message(&[(HeaderName::ContentType, "text/plain")]);
         large.body = Bytes::from(vec![b'x'; 101]);
-        assert_eq!(pager(&large, &rules(), Timestamp(0)).unwrap_err().status, StatusCode::REQUEST_ENTITY_TOO_LARGE);
+        assert_eq!(
+            pager(&large, &rules(), Timestamp(0)).unwrap_err().status,
+            StatusCode::REQUEST_ENTITY_TOO_LARGE
+        );
     }
 }

@@ -3,17 +3,32 @@
 //! A *mailbox* is one address of record of a served domain. At the store's own host a user part is
 //! the caller's name or the escaped Message-ID of one of his items (OMA SIMPLE IM 7.3.3).
 
+use std::fmt;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::store::Owner;
 use crate::wire::sip::{Host, SipUri, UriError, escape_user};
 
 /// The served domains and the store's own host.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Realm {
     domains: Vec<String>,
     store_host: String,
-    users: Option<Vec<Vec<u8>>>,
+    accepts: Option<Accepts>,
+}
+
+/// Says whether a user part (unescaped) has a mailbox in a served domain.
+pub type Accepts = Arc<dyn Fn(&[u8], &str) -> bool + Send + Sync>;
+
+impl fmt::Debug for Realm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Realm")
+            .field("domains", &self.domains)
+            .field("store_host", &self.store_host)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a URI names here.
@@ -28,14 +43,14 @@ pub enum Place {
 }
 
 impl Realm {
-    /// A realm of `domains` (the first one is home to the names at `store_host`). `users` lists
-    /// the user parts (unescaped) that have mailboxes; `None`: every user has.
+    /// A realm of `domains` (the first one is home to the names at `store_host`). `accepts`
+    /// says who of them has a mailbox; `None`: every user has.
     #[must_use]
-    pub fn new(domains: &[String], store_host: &str, users: Option<Vec<Vec<u8>>>) -> Self {
+    pub fn new(domains: &[String], store_host: &str, accepts: Option<Accepts>) -> Self {
         Self {
             domains: domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(),
             store_host: store_host.to_ascii_lowercase(),
-            users,
+            accepts,
         }
     }
 
@@ -85,7 +100,7 @@ impl Realm {
     #[must_use]
     pub fn accepts(&self, owner: &Owner) -> bool {
         self.serves(owner)
-            && self.users.as_ref().is_none_or(|users| users.iter().any(|user| user.as_slice() == owner.user()))
+            && self.accepts.as_ref().is_none_or(|accepts| accepts(owner.user(), owner.domain()))
     }
 
     /// Whether `owner` belongs to a served domain.
@@ -169,7 +184,7 @@ mod tests {
 
     #[test]
     fn users_may_be_listed() {
-        let realm = Realm::new(&["example.com".into()], "store", Some(vec![b"bob".to_vec()]));
+        let realm = Realm::new(&["example.com".into()], "store", Some(Arc::new(|user, _| user == b"bob")));
         assert!(realm.accepts(&Owner::new(b"bob", "example.com")));
         assert!(!realm.accepts(&Owner::new(b"eve", "example.com")));
     }

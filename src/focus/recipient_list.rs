@@ -41,7 +41,10 @@ pub fn body(request: &Request) -> Result<InviteBody, Rejection> {
     if request.body.is_empty() {
         return Ok(InviteBody::default());
     }
-    let content_type = request.headers.content_type().map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
+    let content_type = request
+        .headers
+        .content_type()
+        .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
     // RFC 3261 20.15: a body that is not empty MUST have a Content-Type.
     let Some(content_type) = content_type else {
         return Err(malformed("Content-Type"));
@@ -75,7 +78,9 @@ fn from_parts(parts: &[Part]) -> Result<InviteBody, Rejection> {
 pub fn uris(list: &[u8], max: usize) -> Result<Vec<String>, Rejection> {
     let limits = ListLimits { entries: max, ..ListLimits::default() };
     resource_lists::uris(list, limits).map_err(|error| match error {
-        ListError::TooMany => Rejection::because(StatusCode::REQUEST_ENTITY_TOO_LARGE, "Recipient List Too Long"),
+        ListError::TooMany => {
+            Rejection::because(StatusCode::REQUEST_ENTITY_TOO_LARGE, "Recipient List Too Long")
+        }
         ListError::Empty => Rejection::because(StatusCode::BAD_REQUEST, "Empty Recipient List"),
         other => Rejection::because(StatusCode::BAD_REQUEST, format!("Malformed Recipient List: {other}")),
     })

@@ -85,9 +85,11 @@ impl Rejection {
     /// 480 because the mailbox is full; `what` names the exhausted quota (items or bytes).
     #[must_use]
     pub fn mailbox_full(agent: &str, what: &str) -> Self {
-        Self::new(StatusCode::TEMPORARILY_UNAVAILABLE)
-            .with(HeaderName::RetryAfter, "3600")
-            .warning(399, agent, &format!("mailbox full: {what}"))
+        Self::new(StatusCode::TEMPORARILY_UNAVAILABLE).with(HeaderName::RetryAfter, "3600").warning(
+            399,
+            agent,
+            &format!("mailbox full: {what}"),
+        )
     }
 
     /// 503 with `Retry-After` in seconds: the node can not do it now.
@@ -122,7 +124,8 @@ mod tests {
     #[test]
     fn a_warning_quotes_its_text() {
         let full = Rejection::mailbox_full("mailserver.example.com", "100 items");
-        let warning = full.headers.iter().find(|(name, _)| *name == HeaderName::Warning).map(|(_, v)| v.clone());
+        let warning =
+            full.headers.iter().find(|(name, _)| *name == HeaderName::Warning).map(|(_, v)| v.clone());
         assert_eq!(
             warning,
             Some(Bytes::from_static(b"399 mailserver.example.com \"mailbox full: 100 items\""))

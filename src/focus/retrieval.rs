@@ -280,7 +280,10 @@ mod tests {
         let events = drain(&mut retrieval);
         assert!(!events.iter().any(|event| matches!(event, Event::MarkRetrieved(0, _))));
         assert_eq!(events.last(), Some(&Event::Finished));
-        assert_eq!(retrieval.entries().first().map(|entry| entry.state.clone()), Some(State::Failed(Failure::Refused(415))));
+        assert_eq!(
+            retrieval.entries().first().map(|entry| entry.state.clone()),
+            Some(State::Failed(Failure::Refused(415)))
+        );
     }
 
     #[test]
@@ -331,7 +334,8 @@ mod tests {
                 drain(&mut retrieval);
                 input(&mut retrieval, 0);
                 input(&mut retrieval, 9);
-                let finished = drain(&mut retrieval).iter().filter(|event| **event == Event::Finished).count();
+                let finished =
+                    drain(&mut retrieval).iter().filter(|event| **event == Event::Finished).count();
                 assert_eq!(finished, usize::from(!was_finished && retrieval.is_finished()));
                 assert!(retrieval.delivered() >= delivered);
             }

@@ -30,7 +30,13 @@ pub struct SummaryRules {
 
 /// Writes the summary of `owner`'s mailbox with the headers of `items`.
 #[must_use]
-pub fn summary(realm: &Realm, rules: &SummaryRules, owner: &Owner, counts: &Counts, items: &[ItemHead]) -> Bytes {
+pub fn summary(
+    realm: &Realm,
+    rules: &SummaryRules,
+    owner: &Owner,
+    counts: &Counts,
+    items: &[ItemHead],
+) -> Bytes {
     Summary {
         account: realm.message_account(owner),
         text: tally(counts.text),
@@ -115,7 +121,8 @@ mod tests {
             max_items: 10,
         };
         let realm = Realm::new(&["example.com".into()], "mailserver.example.com", None);
-        let counts = Counts { text: Tally { new: 2, urgent_new: 1, ..Tally::default() }, ..Counts::default() };
+        let counts =
+            Counts { text: Tally { new: 2, urgent_new: 1, ..Tally::default() }, ..Counts::default() };
         let body = summary(&realm, &rules, &Owner::new(b"charlie", "example.com"), &counts, &[item]);
         assert_eq!(
             String::from_utf8_lossy(&body),
