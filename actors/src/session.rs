@@ -213,7 +213,8 @@ impl MsrpSession {
     fn pay(&mut self) {
         let room = self.link.as_ref().is_some_and(MsrpLink::has_room);
         if room && self.owed > 0 {
-            self.report(SessionReport::Credit(std::mem::take(&mut self.owed)));
+            let owed = std::mem::take(&mut self.owed);
+            self.report(SessionReport::Credit(owed));
         }
     }
 
@@ -269,9 +270,10 @@ impl MsrpSession {
 
 const fn cause(failure: &SessionFailure) -> &'static str {
     match failure {
-        SessionFailure::Closed => "connection closed",
-        SessionFailure::TimedOut => "no response to a SEND",
-        _ => "protocol failure",
+        SessionFailure::ConnectionClosed => "connection closed",
+        SessionFailure::Refused(_) => "session refused by the peer",
+        SessionFailure::Reported(_) => "the peer reported a failure",
+        SessionFailure::ProbeTimeout => "the binding request was not answered",
     }
 }
 
