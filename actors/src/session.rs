@@ -118,7 +118,9 @@ pub enum SessionReport {
 
 /// Credit to read on, shared by the bytes of one batch.
 #[derive(Clone, Debug, Default)]
-pub struct ReadCredit(Option<Arc<OwnedSemaphorePermit>>);
+pub struct ReadCredit {
+    _permit: Option<Arc<OwnedSemaphorePermit>>,
+}
 
 /// The actor.
 pub struct MsrpSession {
@@ -236,7 +238,7 @@ impl MsrpSession {
             self.link = Some(frames.link);
             self.machine.handle_bound(now);
         }
-        let credit = ReadCredit(frames.permit.map(Arc::new));
+        let credit = ReadCredit { _permit: frames.permit.map(Arc::new) };
         for piece in frames.pieces {
             self.machine.handle_piece(now, piece);
         }
