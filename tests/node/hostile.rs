@@ -60,11 +60,10 @@ fn a_request_without_end_is_cut_off() {
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     let mut written = stream.write_all(format!("MESSAGE {BOB} SIP/2.0\r\n").as_bytes());
     let line = format!("X-Filler: {}\r\n", "x".repeat(60_000));
-    let mut count = 0;
+    let begun = std::time::Instant::now();
     while written.is_ok() {
         written = stream.write_all(line.as_bytes());
-        count += 1;
-        assert!(count < 2_000, "100 MB of header and no end of patience");
+        assert!(begun.elapsed() < PATIENCE, "a header without end is still taken");
     }
     assert_alive(&node);
 }
@@ -111,7 +110,7 @@ fn the_torture_messages_are_survived() {
     };
     let node = Node::start();
     let ua = Ua::udp(&node, "sip:alice@example.org");
-    let mut count = 0;
+    let begun = std::time::Instant::now();
     for file in files {
         let path = file.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "dat") {
