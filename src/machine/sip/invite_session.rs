@@ -3,7 +3,6 @@
 //! affair; so are Require and everything else that can be said of a request before it gets here.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -11,6 +10,7 @@ use super::dialog::Dialog;
 use super::event::{FailureCause, ServerTxn};
 use super::session_event::{Body, EndedBy, Rejection, SessionAction, SessionEvent};
 use super::timers::Timers;
+use super::unacknowledged::{Due, Unacknowledged};
 use crate::time::Instant;
 use crate::wire::sip::{HeaderError, HeaderName, Method, Request, Response, StatusCode};
 
@@ -30,7 +30,7 @@ pub struct InviteSession {
     timers: Timers,
     state: State,
     pending: Option<Pending>,
-    awaiting: Option<Awaiting>,
+    awaiting: Option<Unacknowledged>,
     bye: Option<Option<String>>,
     actions: VecDeque<SessionAction>,
     events: VecDeque<SessionEvent>,
@@ -53,21 +53,6 @@ enum State {
 struct Pending {
     txn: ServerTxn,
     request: Request,
-}
-
-/// A 2xx whose ACK has not come.
-#[derive(Debug)]
-struct Awaiting {
-    txn: ServerTxn,
-    response: Response,
-    cseq: u32,
-    /// Whether it bore an offer, so that the ACK bears the answer.
-    offered: bool,
-    /// Whether it accepted the INVITE that opened the session.
-    opening: bool,
-    interval: Duration,
-    next: Instant,
-    until: Instant,
 }
 
 impl InviteSession {
@@ -139,7 +124,7 @@ impl InviteSession {
     /// When to call [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.awaiting.as_ref().map(|awaiting| awaiting.next.min(awaiting.until))
+        self.awaiting.as_ref().map(Unacknowledged::poll_timeout)
     }
 
     /// Sends a provisional response other than 100, such as 180, for the INVITE.
@@ -278,16 +263,18 @@ impl InviteSession {
     /// Repeats a 2xx that is due, or gives its ACK up.
     pub fn handle_timeout(&mut self, now: Instant) {
         let Some(awaiting) = &mut self.awaiting else { return };
-        if awaiting.until <= now {
-            // RFC 3261 13.3.1.4: without an ACK for 64*T1 the session SHOULD be terminated by a BYE.
-            self.awaiting = None;
-            let reason = self.bye.take().flatten();
-            self.leave(EndedBy::AckTimeout, reason.as_deref());
-        } else if awaiting.next <= now {
-            // RFC 3261 13.3.1.4: repeated at T1, doubling up to T2, whatever the transport.
-            awaiting.interval = awaiting.interval.saturating_mul(2).min(self.timers.t2);
-            awaiting.next = now + awaiting.interval;
-            self.actions.push_back(SessionAction::Respond(awaiting.txn, awaiting.response.clone()));
+        match awaiting.handle_timeout(now, &self.timers) {
+            Due::Nothing => {}
+            Due::Repeat => {
+                let (txn, response) = (awaiting.txn, awaiting.response.clone());
+                self.respond(txn, response);
+            }
+            Due::GiveUp => {
+                // RFC 3261 13.3.1.4: without an ACK for 64*T1 the session SHOULD be terminated by a BYE.
+                self.awaiting = None;
+                let reason = self.bye.take().flatten();
+                self.leave(EndedBy::AckTimeout, reason.as_deref());
+            }
         }
     }
 
@@ -333,11 +320,10 @@ impl InviteSession {
 
     fn take_info(&mut self, txn: ServerTxn, request: &Request) {
         let mut response = request.respond(StatusCode::OK);
-        let name = |name: &'static [u8]| HeaderName::parse(&Bytes::from_static(name));
-        if request.headers.contains(&name(b"Info-Package")) {
+        if request.headers.contains(&HeaderName::parse(b"Info-Package")) {
             // RFC 6086 4.2.2: a package not announced MUST be answered 469, with our (empty) Recv-Info.
             response = request.respond(StatusCode::BAD_INFO_PACKAGE);
-            response.headers.push(name(b"Recv-Info"), Bytes::new());
+            response.headers.push(HeaderName::parse(b"Recv-Info"), Bytes::new());
         } else if !request.body.is_empty() {
             // RFC 6086 4.2.2, RFC 3261 8.2.3: a body that is not understood: 415.
             response = request.respond(StatusCode::UNSUPPORTED_MEDIA_TYPE);
@@ -364,16 +350,8 @@ impl InviteSession {
             response.body = body.bytes;
         }
         if request.method == Method::Invite {
-            self.awaiting = Some(Awaiting {
-                txn,
-                response: response.clone(),
-                cseq: request.headers.cseq().map_or(0, |cseq| cseq.number),
-                offered: request.body.is_empty(),
-                opening,
-                interval: self.timers.t1,
-                next: now + self.timers.t1,
-                until: now + self.timers.give_up(),
-            });
+            let (copy, timers) = (response.clone(), &self.timers);
+            self.awaiting = Some(Unacknowledged::new(now, txn, &request, copy, opening, timers));
         }
         self.actions.push_back(SessionAction::Respond(txn, response));
         self.bye_if_possible();
