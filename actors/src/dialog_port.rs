@@ -8,7 +8,6 @@ use restante::machine::offer_answer::{self, LocalMedia};
 use restante::machine::sip::{
     Body, Flow, InviteSession, Rejection as SipRejection, ServerTxn, SessionAction,
 };
-use restante::time::Instant;
 use restante::wire::sip::{HeaderName, Request, Response, StatusCode};
 
 use crate::endpoint::SipEndpoint;
@@ -87,9 +86,9 @@ impl DialogPort {
     }
 
     /// Hands an input to the INVITE session.
-    pub fn handle(&self, now: Instant, invite: &mut InviteSession, input: DialogInput) {
+    pub fn handle(&self, invite: &mut InviteSession, input: DialogInput) {
         match input {
-            DialogInput::Request { txn, request, .. } => invite.handle_request(now, txn, *request),
+            DialogInput::Request { txn, request, .. } => invite.handle_request(txn, *request),
             DialogInput::Ack(request) => invite.handle_ack(&request),
             DialogInput::Cancelled(txn) => invite.handle_cancelled(txn),
             DialogInput::Response { response, .. } => invite.handle_response(&response),
@@ -130,7 +129,7 @@ impl DialogPort {
         match offer_answer::answer(&offer, local) {
             Ok((answer, _)) => Ok(Body::sdp(answer)),
             Err(refusal) => {
-                Err(Rejection::new(refusal.status()).with(HeaderName::Warning, refusal.warning(agent)))
+                Err(Rejection::new(StatusCode(refusal.status())).with(HeaderName::Warning, refusal.warning(agent)))
             }
         }
     }

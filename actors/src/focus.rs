@@ -21,7 +21,7 @@ use crate::clock;
 use crate::conference::ConferenceSubscribers;
 use crate::dialog_port::{DialogPort, of_rejection};
 use crate::ports::DialogInput;
-use crate::session::{Close, Connect, Deliver, MsrpSession, SessionReport};
+use crate::session::{Close, Deliver, MsrpSession, SessionReport};
 use crate::shard::Exited;
 use crate::shared::Shared;
 use crate::virtual_ua::{Frame, Grant, HangUp, Piece, Replayed, VirtualUa};
@@ -245,7 +245,7 @@ impl Focus {
                     Some((sdp, negotiated))
                 }
                 Err(refusal) => {
-                    let rejection = Rejection::new(refusal.status())
+                    let rejection = Rejection::new(StatusCode(refusal.status()))
                         .with(HeaderName::Warning, refusal.warning(self.shared.agent()));
                     return self.refuse(&rejection, ctx);
                 }
@@ -553,7 +553,7 @@ impl Handler<DialogInput> for Focus {
             }
             input => {
                 if let Some(input) = self.conference.handle(now, input, &self.port, self.port.tag()) {
-                    self.port.handle(now, &mut self.invite, input);
+                    self.port.handle(&mut self.invite, input);
                 }
             }
         }

@@ -188,7 +188,7 @@ impl Mailbox {
             .accept()
             .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
         if accepts.is_some_and(|types| {
-            !types.is_empty() && !types.iter().any(|kind| kind.matches(message_summary::MEDIA_TYPE))
+            !types.is_empty() && !types.iter().any(|kind| kind.admits(message_summary::MEDIA_TYPE))
         }) {
             return Err(Rejection::new(StatusCode::NOT_ACCEPTABLE)
                 .with(HeaderName::Accept, message_summary::MEDIA_TYPE));
@@ -269,13 +269,14 @@ impl Mailbox {
 
     fn notify(&mut self, ticket: u64, told: Result<Told, StoreError>) {
         let now = clock::now();
+        let span = self.span.clone();
         let Some(subscription) = self.subscriptions.iter_mut().find(|known| known.ticket == ticket) else {
             return;
         };
         let mut told = match told {
             Ok(told) => told,
             Err(error) => {
-                tracing::error!(parent: &self.span, %error, "summary not composed, to be tried again");
+                tracing::error!(parent: &span, %error, "summary not composed, to be tried again");
                 subscription.notifier.defer(now);
                 return;
             }
@@ -395,10 +396,10 @@ impl Handler<DialogInput> for Mailbox {
             }
             DialogInput::Response { ticket, response } => self.answered(ticket, response.status, ctx),
             DialogInput::Failed { ticket, cause } => {
+                tracing::warn!(parent: &self.span, ?cause, "NOTIFY not answered: subscription ended");
                 if let Some(subscription) = self.subscriptions.iter_mut().find(|known| known.ticket == ticket)
                 {
-                    tracing::warn!(parent: &self.span, ?cause, "NOTIFY not answered: subscription ended");
-                    subscription.notifier.handle_failed();
+                                        subscription.notifier.handle_failed();
                 }
             }
             // Subscriptions are written down; the next run of the node goes on with them.

@@ -39,7 +39,7 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 /// What keeps it from starting or from going on.
 pub fn run(config: Config) -> anyhow::Result<()> {
     crate::redact::open_addresses(config.log.addresses);
-    clock::now();
+    let _origin = clock::now();
     System::new().block_on(serve(config))
 }
 

@@ -15,7 +15,7 @@ use restante::store::{Body, Counts, NewMessage, Owner, SessionDeposit, SessionId
 use restante::time::Instant;
 use restante::wire::mime;
 use restante::wire::sdp::Direction;
-use restante::wire::sip::HeaderName;
+use restante::wire::sip::{HeaderName, StatusCode};
 use tokio::sync::OnceCell;
 
 use crate::alarm::Alarm;
@@ -131,7 +131,7 @@ impl Recorder {
             Some(offer) => match offer_answer::answer(offer, &local) {
                 Ok((sdp, negotiated)) => (sdp, Some(negotiated)),
                 Err(refusal) => {
-                    let rejection = Rejection::new(refusal.status())
+                    let rejection = Rejection::new(StatusCode(refusal.status()))
                         .with(HeaderName::Warning, refusal.warning(shared.agent()));
                     return self.refuse(&rejection, ctx);
                 }
@@ -471,7 +471,7 @@ impl Handler<DialogInput> for Recorder {
     fn handle(&mut self, input: DialogInput, ctx: &mut Self::Context) {
         match input {
             DialogInput::Drain => self.hang_up("the node stops"),
-            input => self.birth.port.handle(clock::now(), &mut self.birth.invite, input),
+            input => self.birth.port.handle(&mut self.birth.invite, input),
         }
         self.drain(ctx);
     }

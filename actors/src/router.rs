@@ -158,7 +158,7 @@ impl Router {
 
 fn shard_of_response(response: &Response) -> Option<usize> {
     let branch = response.headers.via().ok()?.branch()?;
-    let minted = branch.strip_prefix(MAGIC_COOKIE)?;
+    let minted = branch.strip_prefix(MAGIC_COOKIE.as_bytes())?;
     named_shard(minted)
 }
 

@@ -118,7 +118,9 @@ pub enum SessionReport {
 
 /// Credit to read on, shared by the bytes of one batch.
 #[derive(Clone, Debug, Default)]
-pub struct ReadCredit(Option<Arc<OwnedSemaphorePermit>>);
+pub struct ReadCredit {
+    _permit: Option<Arc<OwnedSemaphorePermit>>,
+}
 
 /// The actor.
 pub struct MsrpSession {
@@ -213,7 +215,8 @@ impl MsrpSession {
     fn pay(&mut self) {
         let room = self.link.as_ref().is_some_and(MsrpLink::has_room);
         if room && self.owed > 0 {
-            self.report(SessionReport::Credit(std::mem::take(&mut self.owed)));
+            let owed = std::mem::take(&mut self.owed);
+            self.report(SessionReport::Credit(owed));
         }
     }
 
@@ -235,7 +238,7 @@ impl MsrpSession {
             self.link = Some(frames.link);
             self.machine.handle_bound(now);
         }
-        let credit = ReadCredit(frames.permit.map(Arc::new));
+        let credit = ReadCredit { _permit: frames.permit.map(Arc::new) };
         for piece in frames.pieces {
             self.machine.handle_piece(now, piece);
         }
@@ -269,9 +272,10 @@ impl MsrpSession {
 
 const fn cause(failure: &SessionFailure) -> &'static str {
     match failure {
-        SessionFailure::Closed => "connection closed",
-        SessionFailure::TimedOut => "no response to a SEND",
-        _ => "protocol failure",
+        SessionFailure::ConnectionClosed => "connection closed",
+        SessionFailure::Refused(_) => "session refused by the peer",
+        SessionFailure::Reported(_) => "the peer reported a failure",
+        SessionFailure::ProbeTimeout => "the binding request was not answered",
     }
 }
 

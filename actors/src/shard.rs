@@ -100,7 +100,6 @@ struct Visitor {
     txn: ServerTxn,
     request: Box<Request>,
     flow: Flow,
-    caller: Owner,
 }
 
 impl Shard {
@@ -402,24 +401,12 @@ impl Handler<Arrived> for Shard {
     type Result = ();
     fn handle(&mut self, arrived: Arrived, ctx: &mut Self::Context) {
         let trusted = self.shared.trusts(arrived.flow.peer.ip());
-        let judged = identity::caller(&self.shared.realm, &arrived.request, trusted).and_then(|caller| {
-            intent::intent(&self.shared.realm, &arrived.request, &caller).map(|intent| (caller, intent))
-        });
+        let visitor = Visitor { txn: arrived.txn, request: arrived.request, flow: arrived.flow };
+        let judged = identity::caller(&self.shared.realm, &visitor.request, trusted)
+            .and_then(|caller| intent::intent(&self.shared.realm, &visitor.request, &caller));
         match judged {
-            Ok((caller, intent)) => {
-                let visitor =
-                    Visitor { txn: arrived.txn, request: arrived.request, flow: arrived.flow, caller };
-                self.serve(visitor, intent, ctx);
-            }
-            Err(rejection) => {
-                let visitor = Visitor {
-                    txn: arrived.txn,
-                    request: arrived.request,
-                    flow: arrived.flow,
-                    caller: Owner::new(b"", ""),
-                };
-                self.refuse(&visitor, &rejection);
-            }
+            Ok(intent) => self.serve(visitor, intent, ctx),
+            Err(rejection) => self.refuse(&visitor, &rejection),
         }
     }
 }

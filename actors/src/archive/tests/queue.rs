@@ -60,7 +60,9 @@ fn a_full_queue_refuses_and_what_was_queued_is_done() {
     let (release, released) = channel::<()>();
     let released = Mutex::new(released);
     // The sender's end closes the channel, so that it holds up the writer only once.
-    store.on_change(Arc::new(move |_| drop(released.lock().unwrap().recv())));
+    store.on_change(Arc::new(move |_| {
+        let _ = released.lock().unwrap().recv();
+    }));
     let mut waiting = vec![store.deposit(pager(key("first", "t", 1), "x"))];
     let refused = (0..20_000).any(|number| {
         let mut answer = store.remove_subscription(bob(), number.to_string().into());
