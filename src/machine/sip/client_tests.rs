@@ -206,4 +206,3 @@ fn responses_that_are_not_ours_are_dropped() {
     endpoint.handle_response(at(2), bye.respond(StatusCode::OK), udp());
     assert_eq!(outcomes(&mut endpoint), ["200"]);
 }
-

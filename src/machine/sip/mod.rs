@@ -16,6 +16,7 @@ mod dialog;
 mod endpoint;
 mod event;
 mod fingerprint;
+mod in_dialog;
 mod invite_session;
 mod notifier;
 mod reply;
@@ -28,17 +29,17 @@ mod transport;
 mod unacknowledged;
 
 #[cfg(test)]
-mod dialog_tests;
-#[cfg(test)]
 mod client_tests;
 #[cfg(test)]
-mod server_tests;
+mod dialog_tests;
 #[cfg(test)]
 mod invite_session_tests;
 #[cfg(test)]
 mod lossy_tests;
 #[cfg(test)]
 mod notifier_tests;
+#[cfg(test)]
+mod server_tests;
 #[cfg(test)]
 mod test_support;
 

@@ -161,4 +161,3 @@ pub(super) fn outcomes(endpoint: &mut Endpoint) -> Vec<String> {
     });
     told.collect()
 }
-
