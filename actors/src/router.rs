@@ -12,7 +12,7 @@ use restante::machine::sip::{Destination, Flow, TransmitId};
 use restante::store::Owner;
 use restante::wire::sip::{
     HeaderName, MAGIC_COOKIE, Message, Method, ParseError, Request, Response, StatusCode, stamp_via, tag_of,
-    validate,
+    validate, validate_response,
 };
 use rustc_hash::FxBuildHasher;
 
