@@ -110,7 +110,7 @@ fn the_torture_messages_are_survived() {
     };
     let node = Node::start();
     let ua = Ua::udp(&node, "sip:alice@example.org");
-    let begun = std::time::Instant::now();
+    let mut count = 0;
     for file in files {
         let path = file.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "dat") {
