@@ -1,0 +1,207 @@
+//! The state of each URI of a list, told by the conference package (RFC 4575).
+
+use crate::support::*;
+use std::collections::BTreeMap;
+
+const BOB: &str = "sip:bob@example.com";
+
+/// One user of a document: status, and how it left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct User {
+    status: String,
+    method: Option<String>,
+    reason: Option<String>,
+}
+
+/// A conference-info document, read by searching for its tags.
+struct Info {
+    version: u32,
+    state: String,
+    entity: String,
+    users: BTreeMap<String, User>,
+}
+
+impl Info {
+    fn of(notify: &Msg) -> Self {
+        assert_eq!(notify.need("Content-Type"), "application/conference-info+xml");
+        let text = String::from_utf8(notify.body.clone()).unwrap();
+        assert!(text.contains("urn:ietf:params:xml:ns:conference-info"), "{text}");
+        let root = &text[text.find("<conference-info").expect("the root element")..];
+        let head = &root[..root.find('>').unwrap()];
+        let users = root.split("<user ").skip(1).map(|user| {
+            let user = user.split("</user>").next().unwrap();
+            let status = element(user, "status").unwrap_or_default();
+            let told = User {
+                status,
+                method: element(user, "disconnection-method"),
+                reason: element(user, "reason"),
+            };
+            (attribute(user, "entity").expect("a user has an entity"), told)
+        });
+        Self {
+            version: attribute(head, "version").expect("RFC 4575 5.2: version").parse().unwrap(),
+            state: attribute(head, "state").unwrap_or_else(|| "full".into()),
+            entity: attribute(head, "entity").expect("RFC 4575 5.2: entity"),
+            users: users.collect(),
+        }
+    }
+}
+
+fn attribute(text: &str, name: &str) -> Option<String> {
+    let begin = text.find(&format!("{name}=\""))? + name.len() + 2;
+    Some(unescape(text[begin..].split('"').next()?))
+}
+
+fn element(text: &str, name: &str) -> Option<String> {
+    let open = format!("<{name}>");
+    let begin = text.find(&open)? + open.len();
+    Some(unescape(text[begin..].split('<').next()?))
+}
+
+fn unescape(text: &str) -> String {
+    text.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&apos;", "'")
+        .replace("&amp;", "&")
+}
+
+/// Subscribes to the focus of a call.
+fn watch(ua: &mut Ua, call: &Call) -> Dialog {
+    let focus = address(&call.ok.need("Contact"));
+    let request = ua
+        .request("SUBSCRIBE", &focus)
+        .add("Event", "conference")
+        .add("Accept", "application/conference-info+xml")
+        .add("Expires", "600");
+    let response = ua.ask(request.clone());
+    assert_eq!(response.status(), 200, "{response}");
+    Dialog::opened(&request, &response)
+}
+
+fn next(ua: &mut Ua, dialog: &Dialog) -> (Msg, Option<Info>) {
+    let notify = ua.wait_and_ok("NOTIFY", &dialog.call_id).msg;
+    assert_eq!(notify.need("Event"), "conference");
+    let info = (!notify.body.is_empty()).then(|| Info::of(&notify));
+    (notify, info)
+}
+
+#[test]
+fn the_state_of_each_is_told_to_the_end() {
+    let node = Node::start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    for id in ["a@h", "b&<c>@h"] {
+        deposit_as(&mut alice, BOB, id, "text/plain", b"x");
+    }
+    // The second is written as nobody would need to: it is told as it was written.
+    let uris =
+        [message_uri("a@h"), "sip:b&%3cc%3E%40h@mailserver.example.com".into(), message_uri("unknown@h")];
+    let mut bob = Ua::udp(&node, "bob");
+    let mut call = Invite::list(&bob, &uris, Offer::active()).call_unbound(&mut bob);
+    let dialog = watch(&mut bob, &call);
+    let (notify, info) = next(&mut bob, &dialog);
+    let info = info.expect("the first NOTIFY has the full state");
+    assert!(notify.need("Subscription-State").starts_with("active"));
+    assert_eq!(info.state, "full");
+    assert!(info.entity.starts_with("sip:"), "{}", info.entity);
+    let mut known = info.users.clone();
+    for uri in &uris {
+        let status = known.get(uri).unwrap_or_else(|| panic!("{uri} is a user: {known:?}")).status.clone();
+        assert!(
+            ["pending", "dialing-out", "connected", "disconnected"].contains(&status.as_str()),
+            "{uri}: {status}"
+        );
+    }
+    call.join();
+    let delivered = call.msrp().receive(2);
+    assert_eq!(delivered.len(), 2);
+    let mut version = info.version;
+    loop {
+        let (notify, info) = next(&mut bob, &dialog);
+        if let Some(info) = info {
+            assert_eq!(info.version, version + 1, "RFC 4575 4.4: the version rises by one");
+            version = info.version;
+            assert_ne!(info.state, "full", "only what has changed");
+            known.extend(info.users);
+        }
+        if notify.need("Subscription-State").starts_with("terminated") {
+            break;
+        }
+    }
+    bob.wait_and_ok("BYE", &call.dialog.call_id);
+    for uri in &uris[..2] {
+        assert_eq!(
+            (known[uri].status.as_str(), known[uri].method.as_deref()),
+            ("disconnected", Some("departed")),
+            "{uri}"
+        );
+    }
+    let failed = &known[&uris[2]];
+    assert_eq!((failed.status.as_str(), failed.method.as_deref()), ("disconnected", Some("failed")));
+    assert!(
+        failed.reason.as_deref().is_some_and(|reason| reason.contains("404")),
+        "the cause is told: {failed:?}"
+    );
+}
+
+#[test]
+fn a_refused_message_is_told_as_failed() {
+    let node = Node::start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let id = deposit(&mut alice, BOB, "x");
+    let mut bob = Ua::udp(&node, "bob");
+    let uri = message_uri(&id);
+    let mut call = Invite::list(&bob, &[uri.clone()], Offer::active()).call_unbound(&mut bob);
+    let dialog = watch(&mut bob, &call);
+    next(&mut bob, &dialog);
+    call.join();
+    let frame = call.msrp().next_send();
+    call.msrp().handle_send(frame, &mut |_| Verdict::Refuse(415));
+    let mut last = User::default();
+    loop {
+        let (notify, info) = next(&mut bob, &dialog);
+        if let Some(user) = info.and_then(|info| info.users.get(&uri).cloned()) {
+            last = user;
+        }
+        if notify.need("Subscription-State").starts_with("terminated") {
+            break;
+        }
+    }
+    call.wait_bye(&mut bob);
+    assert_eq!((last.status.as_str(), last.method.as_deref()), ("disconnected", Some("failed")));
+}
+
+#[test]
+fn a_retrieval_of_one_has_a_focus_too() {
+    let node = Node::start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let id = deposit(&mut alice, BOB, "x");
+    let mut bob = Ua::udp(&node, "bob");
+    let mut call = Invite::list(&bob, &[message_uri(&id)], Offer::active()).call_unbound(&mut bob);
+    let mut dialog = watch(&mut bob, &call);
+    next(&mut bob, &dialog);
+    let end = dialog.request(&bob, "SUBSCRIBE").add("Event", "conference").add("Expires", "0");
+    assert_eq!(bob.ask(end).status(), 200);
+    let (notify, _) = next(&mut bob, &dialog);
+    assert!(notify.need("Subscription-State").starts_with("terminated"));
+    call.join();
+    call.finish(&mut bob, 1);
+}
+
+#[test]
+fn nobody_else_may_watch() {
+    let node = Node::start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let id = deposit(&mut alice, BOB, "x");
+    let mut bob = Ua::udp(&node, "bob");
+    let mut call = Invite::list(&bob, &[message_uri(&id)], Offer::active()).call_unbound(&mut bob);
+    let mut eve = Ua::udp(&node, "eve");
+    let focus = address(&call.ok.need("Contact"));
+    let request = eve.request("SUBSCRIBE", &focus).add("Event", "conference").add("Expires", "600");
+    let status = eve.ask(request).status();
+    assert!([403, 404].contains(&status), "{status}");
+    call.bye(&mut bob);
+    let request = bob.request("SUBSCRIBE", &focus).add("Event", "conference").add("Expires", "600");
+    let status = bob.ask(request).status();
+    assert!([404, 481].contains(&status), "the focus is gone: {status}");
+}

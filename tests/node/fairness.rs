@@ -1,0 +1,72 @@
+//! No message waits for a long one to end (RFC 4975 7.1.1: interruptible chunks).
+
+use crate::support::*;
+
+const BOB: &str = "sip:bob@example.com";
+
+/// Deposits a message of this size in a session.
+fn deposit_large(ua: &mut Ua, bytes: usize) -> String {
+    let mut call = Invite::new(ua, BOB, Offer::active()).call(ua);
+    let chunk = Chunk::whole("application/octet-stream", noise(bytes)).range(&format!("1-*/{bytes}"));
+    assert_eq!(call.msrp().send(&chunk), 200);
+    call.bye(ua);
+    call.dialog.call_id
+}
+
+#[test]
+fn a_small_message_behind_a_long_one_ends_before_it() {
+    let node = Node::start();
+    let mut alice = Ua::tcp(&node, "sip:alice@example.org");
+    let large = deposit_large(&mut alice, 30_000_000);
+    let small = deposit(&mut alice, BOB, "small");
+    let mut bob = Ua::udp(&node, "bob");
+    let list = [message_uri(&large), message_uri(&small)];
+    let mut call = Invite::list(&bob, &list, Offer::active()).call(&mut bob);
+    let first = call.msrp().receive(1).remove(0);
+    assert_eq!(first.deferred.as_ref(), Some(&small));
+    let sent: usize = call.msrp().arriving().iter().map(|(_, bytes)| bytes).sum();
+    assert!(sent < 10_000_000, "{sent} bytes of the long one came before the small one ended");
+    let second = call.msrp().receive(1).remove(0);
+    call.wait_bye(&mut bob);
+    assert_eq!(second.deferred.as_ref(), Some(&large));
+    assert!(Cpim::parse(&second.body).body == noise(30_000_000));
+    assert!(second.chunks > 1);
+}
+
+#[test]
+fn long_messages_share_the_connection() {
+    let node = Node::start();
+    let mut alice = Ua::tcp(&node, "sip:alice@example.org");
+    let ids: Vec<String> = (0..3).map(|index| deposit_large(&mut alice, 4_000_000 + index)).collect();
+    let uris: Vec<String> = ids.iter().map(|id| message_uri(id)).collect();
+    let mut bob = Ua::udp(&node, "bob");
+    let mut call = Invite::list(&bob, &uris, Offer::active()).call(&mut bob);
+    call.msrp().receive(1);
+    let others: Vec<usize> = call.msrp().arriving().into_iter().map(|(_, bytes)| bytes).collect();
+    assert!(others.len() == 2 || others.is_empty(), "the others have begun: {others:?}");
+    assert!(others.iter().all(|bytes| *bytes > 2_000_000), "each had its share: {others:?}");
+    call.msrp().receive(2);
+    call.wait_bye(&mut bob);
+    assert_eq!(fetch(&node, "bob").totals(), (0, 3));
+}
+
+#[test]
+fn a_slow_client_gets_all_and_holds_up_nobody() {
+    let node = Node::start();
+    let mut alice = Ua::tcp(&node, "sip:alice@example.org");
+    let large = deposit_large(&mut alice, 12_000_000);
+    let small = deposit(&mut alice, BOB, "small");
+    let mut slow = Ua::udp(&node, "bob");
+    let mut call = Invite::new(&slow, &message_uri(&large), Offer::active()).call_unbound(&mut slow);
+    let mut msrp = call.connect();
+    msrp.small_window();
+    msrp.post(&Chunk::empty());
+    // It reads nothing while another device of the same user retrieves.
+    let mut other = Ua::udp(&node, "bob");
+    retrieve(&mut other, &message_uri(&small), 1);
+    let delivered = msrp.receive(1).remove(0);
+    assert_eq!(Cpim::parse(&delivered.body).body.len(), 12_000_000);
+    slow.wait_and_ok("BYE", &call.dialog.call_id);
+    call.dialog.cseq += 1;
+    assert_eq!(fetch(&node, "bob").totals(), (0, 2));
+}

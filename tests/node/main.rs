@@ -1,0 +1,40 @@
+//! Acceptance of the whole node: the real binary over real sockets, seen by a peer that shares no code with it.
+//!
+//! Every test has a node of its own, with ports and data of its own. Nothing sleeps: what is waited for is a condition
+//! with a deadline.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+mod all;
+mod challenge;
+mod conference;
+mod crash;
+mod deposit;
+mod deposit_limits;
+mod deposit_repeat;
+mod examples;
+mod fairness;
+mod figure1;
+mod hostile;
+mod in_dialog;
+mod list;
+mod process;
+mod rejection;
+mod retrieval;
+mod retrieval_content;
+mod retrieval_failure;
+mod routing;
+mod self_test;
+mod session_chunks;
+mod session_deposit;
+mod session_refusal;
+mod session_report;
+mod session_setup;
+mod sipp;
+mod subscription;
+mod summary;
+mod summary_change;
+mod tools;
+mod transport;
+mod tshark;

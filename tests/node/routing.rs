@@ -1,0 +1,120 @@
+//! The ways of requests and responses: Via, rport, Record-Route, Path (RFC 3261 18.2, 12.1, 16; RFC 3581).
+
+use crate::support::*;
+use std::net::UdpSocket;
+
+const BOB: &str = "sip:bob@example.com";
+
+fn message(via: &str) -> Msg {
+    Msg::request("MESSAGE", BOB)
+        .add("Via", via)
+        .add("Max-Forwards", "70")
+        .add("From", "<sip:alice@example.org>;tag=1")
+        .add("To", "<sip:bob@example.com>")
+        .add("Call-ID", fresh("via"))
+        .add("CSeq", "1 MESSAGE")
+        .body("text/plain", "x")
+}
+
+fn socket() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+fn receive(socket: &UdpSocket) -> Msg {
+    let mut buffer = [0; 65_536];
+    let length = socket.recv(&mut buffer).expect("an answer comes here");
+    Msg::parse(&buffer[..length]).unwrap().0
+}
+
+// proves RFC 3581 4: with rport the answer goes to where the request came from
+#[test]
+fn rport_brings_the_answer_to_the_source() {
+    let node = Node::start();
+    let sender = socket();
+    let via = format!("SIP/2.0/UDP client.example.net:9;rport;branch={}", fresh("z9hG4bK"));
+    sender.send_to(&message(&via).encode(), node.sip).unwrap();
+    let response = receive(&sender);
+    assert_eq!(response.status(), 202);
+    let via = response.need("Via");
+    assert_eq!(parameter(&via, "received").as_deref(), Some("127.0.0.1"), "{via}");
+    assert_eq!(parameter(&via, "rport"), Some(sender.local_addr().unwrap().port().to_string()), "{via}");
+}
+
+// proves RFC 3261 18.2.2: without rport it goes to the sent-by port
+#[test]
+fn without_rport_the_answer_goes_to_the_port_of_the_via() {
+    let node = Node::start();
+    let (sender, listener) = (socket(), socket());
+    let port = listener.local_addr().unwrap().port();
+    let via = format!("SIP/2.0/UDP client.example.net:{port};branch={}", fresh("z9hG4bK"));
+    sender.send_to(&message(&via).encode(), node.sip).unwrap();
+    let response = receive(&listener);
+    assert_eq!(response.status(), 202);
+    assert_eq!(parameter(&response.need("Via"), "received").as_deref(), Some("127.0.0.1"));
+}
+
+#[test]
+fn every_via_is_returned_in_order() {
+    let node = Node::start();
+    let mut ua = Ua::udp(&node, "sip:alice@example.org");
+    let request = ua.request("MESSAGE", BOB).body("text/plain", "x");
+    let request = request
+        .add(
+            "Via",
+            "SIP/2.0/TCP proxy.example.net;branch=z9hG4bKp2, SIP/2.0/TLS [2001:db8::1]:5061;branch=z9hG4bKp3",
+        )
+        .add("v", "SIP / 2.0 / UDP first.example.com:4000;ttl=16;maddr=224.2.0.1;branch=z9hG4bKa7c6a8dlze.1");
+    let response = ua.ask(request.clone());
+    assert_eq!(response.status(), 202);
+    let below = |message: &Msg| {
+        message.all("Via").join(",").split(',').skip(1).map(|via| via.trim().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(below(&response), below(&request));
+}
+
+// proves RFC 3261 12.1.1 and 12.2.1.1: the route set of a dialog, and requests that follow it
+#[test]
+fn a_dialog_follows_its_record_route() {
+    let node = Node::start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let id = deposit(&mut alice, BOB, "x");
+    let mut proxy = Ua::udp(&node, "bob");
+    let route = format!("<sip:{};lr;keep=this>", proxy.here);
+    let nowhere = "<sip:bob@unreachable.invalid>";
+    let request = subscribe_request(&proxy, BOB, 600).with("Contact", nowhere).add("Record-Route", &route);
+    let response = proxy.ask(request.clone());
+    assert_eq!(response.status(), 200, "{response}");
+    assert_eq!(response.all("Record-Route"), [route.clone()], "copied into the 2xx");
+    let notify = proxy.wait_and_ok("NOTIFY", &request.call_id()).msg;
+    assert_eq!(notify.uri(), "sip:bob@unreachable.invalid", "the remote target");
+    assert_eq!(notify.all("Route"), [route.clone()], "by way of the route set");
+    let mut invite = Invite::new(&proxy, &message_uri(&id), Offer::active());
+    invite.request = invite.request.with("Contact", nowhere).add("Record-Route", &route);
+    let mut call = invite.call(&mut proxy);
+    assert_eq!(call.dialog.routes, [route.clone()]);
+    call.msrp().receive(1);
+    let bye = call.wait_bye(&mut proxy);
+    assert_eq!((bye.uri(), bye.all("Route")), ("sip:bob@unreachable.invalid", vec![route]));
+}
+
+#[test]
+fn a_contact_over_tcp_is_reached_over_tcp() {
+    let node = Node::start();
+    let mut bob = Ua::udp(&node, "bob");
+    let contact = format!("<sip:bob@{};transport=tcp>", bob.here);
+    let request = subscribe_request(&bob, BOB, 600).with("Contact", contact);
+    assert_eq!(bob.ask(request.clone()).status(), 200);
+    let notify = bob.wait_and_ok("NOTIFY", &request.call_id());
+    assert!(notify.over_tcp());
+}
+
+#[test]
+fn a_route_to_the_node_itself_is_taken_off() {
+    let node = Node::start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let request =
+        alice.request("MESSAGE", BOB).add("Route", format!("<sip:{};lr>", node.sip)).body("text/plain", "x");
+    assert_eq!(alice.ask(request).status(), 202);
+}

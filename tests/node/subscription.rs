@@ -1,0 +1,211 @@
+//! The life of a subscription to the message-summary package (RFC 6665), and who may have one.
+
+use crate::support::*;
+use std::time::Duration;
+
+const BOB: &str = "sip:bob@example.com";
+
+fn expires_of(notify: &Msg) -> u32 {
+    let state = notify.need("Subscription-State");
+    assert!(state.starts_with("active"), "{state}");
+    parameter(&state, "expires").expect("RFC 6665 4.1.3: active has expires").parse().unwrap()
+}
+
+#[test]
+fn a_subscription_is_accepted_notified_refreshed_and_ended() {
+    let node = Node::start();
+    let mut bob = Ua::udp(&node, "bob");
+    let mut dialog = subscribe(&mut bob, BOB, 600);
+    let first = notified(&mut bob, &dialog);
+    assert!((590..=600).contains(&expires_of(&first)));
+    assert!(!Summary::of(&first).waiting);
+    let refresh = dialog.request(&bob, "SUBSCRIBE").add("Event", "message-summary").add("Expires", "1200");
+    let response = bob.ask(refresh);
+    assert_eq!((response.status(), response.need("Expires").as_str()), (200, "1200"));
+    let second = notified(&mut bob, &dialog);
+    assert!((1190..=1200).contains(&expires_of(&second)));
+    let number = |notify: &Msg| notify.need("CSeq").split(' ').next().unwrap().parse::<u32>().unwrap();
+    assert!(number(&second) > number(&first), "RFC 3261 12.2.1.1: CSeq rises");
+    let end = dialog.request(&bob, "SUBSCRIBE").add("Event", "message-summary").add("Expires", "0");
+    assert_eq!(bob.ask(end).status(), 200);
+    let last = notified(&mut bob, &dialog);
+    assert_eq!(last.need("Subscription-State"), "terminated;reason=timeout");
+    let gone = dialog.request(&bob, "SUBSCRIBE").add("Event", "message-summary").add("Expires", "600");
+    assert_eq!(bob.ask(gone).status(), 481);
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    deposit(&mut alice, BOB, "nobody listens");
+    bob.quiet(Duration::from_millis(1_500), |message| message.is_request());
+}
+
+#[test]
+fn a_fetch_is_one_notify() {
+    let node = Node::start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let id = deposit(&mut alice, BOB, "x");
+    let mut bob = Ua::udp(&node, "bob");
+    assert_eq!(fetch_by(&mut bob).ids(), [id]);
+    deposit(&mut alice, BOB, "y");
+    bob.quiet(Duration::from_millis(1_500), |message| message.is_request());
+}
+
+#[test]
+fn the_store_host_names_the_same_mailbox() {
+    let node = Node::start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let id = deposit(&mut alice, BOB, "x");
+    let mut bob = Ua::udp(&node, "bob");
+    let dialog = subscribe(&mut bob, "sip:bob@mailserver.example.com", 600);
+    assert_eq!(Summary::of(&notified(&mut bob, &dialog)).ids(), [id]);
+}
+
+#[test]
+fn no_other_may_subscribe() {
+    let node = Node::start();
+    let mut eve = Ua::udp(&node, "eve");
+    for uri in [BOB, "sip:bob@mailserver.example.com"] {
+        let request = subscribe_request(&eve, uri, 600);
+        let status = eve.ask(request).status();
+        // At the store's host a user part that is not the caller's own name is not found.
+        let expected: &[u16] = if uri == BOB { &[403] } else { &[403, 404] };
+        assert!(expected.contains(&status), "{uri}: {status}");
+    }
+    let mut namesake = Ua::udp(&node, "sip:bob@example.org");
+    let request = subscribe_request(&namesake, BOB, 600);
+    assert_eq!(namesake.ask(request).status(), 403);
+    let request = subscribe_request(&eve, "sip:bob@nowhere.example", 600);
+    assert_eq!(eve.ask(request).status(), 404);
+}
+
+// proves RFC 3325 5: a trusted peer's P-Asserted-Identity is who asks
+#[test]
+fn the_asserted_identity_counts() {
+    let node = Node::start();
+    let mut proxy = Ua::udp(&node, "sip:anonymous@anonymous.invalid");
+    let request =
+        subscribe_request(&proxy, BOB, 0).add("P-Asserted-Identity", "\"Bob\" <sip:bob@example.com>");
+    let response = proxy.ask(request.clone());
+    assert_eq!(response.status(), 200, "{response}");
+    let dialog = Dialog::opened(&request, &response);
+    notified(&mut proxy, &dialog);
+    let mut bob = Ua::udp(&node, "bob");
+    let request = subscribe_request(&bob, BOB, 0).add("P-Asserted-Identity", "<sip:eve@example.com>");
+    assert_eq!(bob.ask(request).status(), 403);
+}
+
+#[test]
+fn another_event_is_a_bad_event() {
+    let node = Node::start();
+    let mut bob = Ua::udp(&node, "bob");
+    for event in ["presence", "message-summary.winfo", "x"] {
+        let request = subscribe_request(&bob, BOB, 600).with("Event", event);
+        let response = bob.ask(request);
+        assert_eq!(response.status(), 489, "{event}");
+        assert!(response.words("Allow-Events").contains(&"message-summary".into()), "{response}");
+    }
+    let request = subscribe_request(&bob, BOB, 600).without("Event");
+    let status = bob.ask(request).status();
+    assert!([400, 489].contains(&status), "{status}");
+}
+
+// proves RFC 6665 4.2.1.1: the interval is too brief only if it is not zero
+#[test]
+fn too_short_an_interval_is_told_the_least() {
+    let node = Node::start();
+    let mut bob = Ua::udp(&node, "bob");
+    let request = subscribe_request(&bob, BOB, 5);
+    let response = bob.ask(request);
+    assert_eq!(response.status(), 423);
+    let least: u32 = response.need("Min-Expires").parse().unwrap();
+    assert!(least > 5);
+    subscribe(&mut bob, BOB, least);
+}
+
+#[test]
+fn too_long_an_interval_is_shortened_and_none_is_an_hour() {
+    let node = Plan::new().set("summary", "max_expires = \"2h\"").start();
+    let mut bob = Ua::udp(&node, "bob");
+    let request = subscribe_request(&bob, BOB, 4_000_000_000);
+    assert_eq!(bob.ask(request).need("Expires"), "7200");
+    // RFC 3842 3.4: the default duration is one hour.
+    let request = subscribe_request(&bob, BOB, 0).without("Expires");
+    assert_eq!(bob.ask(request).need("Expires"), "3600");
+}
+
+#[test]
+fn a_subscription_that_is_not_refreshed_ends() {
+    let node = Plan::new().set("summary", "min_expires = \"1s\"").start();
+    let mut bob = Ua::udp(&node, "bob");
+    let dialog = subscribe(&mut bob, BOB, 2);
+    notified(&mut bob, &dialog);
+    let last = notified(&mut bob, &dialog);
+    assert_eq!(last.need("Subscription-State"), "terminated;reason=timeout");
+}
+
+#[test]
+fn a_subscriber_who_does_not_take_summaries_is_refused() {
+    let node = Node::start();
+    let mut bob = Ua::udp(&node, "bob");
+    let request = subscribe_request(&bob, BOB, 600).with("Accept", "application/pidf+xml");
+    assert_eq!(bob.ask(request).status(), 406);
+    // RFC 3842 3.5: without Accept the format is assumed.
+    let request = subscribe_request(&bob, BOB, 600).without("Accept");
+    assert_eq!(bob.ask(request).status(), 200);
+}
+
+#[test]
+fn a_subscribe_without_contact_is_bad() {
+    let node = Node::start();
+    let mut bob = Ua::udp(&node, "bob");
+    let request = subscribe_request(&bob, BOB, 600).without("Contact");
+    let response = bob.ask(request);
+    assert_eq!(response.status(), 400);
+    assert!(response.reason().contains("Contact"), "{response}");
+}
+
+#[test]
+fn a_refresh_of_no_subscription_and_out_of_order_is_refused() {
+    let node = Node::start();
+    let mut bob = Ua::udp(&node, "bob");
+    let stray = subscribe_request(&bob, BOB, 600).with("To", "<sip:bob@example.com>;tag=unknown");
+    assert_eq!(bob.ask(stray).status(), 481);
+    let mut dialog = subscribe(&mut bob, BOB, 600);
+    notified(&mut bob, &dialog);
+    dialog.cseq = 10;
+    let refresh = dialog.request(&bob, "SUBSCRIBE").add("Event", "message-summary").add("Expires", "600");
+    assert_eq!(bob.ask(refresh).status(), 200);
+    dialog.cseq = 5;
+    let late = dialog.request(&bob, "SUBSCRIBE").add("Event", "message-summary").add("Expires", "600");
+    // RFC 3261 12.2.2: a lower CSeq is answered 500.
+    assert_eq!(bob.ask(late).status(), 500);
+}
+
+#[test]
+fn a_subscription_survives_a_crash_and_a_restart() {
+    let mut node = Node::start();
+    let mut bob = Ua::udp(&node, "bob");
+    let mut dialog = subscribe(&mut bob, BOB, 3600);
+    let number = |notify: &Msg| notify.need("CSeq").split(' ').next().unwrap().parse::<u32>().unwrap();
+    let mut last = number(&notified(&mut bob, &dialog));
+    for (round, kill) in [true, false].into_iter().enumerate() {
+        if kill {
+            node.kill();
+            node.launch();
+        } else {
+            node.restart();
+        }
+        let mut alice = Ua::udp(&node, "sip:alice@example.org");
+        let id = deposit(&mut alice, BOB, "after the restart");
+        loop {
+            let notify = notified(&mut bob, &dialog);
+            assert!(number(&notify) > last, "CSeq rises over a restart: {} after {last}", number(&notify));
+            last = number(&notify);
+            let summary = Summary::of(&notify);
+            if summary.totals().0 == round as u64 + 1 {
+                assert!(summary.ids().contains(&id));
+                break;
+            }
+        }
+    }
+    let end = dialog.request(&bob, "SUBSCRIBE").add("Event", "message-summary").add("Expires", "0");
+    assert_eq!(bob.ask(end).status(), 200);
+}

@@ -1,0 +1,26 @@
+//! A stranger's SIP and MSRP peer: nothing in here is the project's code.
+
+pub mod call;
+pub mod clock;
+pub mod cpim;
+pub mod frame;
+pub mod msrp;
+pub mod node;
+pub mod ports;
+pub mod sdp;
+pub mod sip;
+pub mod summary;
+pub mod ua;
+
+pub use call::{Call, Invite, deposit_session, message_uri, resource_lists, retrieve, until, with_list};
+pub use clock::{Deadline, PATIENCE, fresh, noise};
+pub use cpim::{Cpim, rfc3339};
+pub use frame::{Chunk, Frame};
+pub use msrp::{Delivered, Msrp, Verdict};
+pub use node::{Node, Plan, restante};
+pub use sdp::{Answer, Offer};
+pub use sip::{Msg, address, escape_user, parameter};
+pub use summary::{
+    Summary, deposit, deposit_as, fetch, fetch_by, notified, shown, subscribe, subscribe_request,
+};
+pub use ua::{Dialog, Ua};

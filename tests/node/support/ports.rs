@@ -1,0 +1,22 @@
+//! Free ports below the ephemeral range, so that no connection takes one between the choice and its use.
+
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+const FIRST: u16 = 10_000;
+const LAST: u16 = 31_000;
+
+/// A port that is free for UDP and for TCP at `host`.
+pub fn free(host: IpAddr) -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(step < LAST - FIRST, "no free port left");
+        // Processes start at different places, so that two test runs at once do not meet.
+        let start = (std::process::id() % 400) as u16 * 50;
+        let address = SocketAddr::new(host, FIRST + (start + step) % (LAST - FIRST));
+        if UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok() {
+            return address.port();
+        }
+    }
+}

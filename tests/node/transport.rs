@@ -1,0 +1,112 @@
+//! Streams, keep-alive, IPv6.
+
+use crate::support::*;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+const BOB: &str = "sip:bob@example.com";
+
+// proves RFC 5626 4.4.1: a double CRLF is answered with a single one
+#[test]
+fn a_keep_alive_is_answered() {
+    let node = Node::start();
+    let mut stream = TcpStream::connect(node.sip).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    for _ in 0..3 {
+        stream.write_all(b"\r\n\r\n").unwrap();
+        let mut pong = [0; 2];
+        stream.read_exact(&mut pong).unwrap();
+        assert_eq!(&pong, b"\r\n");
+    }
+}
+
+#[test]
+fn a_request_may_come_byte_by_byte() {
+    let node = Node::start();
+    let mut alice = Ua::tcp(&node, "sip:alice@example.org");
+    let request = alice.request("MESSAGE", BOB).body("text/plain", "a body\r\n\r\nwith lines");
+    for byte in request.encode() {
+        alice.send_raw(&[byte]);
+    }
+    assert_eq!(alice.answer_to(&request).status(), 202);
+}
+
+#[test]
+fn many_requests_may_come_at_once() {
+    let node = Node::start();
+    let mut alice = Ua::tcp(&node, "sip:alice@example.org");
+    let requests: Vec<Msg> =
+        (0..50).map(|index| alice.request("MESSAGE", BOB).body("text/plain", format!("{index}"))).collect();
+    let mut bytes = b"\r\n".to_vec();
+    for request in &requests {
+        bytes.extend(request.encode());
+        bytes.extend(b"\r\n");
+    }
+    alice.send_raw(&bytes);
+    for request in &requests {
+        assert_eq!(alice.answer_to(request).status(), 202);
+    }
+    let mut ids = fetch(&node, "bob").ids();
+    let mut expected: Vec<String> = requests.iter().map(Msg::call_id).collect();
+    ids.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(ids, expected);
+}
+
+#[test]
+fn compact_forms_and_folded_lines_are_read() {
+    let node = Node::start();
+    let mut alice = Ua::tcp(&node, "sip:alice@example.org");
+    let via = alice.via();
+    let text = format!(
+        "MESSAGE {BOB} SIP/2.0\r\nv:{via}\r\nmax-forwards:  70\r\nf: \"Alice\"\r\n  <sip:alice@example.org>\r\n\t;tag=9\r\n\
+         t: {BOB}\r\ni: compact@h\r\ncseq: 0001\r\n  MESSAGE\r\ns: folded\r\n subject\r\nc: text/plain\r\nl: 2\r\n\r\nok"
+    );
+    alice.send_raw(text.as_bytes());
+    let response = alice.wait("an answer", |message| message.call_id() == "compact@h").msg;
+    assert_eq!(response.status(), 202, "{response}");
+    let summary = fetch(&node, "bob");
+    assert_eq!(summary.item("compact@h", "Subject"), Some("folded subject"));
+}
+
+#[test]
+fn everything_works_over_ipv6() {
+    let node = Plan::new().v6().start();
+    assert!(node.sip.is_ipv6());
+    let mut ids = Vec::new();
+    for tcp in [false, true] {
+        let mut alice = Ua::new(node.sip, "sip:alice@example.org", tcp);
+        ids.push(deposit(&mut alice, BOB, "over IPv6"));
+        ids.push(deposit_session(&mut alice, BOB, &["one", "two"]));
+    }
+    let mut bob = Ua::udp(&node, "bob");
+    let dialog = subscribe(&mut bob, BOB, 600);
+    assert_eq!(Summary::of(&notified(&mut bob, &dialog)).ids(), ids);
+    for (offer, tcp) in [(Offer::active(), false), (Offer::passive(), true)] {
+        let mut device = Ua::new(node.sip, "bob", tcp);
+        let uris: Vec<String> = ids.iter().map(|id| message_uri(id)).collect();
+        let mut call = Invite::list(&device, &uris, offer).call(&mut device);
+        assert!(call.answer.text.contains("IN IP6 ::1"), "{}", call.answer.text);
+        assert!(call.answer.path.starts_with("msrp://[::1]:"), "{}", call.answer.path);
+        assert_eq!(call.finish(&mut device, 6).len(), 6);
+    }
+}
+
+#[test]
+fn an_answer_over_tcp_comes_back_on_the_connection() {
+    let node = Node::start();
+    let mut stream = TcpStream::connect(node.sip).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = Msg::request("MESSAGE", BOB)
+        .add("Via", format!("SIP/2.0/TCP unreachable.invalid:9;branch={}", fresh("z9hG4bK")))
+        .add("Max-Forwards", "70")
+        .add("From", "<sip:alice@example.org>;tag=1")
+        .add("To", "<sip:bob@example.com>")
+        .add("Call-ID", "on-this-connection")
+        .add("CSeq", "1 MESSAGE")
+        .body("text/plain", "x");
+    stream.write_all(&request.encode()).unwrap();
+    let mut buffer = vec![0; 4_096];
+    let length = stream.read(&mut buffer).unwrap();
+    assert!(buffer[..length].starts_with(b"SIP/2.0 202 "), "{}", String::from_utf8_lossy(&buffer[..length]));
+}
