@@ -151,7 +151,7 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets a subscription; no error when there is none.
     fn remove_subscription(&self, owner: Owner, key: Bytes) -> Answer<()>;
 
-    /// All subscriptions in the order of their owners, `limit` at a time, those behind `after`.
+    /// All subscriptions, `limit` at a time, those behind `after` in an order of the store's own.
     fn subscriptions(
         &self,
         after: Option<SubscriptionCursor>,

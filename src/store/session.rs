@@ -16,7 +16,7 @@ pub struct SessionId(pub u64);
 pub struct SessionDeposit {
     /// Whose mailbox it goes to.
     pub owner: Owner,
-    /// The INVITE's identity, from which the item's id is made.
+    /// The INVITE's identity, from which the item's id is made. The same again is another session.
     pub key: DepositKey,
     /// What is kept of the INVITE.
     pub envelope: Envelope,

@@ -68,6 +68,10 @@ pub(super) fn id(owner: &Owner, id: &MessageId) -> Vec<u8> {
     key
 }
 
+pub(super) fn deposits(owner: &Owner) -> Vec<u8> {
+    of(kind::DEPOSIT, owner, 0)
+}
+
 pub(super) fn deposit(owner: &Owner, deposit: &DepositKey) -> Vec<u8> {
     let mut key = of(kind::DEPOSIT, owner, 8 + deposit.call_id.len() + deposit.from_tag.len());
     put(&mut key, &deposit.call_id);

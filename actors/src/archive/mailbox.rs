@@ -2,16 +2,16 @@
 
 use bytes::Bytes;
 use restante::store::{
-    After, Body, Counts, Deposited, ItemHead, ItemKind, ItemState, MAX_KEY, MessageId, Owner, PagerDeposit,
-    RecordId, StoreError, SubscriptionRecord,
+    After, Body, Counts, DepositKey, Deposited, ItemHead, ItemKind, ItemState, MAX_KEY, MessageId, Owner,
+    PagerDeposit, RecordId, StoreError, SubscriptionRecord,
 };
 use restante::time::Timestamp;
 
 use super::INLINE_IN_ITEM;
 use super::keys::{self, End};
 use super::record::{
-    IdRecord, ItemRecord, MessageRecord, Origin, Place, decode_outcome, decode_subscription, encode_body,
-    encode_outcome, encode_subscription,
+    IdRecord, ItemRecord, Ledger, MessageRecord, Origin, Place, decode_outcome, decode_subscription,
+    encode_body, encode_outcome, encode_subscription,
 };
 use super::transaction::Transaction;
 
@@ -26,8 +26,7 @@ impl Transaction<'_> {
         check(&owner)?;
         key.check()?;
         let mut ledger = self.ledger(&owner)?;
-        let known = self.get(&keys::deposit(&owner, &key), decode_outcome)?;
-        if let Some((message_id, sequence)) = known.flatten() {
+        if let Some((message_id, sequence)) = self.outcome(&owner, &key, &ledger)? {
             return Ok(Deposited { message_id, repeated: true, counts: ledger.counts, sequence });
         }
         let bytes = body.size();
@@ -85,27 +84,49 @@ impl Transaction<'_> {
         let mut ledger = self.ledger(owner)?;
         ledger.last_sequence += 1;
         let sequence = ledger.last_sequence;
+        let known = record.head.kind == ItemKind::Pager;
+        if known && *message_id.bytes() != key.call_id {
+            ledger.apart += 1;
+            self.put(keys::deposit(owner, key), encode_outcome(&message_id, sequence));
+        }
         record.head.message_id = message_id.clone();
         record.head.sequence = sequence;
         ledger.counts.enter(&record.head.envelope, record.head.state);
         self.set_ledger(owner, ledger);
-        let deposit = keys::deposit(owner, key);
-        if self.get(&deposit, |_| ())?.is_none() {
-            self.put(deposit, encode_outcome(&message_id, sequence));
-        }
-        self.put(keys::id(owner, &message_id), IdRecord::Live(sequence).encode());
+        let id = IdRecord { sequence, live: true, key: known.then(|| key.clone()) };
+        self.put(keys::id(owner, &message_id), id.encode());
         self.add_end(record.head.ends, &End::Item(owner.clone(), sequence));
         self.put(keys::item(owner, sequence), record.encode());
         self.changed(owner);
         Ok(Deposited { message_id, repeated: false, counts: ledger.counts, sequence })
     }
 
+    /// What became of this deposit, if it came before: its Call-ID's own record says so, or one
+    /// that is there only when the item had to have another id.
+    fn outcome(
+        &self,
+        owner: &Owner,
+        key: &DepositKey,
+        ledger: &Ledger,
+    ) -> Result<Option<(MessageId, u64)>, StoreError> {
+        let plain = MessageId::new(key.call_id.clone());
+        if let Some(Some(id)) = self.get(&keys::id(owner, &plain), IdRecord::decode)?
+            && id.key.as_ref() == Some(key)
+        {
+            return Ok(Some((plain, id.sequence)));
+        }
+        if ledger.apart == 0 {
+            return Ok(None);
+        }
+        Ok(self.get(&keys::deposit(owner, key), decode_outcome)?.flatten())
+    }
+
     /// The sequence of the item with this id.
     fn sequence(&self, owner: &Owner, id: &MessageId) -> Result<Option<u64>, StoreError> {
         match self.get(&keys::id(owner, id), IdRecord::decode)? {
-            Some(Some(IdRecord::Live(sequence))) => Ok(Some(sequence)),
+            Some(Some(record)) => Ok(record.live.then_some(record.sequence)),
             Some(None) => Err(self.tree.damaged(owner, "id", &keys::id(owner, id))),
-            Some(Some(IdRecord::Gone(_))) | None => Ok(None),
+            None => Ok(None),
         }
     }
 
@@ -163,7 +184,9 @@ impl Transaction<'_> {
         self.set_ledger(owner, ledger);
         self.remove_end(record.head.ends, &End::Item(owner.clone(), sequence));
         let id = record.head.message_id;
-        self.put(keys::id(owner, &id), IdRecord::Gone(record.origin.key).encode());
+        let known = record.head.kind == ItemKind::Pager;
+        let gone = IdRecord { sequence, live: false, key: known.then_some(record.origin.key) };
+        self.put(keys::id(owner, &id), gone.encode());
         self.add_end(record.origin.remember_until, &End::Memory(owner.clone(), id));
         if record.body.is_none() {
             self.remove_messages(owner, record.bundle, record.head.messages)?;
@@ -190,16 +213,19 @@ impl Transaction<'_> {
     pub(super) fn forget(&mut self, owner: &Owner, id: &MessageId) -> Result<(), StoreError> {
         let key = keys::id(owner, id);
         let gone = match self.get(&key, IdRecord::decode)?.flatten() {
-            Some(IdRecord::Live(_)) => return Ok(()),
-            Some(IdRecord::Gone(deposit)) => Some(keys::deposit(owner, &deposit)),
-            None => None,
+            Some(record) if record.live => return Ok(()),
+            record => record.and_then(|record| record.key).map(|key| keys::deposit(owner, &key)),
         };
         self.remove(key);
-        if let Some(deposit) = gone
+        let mut ledger = self.ledger(owner)?;
+        if ledger.apart > 0
+            && let Some(deposit) = gone
             && let Some(outcome) = self.get(&deposit, decode_outcome)?
             && outcome.is_none_or(|(of, _)| of == *id)
         {
             self.remove(deposit);
+            ledger.apart -= 1;
+            self.set_ledger(owner, ledger);
         }
         Ok(())
     }

@@ -72,7 +72,7 @@ pub struct Archive {
     claims: Claims,
     sinks: Sinks,
     next_session: AtomicU64,
-    _lock: File,
+    _lock: DirectoryLock,
 }
 
 impl Archive {
@@ -131,13 +131,23 @@ impl Archive {
     }
 }
 
-/// Locks the directory against other processes, until the file is closed.
-fn acquire(directory: &Path) -> Result<File, StoreError> {
+/// Holds a directory against other processes.
+struct DirectoryLock(File);
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that is being started shares the open file for a moment.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Locks the directory against other processes.
+fn acquire(directory: &Path) -> Result<DirectoryLock, StoreError> {
     let path = directory.join("lock");
     let broken = |error: io::Error| StoreError::Unavailable(format!("{}: {error}", path.display()));
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(broken)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(DirectoryLock(file)),
         Err(TryLockError::WouldBlock) => {
             Err(StoreError::Locked { directory: directory.display().to_string() })
         }

@@ -76,8 +76,8 @@ impl Reader {
         let key = keys::id(owner, id);
         let Some(value) = moment.get(&self.tree.records, &key).map_err(failed)? else { return Ok(None) };
         let sequence = match IdRecord::decode(&value) {
-            Some(IdRecord::Live(sequence)) => sequence,
-            Some(IdRecord::Gone(_)) => return Ok(None),
+            Some(IdRecord { sequence, live: true, .. }) => sequence,
+            Some(_) => return Ok(None),
             None => return Err(self.tree.damaged(owner, "id", &key)),
         };
         let key = keys::item(owner, sequence);

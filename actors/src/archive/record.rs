@@ -141,41 +141,36 @@ impl DraftRecord {
     }
 }
 
-/// What an id stands for.
+/// What an id stands for, and the pager message's deposit it came from: an INVITE again is another
+/// session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum IdRecord {
-    /// The item of this sequence.
-    Live(u64),
-    /// An item that is gone, and the deposit it came from.
-    Gone(DepositKey),
+pub(super) struct IdRecord {
+    /// The item's sequence.
+    pub(super) sequence: u64,
+    /// Whether the item is there still.
+    pub(super) live: bool,
+    pub(super) key: Option<DepositKey>,
 }
 
 impl IdRecord {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::new();
-        match self {
-            Self::Live(sequence) => {
-                encoder.flag(true).number(*sequence);
-            }
-            Self::Gone(key) => {
-                encoder.flag(false);
-                deposit_key(&mut encoder, key);
-            }
+        encoder.number(self.sequence).flag(self.live).flag(self.key.is_some());
+        if let Some(key) = &self.key {
+            deposit_key(&mut encoder, key);
         }
         encoder.finish()
     }
 
     pub(super) fn decode(record: &[u8]) -> Option<Self> {
         let mut fields = Decoder::new(record)?;
-        if fields.flag()? {
-            Some(Self::Live(fields.number()?))
-        } else {
-            Some(Self::Gone(read_deposit_key(&mut fields)?))
-        }
+        let (sequence, live) = (fields.number()?, fields.flag()?);
+        let key = if fields.flag()? { Some(read_deposit_key(&mut fields)?) } else { None };
+        Some(Self { sequence, live, key })
     }
 }
 
-/// What became of a deposit, for when it comes again.
+/// What became of a deposit whose item has another id than its Call-ID, for when it comes again.
 pub(super) fn encode_outcome(id: &MessageId, sequence: u64) -> Vec<u8> {
     let mut encoder = Encoder::new();
     encoder.bytes(id.bytes()).number(sequence);
@@ -193,6 +188,8 @@ pub(super) struct Ledger {
     pub(super) counts: Counts,
     pub(super) last_sequence: u64,
     pub(super) last_bundle: u64,
+    /// How many deposits are remembered apart from their ids.
+    pub(super) apart: u64,
 }
 
 impl Ledger {
@@ -202,7 +199,7 @@ impl Ledger {
             encoder.number(tally.new).number(tally.old).number(tally.urgent_new).number(tally.urgent_old);
         }
         encoder.number(self.counts.items).number(self.counts.bytes);
-        encoder.number(self.last_sequence).number(self.last_bundle);
+        encoder.number(self.last_sequence).number(self.last_bundle).number(self.apart);
         encoder.finish()
     }
 
@@ -218,7 +215,12 @@ impl Ledger {
         };
         let (text, multimedia) = (tally()?, tally()?);
         let counts = Counts { text, multimedia, items: fields.number()?, bytes: fields.number()? };
-        Some(Self { counts, last_sequence: fields.number()?, last_bundle: fields.number()? })
+        Some(Self {
+            counts,
+            last_sequence: fields.number()?,
+            last_bundle: fields.number()?,
+            apart: fields.number()?,
+        })
     }
 }
 

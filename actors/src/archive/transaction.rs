@@ -190,10 +190,11 @@ impl<'a> Transaction<'a> {
             }
         }
         for value in self.scan(&keys::ids(owner))?.values() {
-            if let Some(IdRecord::Live(sequence)) = IdRecord::decode(value) {
-                ledger.last_sequence = ledger.last_sequence.max(sequence);
+            if let Some(id) = IdRecord::decode(value) {
+                ledger.last_sequence = ledger.last_sequence.max(id.sequence);
             }
         }
+        ledger.apart = self.scan(&keys::deposits(owner))?.len() as u64;
         for (key, value) in self.scan(&keys::drafts(owner))? {
             let bundle = keys::last_number(&key).unwrap_or_default();
             ledger.last_bundle = ledger.last_bundle.max(bundle);

@@ -54,19 +54,9 @@ impl WriterHandle {
         if self.closed() {
             return Box::pin(std::future::ready(Err(closed())));
         }
-        let (answer, answered) = oneshot::channel();
-        let apply: Operation = Box::new(move |transaction| {
-            let outcome = operation(transaction);
-            if matches!(outcome, Err(StoreError::Unavailable(_))) {
-                transaction.fail();
-            }
-            Box::new(move |committed| {
-                // The caller may have gone; the operation stands all the same.
-                let _ = answer.send(outcome.and_then(|value| committed.map(|()| value)));
-            })
-        });
-        match self.orders.try_send(Order::Apply(apply)) {
-            Ok(()) => Box::pin(async move { answered.await.unwrap_or_else(|_| Err(closed())) }),
+        let (order, answer) = order(operation);
+        match self.orders.try_send(order) {
+            Ok(()) => answer,
             Err(TrySendError::Full(_)) => Box::pin(std::future::ready(Err(StoreError::Busy))),
             Err(TrySendError::Disconnected(_)) => Box::pin(std::future::ready(Err(closed()))),
         }
@@ -78,10 +68,38 @@ impl WriterHandle {
 
     /// Refuses everything from now on; the answer comes when all that was queued before is done.
     pub(super) fn close(&self) -> Answer<()> {
-        let last = self.submit(|_| Ok(()));
-        self.closed.store(true, Ordering::Release);
-        last
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Box::pin(std::future::ready(Err(closed())));
+        }
+        let (last, answer) = order(|_| Ok(()));
+        if let Err(TrySendError::Full(last)) = self.orders.try_send(last) {
+            // The end is never refused for want of room: it waits, but not on the caller's thread.
+            let orders = self.orders.clone();
+            let wait = move || drop(orders.send(last));
+            if let Err(error) = std::thread::Builder::new().name("archive-close".into()).spawn(wait) {
+                return Box::pin(std::future::ready(Err(StoreError::Unavailable(error.to_string()))));
+            }
+        }
+        answer
     }
+}
+
+/// An order for the writer, and the answer that comes when it is durable.
+fn order<T: Send + 'static>(
+    operation: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+) -> (Order, Answer<T>) {
+    let (answer, answered) = oneshot::channel();
+    let apply: Operation = Box::new(move |transaction| {
+        let outcome = operation(transaction);
+        if matches!(outcome, Err(StoreError::Unavailable(_))) {
+            transaction.fail();
+        }
+        Box::new(move |committed| {
+            // The caller may have gone; the operation stands all the same.
+            let _ = answer.send(outcome.and_then(|value| committed.map(|()| value)));
+        })
+    });
+    (Order::Apply(apply), Box::pin(async move { answered.await.unwrap_or_else(|_| Err(closed())) }))
 }
 
 pub(super) fn closed() -> StoreError {

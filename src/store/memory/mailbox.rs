@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::store::{
-    Counts, DepositKey, Item, ItemHead, ItemState, ListQuery, MAX_LIST, MessageId, StoredMessage,
+    Counts, DepositKey, Item, ItemHead, ItemKind, ItemState, ListQuery, MAX_LIST, MessageId, StoredMessage,
 };
 use crate::time::Timestamp;
 
@@ -60,7 +60,9 @@ impl Mailbox {
         head.sequence = self.next_sequence;
         self.counts.enter(&head.envelope, head.state);
         self.ids.insert(id.clone(), head.sequence);
-        self.deposits.entry(origin.key.clone()).or_insert_with(|| id.clone());
+        if head.kind == ItemKind::Pager {
+            self.deposits.insert(origin.key.clone(), id.clone());
+        }
         self.items.insert(head.sequence, Kept { head, messages, origin });
         (id, self.next_sequence)
     }

@@ -5,6 +5,9 @@ mod mailbox;
 mod staging;
 mod state;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;

@@ -63,7 +63,7 @@ fn a_full_queue_refuses_and_what_was_queued_is_done() {
     store.on_change(Arc::new(move |_| {
         let _ = released.lock().unwrap().recv();
     }));
-    let mut waiting = vec![store.deposit(pager(key("first", "t", 1), "x"))];
+    let waiting = store.deposit(pager(key("first", "t", 1), "x"));
     let refused = (0..20_000).any(|number| {
         let mut answer = store.remove_subscription(bob(), number.to_string().into());
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -73,9 +73,11 @@ fn a_full_queue_refuses_and_what_was_queued_is_done() {
         }
     });
     assert!(refused);
+    // The end finds no room either, and waits for it.
+    let end = store.close();
     drop(release);
-    assert!(!wait(waiting.remove(0)).unwrap().repeated);
-    wait(store.close()).unwrap();
+    assert!(!wait(waiting).unwrap().repeated);
+    wait(end).unwrap();
 }
 
 #[test]
@@ -112,4 +114,21 @@ fn a_second_user_of_the_directory_is_refused_by_name() {
     assert!(error.to_string().contains(&directory));
     drop(store);
     open(&place);
+}
+
+#[test]
+fn a_directory_given_free_opens_again_while_other_processes_are_started() {
+    let place = place();
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stopped = stop.clone();
+    // Between its fork and its exec a child shares every open file, a lock too.
+    let starter = std::thread::spawn(move || {
+        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+            std::process::Command::new("true").status().unwrap();
+        }
+    });
+    let failed = (0..60).find_map(|_| Archive::open(place.path()).err());
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    starter.join().unwrap();
+    assert_eq!(failed, None);
 }

@@ -58,6 +58,8 @@ fn taken_ids_get_suffixes_and_stay_taken_while_remembered() {
     // 1000 + 9000: now the deposit is forgotten, its id free.
     while wait(store.expire(Timestamp(10_000), 2)).unwrap().more {}
     assert_eq!(deposit("w", 9), id("a"));
+    assert_eq!(deposit("x", 2), id("a~2"));
+    assert!(!wait(store.deposit(pager(key("a", "u", 2), "x"))).unwrap().repeated);
 }
 
 #[test]
