@@ -1,1 +1,26 @@
 //! What a restante node *does*: actix actors, tokio sockets, store engines, configuration.
+
+pub mod alarm;
+pub mod archive;
+pub mod chance;
+pub mod cli;
+pub mod clock;
+pub mod conference;
+pub mod config;
+pub mod dialog_port;
+pub mod endpoint;
+pub mod focus;
+pub mod http;
+pub mod link;
+pub mod logging;
+pub mod mailbox;
+pub mod node;
+pub mod ports;
+pub mod recorder;
+pub mod redact;
+pub mod refusals;
+pub mod router;
+pub mod session;
+pub mod shard;
+pub mod shared;
+pub mod virtual_ua;

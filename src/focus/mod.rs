@@ -1,1 +1,16 @@
-//! (in preparation)
+//! The service's own rules: who may reach which mailbox, what a deposit keeps, what a summary
+//! shows, how a retrieval fans out over its virtual user agents. Built upon [`crate::wire`],
+//! [`crate::machine`] and [`crate::store`]; no IO of its own.
+
+pub mod conference;
+pub mod delivery;
+pub mod fan_out;
+pub mod identity;
+pub mod intent;
+pub mod pager;
+pub mod realm;
+pub mod recipient_list;
+pub mod rejection;
+pub mod retrieval;
+pub mod session_deposit;
+pub mod summary;

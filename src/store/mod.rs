@@ -1,1 +1,177 @@
-//! (in preparation)
+//! What a message store promises: the trait [`Store`], the records it keeps, and [`memory`], an
+//! in-memory store that is the reference for every other one.
+//!
+//! A store keeps *items* (one pager message, RFC 3428, or one whole session, RFC 4975) in
+//! *mailboxes*, one for each [`Owner`]. It knows nothing of SIP or MSRP syntax: headers are bytes
+//! that come back as they went in. It reads no clock: whoever calls says what time it is.
+//!
+//! Every method returns at once with a `'static` future, so that an actor can hold it beside
+//! itself. The operation is under way when the method returns; a future that is dropped does not
+//! take its operation back. Operations of one caller take effect in the order of the calls, except
+//! that a [`Body::Inline`] which is too large to be kept inline is set aside first (see
+//! [`Store::append`]).
+
+pub mod memory;
+
+mod change;
+mod counts;
+mod deposit;
+mod error;
+mod item;
+mod message_id;
+mod owner;
+mod query;
+mod session;
+mod staging;
+mod subscription;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+
+use crate::time::Timestamp;
+
+pub use change::{Change, ChangeSink};
+pub use counts::{Counts, Quota, Tally};
+pub use deposit::{Body, DepositKey, Deposited, PagerDeposit};
+pub use error::StoreError;
+pub use item::{Content, ContentId, Envelope, Item, ItemHead, ItemKind, ItemState, RecordId, StoredMessage};
+pub use message_id::MessageId;
+pub use owner::Owner;
+pub use query::{After, Expired, ListQuery};
+pub use session::{NewMessage, SessionDeposit, SessionId};
+pub use staging::{Staged, Staging};
+pub use subscription::{SubscriptionCursor, SubscriptionRecord};
+
+/// What every operation of a store returns: a future that owns all it needs.
+pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'static>>;
+
+/// The most bytes one [`Store::read`] returns, whatever was asked.
+pub const MAX_READ: usize = 1 << 20;
+
+/// The most items or subscriptions one call lists, whatever was asked.
+pub const MAX_LIST: usize = 10_000;
+
+/// The most messages one session holds; appending another is refused with
+/// [`StoreError::TooLarge`].
+pub const MAX_SESSION_MESSAGES: u32 = 100_000;
+
+/// The longest owner, Call-ID, tag or other key a store takes, in bytes.
+pub const MAX_KEY: usize = 8192;
+
+/// A store of deferred messages.
+///
+/// *Durable* means: survives the end of the process and of the machine's power at any later
+/// moment.
+pub trait Store: Send + Sync + 'static {
+    /// Keeps one pager message; durable when it resolves.
+    ///
+    /// The same [`DepositKey`] again is answered with the first outcome and
+    /// [`Deposited::repeated`], whether the item still exists or not, as long as it is remembered.
+    ///
+    /// # Errors
+    /// [`StoreError::QuotaItems`] or [`StoreError::QuotaBytes`] when the mailbox is full,
+    /// [`StoreError::Busy`] when the store has too much waiting already.
+    fn deposit(&self, deposit: PagerDeposit) -> Answer<Deposited>;
+
+    /// Begins a session, of which nothing is kept until its first message.
+    ///
+    /// # Errors
+    /// [`StoreError::QuotaItems`] or [`StoreError::QuotaBytes`] when nothing more fits.
+    fn open_session(&self, session: SessionDeposit) -> Answer<SessionId>;
+
+    /// Adds a complete message to a session; durable when it resolves.
+    ///
+    /// A large [`Body::Inline`] is set aside before the message takes its place in the order: with
+    /// such bodies wait for the answer before the next call, or use [`Store::stage`].
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownSession`], [`StoreError::QuotaItems`], [`StoreError::QuotaBytes`],
+    /// [`StoreError::TooLarge`] when the session holds [`MAX_SESSION_MESSAGES`] already.
+    fn append(&self, session: SessionId, message: NewMessage) -> Answer<()>;
+
+    /// Ends a session: it becomes an item of the mailbox, or nothing when it has no message.
+    ///
+    /// Sessions which were open when the process ended become items when the store is opened
+    /// again.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownSession`] when it is closed already.
+    fn close_session(&self, session: SessionId) -> Answer<Option<Deposited>>;
+
+    /// Begins the writing of a content whose bytes come little by little.
+    fn stage(&self) -> Box<dyn Staging>;
+
+    /// The items of a mailbox in order of arrival.
+    ///
+    /// Items that cannot be read are reported in the log and left out.
+    fn list(&self, owner: Owner, query: ListQuery) -> Answer<Vec<ItemHead>>;
+
+    /// One item without its messages; `None` when there is none of this id.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when it is there but cannot be read.
+    fn head(&self, owner: Owner, id: MessageId) -> Answer<Option<ItemHead>>;
+
+    /// One item with its messages; `None` when there is none of this id.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when it is there but cannot be read.
+    fn open(&self, owner: Owner, id: MessageId) -> Answer<Option<Item>>;
+
+    /// Up to `len` (and [`MAX_READ`]) bytes of a content from `offset`; fewer at its end, none
+    /// behind it.
+    ///
+    /// # Errors
+    /// [`StoreError::Gone`] when the item was removed meanwhile.
+    fn read(&self, content: Content, offset: u64, len: usize) -> Answer<Bytes>;
+
+    /// Notes that the owner has received the item: it becomes old, or is removed.
+    ///
+    /// Resolves to the counts of the mailbox after that; `None` when there is no such item.
+    fn retrieved(&self, owner: Owner, id: MessageId, after: After) -> Answer<Option<Counts>>;
+
+    /// Removes an item, whose deposit stays remembered.
+    ///
+    /// Resolves to the counts of the mailbox after that; `None` when there is no such item.
+    fn delete(&self, owner: Owner, id: MessageId) -> Answer<Option<Counts>>;
+
+    /// How much a mailbox holds.
+    fn counts(&self, owner: Owner) -> Answer<Counts>;
+
+    /// Removes what has ended by `now`: items, remembered deposits, subscriptions; at most `limit`
+    /// of them, so that deposits do not wait long.
+    fn expire(&self, now: Timestamp, limit: usize) -> Answer<Expired>;
+
+    /// Keeps a subscription's record under (`owner`, `key`), in place of an earlier one; durable
+    /// when it resolves.
+    fn put_subscription(&self, subscription: SubscriptionRecord) -> Answer<()>;
+
+    /// Forgets a subscription; no error when there is none.
+    fn remove_subscription(&self, owner: Owner, key: Bytes) -> Answer<()>;
+
+    /// All subscriptions in the order of their owners, `limit` at a time, those behind `after`.
+    fn subscriptions(
+        &self,
+        after: Option<SubscriptionCursor>,
+        limit: usize,
+    ) -> Answer<Vec<SubscriptionRecord>>;
+
+    /// Leases `key` to `holder` until `until`; `false` when another holds it. The holder renews by
+    /// claiming again.
+    fn claim(&self, key: Bytes, holder: Bytes, now: Timestamp, until: Timestamp) -> Answer<bool>;
+
+    /// Gives up a lease; no effect when `holder` does not hold it.
+    fn release(&self, key: Bytes, holder: Bytes) -> Answer<()>;
+
+    /// Calls `sink` after each change that is durable, once for each mailbox changed, and before
+    /// the operation that changed it resolves.
+    ///
+    /// The sink runs on the store's own thread: it only passes on what it is told.
+    fn on_change(&self, sink: ChangeSink);
+
+    /// Finishes what was asked before, and refuses what is asked later with
+    /// [`StoreError::Unavailable`].
+    fn close(&self) -> Answer<()>;
+}

@@ -10,3 +10,4 @@ pub mod msrp;
 pub mod resource_lists;
 pub mod sdp;
 pub mod sip;
+pub mod xml;

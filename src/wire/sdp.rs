@@ -1,1 +1,371 @@
-//! (in preparation)
+//! Session descriptions (RFC 8866) as far as MSRP needs them (RFC 4975 section 8, RFC 4145, RFC 6135).
+//!
+//! The grammar is the crate `sdp-types`'; here are the attributes of MSRP media, with those of the
+//! session inherited.
+
+use sdp_types::{Media, Session};
+
+use super::msrp::MsrpUri;
+
+/// The media type of session descriptions.
+pub const MEDIA_TYPE: &str = "application/sdp";
+
+/// Bytes of one description.
+const LARGEST: usize = 64 * 1024;
+
+/// m= lines of one description.
+const MOST_MEDIA: usize = 64;
+
+/// URIs of one path.
+const LONGEST_PATH: usize = 16;
+
+/// Entries of one list of media types.
+const MOST_TYPES: usize = 256;
+
+/// Why bytes are not a session description.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SdpError {
+    /// More bytes than allowed.
+    #[error("session description of more than {LARGEST} bytes")]
+    TooLarge,
+    /// More m= lines than allowed.
+    #[error("session description with more than {MOST_MEDIA} media lines")]
+    TooMany,
+    /// Against the grammar, in this way.
+    #[error("malformed session description: {0}")]
+    Malformed(String),
+}
+
+/// Who opens the connection (RFC 4145 section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Setup {
+    /// The one who says so.
+    Active,
+    /// The other.
+    Passive,
+    /// Whoever the answerer chooses.
+    ActPass,
+    /// Nobody for now; not used with MSRP.
+    HoldConn,
+}
+
+impl Setup {
+    /// The value of the attribute.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Passive => "passive",
+            Self::ActPass => "actpass",
+            Self::HoldConn => "holdconn",
+        }
+    }
+
+    /// The role of this spelling.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [Self::Active, Self::Passive, Self::ActPass, Self::HoldConn];
+        all.into_iter().find(|setup| setup.as_str().eq_ignore_ascii_case(text.trim()))
+    }
+}
+
+/// In which direction messages may go, as the one sees it who says so (RFC 8866 section 6.7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Both.
+    #[default]
+    SendRecv,
+    /// From the one who says so.
+    SendOnly,
+    /// To the one who says so.
+    RecvOnly,
+    /// None.
+    Inactive,
+}
+
+impl Direction {
+    /// The direction in which messages go where these do.
+    #[must_use]
+    pub const fn new(sends: bool, receives: bool) -> Self {
+        match (sends, receives) {
+            (true, true) => Self::SendRecv,
+            (true, false) => Self::SendOnly,
+            (false, true) => Self::RecvOnly,
+            (false, false) => Self::Inactive,
+        }
+    }
+
+    /// Whether the one who says so sends.
+    #[must_use]
+    pub const fn sends(self) -> bool {
+        matches!(self, Self::SendRecv | Self::SendOnly)
+    }
+
+    /// Whether the one who says so receives.
+    #[must_use]
+    pub const fn receives(self) -> bool {
+        matches!(self, Self::SendRecv | Self::RecvOnly)
+    }
+
+    /// The same, as the other side sees it.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        Self::new(self.receives(), self.sends())
+    }
+
+    /// What both allow.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self::new(self.sends() && other.sends(), self.receives() && other.receives())
+    }
+
+    /// The name of the attribute.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SendRecv => "sendrecv",
+            Self::SendOnly => "sendonly",
+            Self::RecvOnly => "recvonly",
+            Self::Inactive => "inactive",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        let all = [Self::SendRecv, Self::SendOnly, Self::RecvOnly, Self::Inactive];
+        all.into_iter().find(|direction| direction.as_str().eq_ignore_ascii_case(name))
+    }
+}
+
+/// One MSRP media line with its attributes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MsrpMedia {
+    /// Which of the m= lines it is, from 0.
+    pub index: usize,
+    /// The port; 0 says that the media is not wanted.
+    pub port: u16,
+    /// Whether the protocol is TCP/TLS/MSRP.
+    pub secure: bool,
+    /// The URIs to the peer, the first hop first.
+    pub path: Vec<MsrpUri>,
+    /// What may be sent to the peer.
+    pub accept_types: Vec<String>,
+    /// What may be sent to the peer within a container.
+    pub accept_wrapped_types: Vec<String>,
+    /// Bytes of the largest message the peer wants.
+    pub max_size: Option<u64>,
+    /// Who opens the connection; `None` when not told.
+    pub setup: Option<Setup>,
+    /// In which direction messages may go, as the peer sees it.
+    pub direction: Direction,
+}
+
+impl MsrpMedia {
+    /// Whether the media is wanted and can be reached.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.port != 0 && !self.path.is_empty()
+    }
+}
+
+/// A session description.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sdp(Session);
+
+impl Sdp {
+    /// Reads a description. Bytes that are not UTF-8 are replaced where they stand.
+    ///
+    /// # Errors
+    /// [`SdpError`] when it is too large or against the grammar.
+    pub fn parse(text: &[u8]) -> Result<Self, SdpError> {
+        if text.len() > LARGEST {
+            return Err(SdpError::TooLarge);
+        }
+        let text = String::from_utf8_lossy(text);
+        let session =
+            Session::parse(text.as_bytes()).map_err(|error| SdpError::Malformed(error.to_string()))?;
+        if session.medias.len() > MOST_MEDIA {
+            return Err(SdpError::TooMany);
+        }
+        Ok(Self(session))
+    }
+
+    /// The description as parsed.
+    #[must_use]
+    pub const fn session(&self) -> &Session {
+        &self.0
+    }
+
+    /// All MSRP media lines, usable or not.
+    pub fn msrp_lines(&self) -> impl Iterator<Item = MsrpMedia> {
+        self.0.medias.iter().enumerate().filter_map(|(index, media)| self.msrp_line(index, media))
+    }
+
+    /// The first MSRP media line that is wanted and has a path.
+    #[must_use]
+    pub fn msrp(&self) -> Option<MsrpMedia> {
+        self.msrp_lines().find(MsrpMedia::is_usable)
+    }
+
+    fn msrp_line(&self, index: usize, media: &Media) -> Option<MsrpMedia> {
+        // RFC 4975 8.1: the protocol field MUST be "TCP/MSRP", or "TCP/TLS/MSRP", the media field "message".
+        let secure = media.proto.eq_ignore_ascii_case("TCP/TLS/MSRP");
+        let plain = media.proto.eq_ignore_ascii_case("TCP/MSRP");
+        if !media.media.eq_ignore_ascii_case("message") || !(secure || plain) {
+            return None;
+        }
+        Some(MsrpMedia {
+            index,
+            port: media.port,
+            secure,
+            path: self.value(media, "path").and_then(path).unwrap_or_default(),
+            accept_types: self.value(media, "accept-types").map(types).unwrap_or_default(),
+            accept_wrapped_types: self.value(media, "accept-wrapped-types").map(types).unwrap_or_default(),
+            max_size: self.value(media, "max-size").and_then(|text| text.parse().ok()),
+            setup: self.value(media, "setup").and_then(Setup::parse),
+            direction: self.direction(media),
+        })
+    }
+
+    /// The trimmed value of an attribute of the media, else of the session.
+    fn value<'a>(&'a self, media: &'a Media, name: &str) -> Option<&'a str> {
+        let attributes = media.attributes.iter().chain(&self.0.attributes);
+        let mut values = attributes.filter(|it| it.attribute.eq_ignore_ascii_case(name));
+        values.find_map(|it| it.value.as_deref()).map(str::trim)
+    }
+
+    // RFC 8866 6.7: a media-level direction overrides the session's; without any it is "sendrecv".
+    fn direction(&self, media: &Media) -> Direction {
+        let attributes = media.attributes.iter().chain(&self.0.attributes);
+        attributes.filter_map(|it| Direction::parse(&it.attribute)).next().unwrap_or_default()
+    }
+}
+
+/// RFC 4975 8.2: path-list = MSRP-URI *(SP MSRP-URI). One bad URI spoils the path.
+fn path(text: &str) -> Option<Vec<MsrpUri>> {
+    if text.split_ascii_whitespace().count() > LONGEST_PATH {
+        return None;
+    }
+    text.split_ascii_whitespace().map(|uri| MsrpUri::parse(uri.as_bytes()).ok()).collect()
+}
+
+/// RFC 4975 8.6: format-list = format-entry *( SP format-entry); a quoted parameter may contain spaces.
+fn types(text: &str) -> Vec<String> {
+    let mut quoted = false;
+    let mut entries = vec![String::new()];
+    for character in text.chars() {
+        quoted ^= character == '"';
+        match entries.last_mut() {
+            Some(entry) if quoted || !character.is_ascii_whitespace() => entry.push(character),
+            Some(entry) if entry.is_empty() => {}
+            _ => entries.push(String::new()),
+        }
+    }
+    entries.retain(|entry| !entry.is_empty());
+    entries.truncate(MOST_TYPES);
+    entries
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn lines(lines: &[&str]) -> Vec<u8> {
+        lines.join("\r\n").into_bytes()
+    }
+
+    // proves RFC 4975 section 8.7
+    #[test]
+    fn the_example_of_rfc_4975_is_read() {
+        let text = lines(&[
+            "v=0",
+            "o=usera 2890844526 2890844527 IN IP4 alice.example.com",
+            "s= -",
+            "c=IN IP4 alice.example.com",
+            "t=0 0",
+            "m=message 7394 TCP/MSRP *",
+            "a=accept-types:message/cpim text/plain text/html",
+            "a=path:msrp://alice.example.com:7394/2s93i93idj;tcp",
+            "",
+        ]);
+        let media = Sdp::parse(&text).unwrap().msrp().unwrap();
+        assert_eq!((media.index, media.port, media.secure), (0, 7394, false));
+        assert_eq!(media.accept_types, ["message/cpim", "text/plain", "text/html"]);
+        assert_eq!(media.path.first().unwrap().to_string(), "msrp://alice.example.com:7394/2s93i93idj;tcp");
+        assert_eq!((media.setup, media.max_size, media.direction), (None, None, Direction::SendRecv));
+    }
+
+    #[test]
+    fn attributes_of_the_session_are_inherited_and_overridden() {
+        let text = lines(&[
+            "v=0",
+            "o=- 1 1 IN IP6 2001:db8::1",
+            "s=-",
+            "c=IN IP6 2001:db8::1",
+            "t=0 0",
+            "a=sendonly",
+            "a=setup:actpass",
+            "a=accept-types:*",
+            "m=audio 4000 RTP/AVP 0",
+            "m=message 0 TCP/MSRP *",
+            "a=path:msrp://[2001:db8::1]:9/gone;tcp",
+            "m=message 2855 tcp/tls/msrp *",
+            "a=setup: active",
+            "a=recvonly",
+            "a=max-size:1000",
+            "a=accept-wrapped-types:text/plain;charset=\"a b\"  image/*",
+            "a=path:msrps://relay.example.com:2855/r;tcp msrps://[2001:db8::1]:2855/s;tcp",
+        ]);
+        let sdp = Sdp::parse(&text).unwrap();
+        assert_eq!(sdp.msrp_lines().count(), 2);
+        let media = sdp.msrp().unwrap();
+        assert_eq!((media.index, media.secure, media.path.len()), (2, true, 2));
+        assert_eq!((media.setup, media.direction), (Some(Setup::Active), Direction::RecvOnly));
+        assert_eq!(media.accept_types, ["*"]);
+        assert_eq!(media.accept_wrapped_types, ["text/plain;charset=\"a b\"", "image/*"]);
+        assert_eq!(media.max_size, Some(1000));
+        let gone = sdp.msrp_lines().next().unwrap();
+        assert_eq!((gone.direction, gone.setup), (Direction::SendOnly, Some(Setup::ActPass)));
+    }
+
+    #[test]
+    fn media_without_a_good_path_is_not_usable() {
+        for path in ["", "a=path:", "a=path", "a=path:http://x", "a=path:msrp://a:1/x;tcp nonsense"] {
+            let text =
+                format!("v=0\r\no=- 1 1 IN IP4 h\r\ns=-\r\nt=0 0\r\nm=message 9 TCP/MSRP *\r\n{path}\r\n");
+            assert_eq!(Sdp::parse(text.as_bytes()).unwrap().msrp(), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_description_is_refused() {
+        for text in ["", "hello", "v=1\r\n", "v=0\r\nm=message x TCP/MSRP *\r\n", "v=0\r\no=broken\r\n"] {
+            assert!(matches!(Sdp::parse(text.as_bytes()), Err(SdpError::Malformed(_))), "{text}");
+        }
+        assert_eq!(Sdp::parse(&[b'v'; LARGEST + 1]), Err(SdpError::TooLarge));
+        let many = format!("v=0\r\n{}", "m=audio 1 RTP/AVP 0\r\n".repeat(MOST_MEDIA + 1));
+        assert_eq!(Sdp::parse(many.as_bytes()), Err(SdpError::TooMany));
+        assert!(Sdp::parse(b"v=0\r\no=- 1 1 IN IP4 h\r\ns=\xff\r\nt=0 0\r\n").is_ok());
+    }
+
+    #[test]
+    fn directions_reverse_and_meet() {
+        use Direction::{Inactive, RecvOnly, SendOnly, SendRecv};
+        let table = [(SendRecv, SendRecv), (SendOnly, RecvOnly), (RecvOnly, SendOnly), (Inactive, Inactive)];
+        for (one, other) in table {
+            assert_eq!(one.reversed(), other);
+            assert_eq!(Direction::parse(one.as_str()), Some(one));
+            assert_eq!(SendRecv.and(one), one);
+        }
+        assert_eq!(SendOnly.and(RecvOnly), Inactive);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120), lines in "([vostcma]=[a-z0-9 :/*.-]{0,20}\r\n){0,8}") {
+            let _ = Sdp::parse(&bytes).map(|sdp| sdp.msrp());
+            let _ = Sdp::parse(format!("v=0\r\n{lines}").as_bytes()).map(|sdp| sdp.msrp());
+        }
+    }
+}

@@ -1,1 +1,36 @@
-//! (in preparation)
+//! SIP's state machines: the transactions of a user agent core ([`Endpoint`]), what two user agents
+//! share ([`Dialog`]), a session somebody invited us to ([`InviteSession`]) and a subscription
+//! somebody holds with us ([`Notifier`]). RFC 3261, 3581, 6026, 6665.
+//!
+//! ```text
+//!   sockets ── handle_request, handle_response ──▶ Endpoint ── poll_event ──▶ user
+//!      ▲                                            │    ▲                      │
+//!      └────────────── poll_transmit ───────────────┘    └─ respond, request ───┤
+//!                                                                               ▼
+//!                                              InviteSession, Notifier (each with its Dialog)
+//! ```
+
+mod alarms;
+mod client;
+mod dialog;
+mod endpoint;
+mod event;
+mod fingerprint;
+mod invite_session;
+mod notifier;
+mod reply;
+mod server;
+mod session_event;
+mod slab;
+mod timers;
+pub mod transactions;
+mod transport;
+
+pub use dialog::Dialog;
+pub use endpoint::Endpoint;
+pub use event::{ClientTxn, EndpointConfig, EndpointEvent, FailureCause, ServerTxn, Transmit, TransmitId};
+pub use invite_session::InviteSession;
+pub use notifier::{Notifier, NotifierRecord, NotifyOutcome, TerminationReason};
+pub use session_event::{Body, EndedBy, Rejection, SessionAction, SessionEvent};
+pub use timers::{Timer, Timers};
+pub use transport::{Destination, Flow, Transport};

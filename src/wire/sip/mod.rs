@@ -1,1 +1,47 @@
-//! (in preparation)
+//! SIP on the wire (RFC 3261 7, 19, 20, 25): messages, header fields and URIs as values, read from
+//! datagrams and streams, and written.
+//!
+//! What came is kept as it came: URIs are not decoded, unknown header fields and bytes that are no
+//! UTF-8 survive, all pieces share the buffer they were received in. Header fields are read when
+//! they are asked for. Transactions and dialogs are not known here.
+
+mod cseq;
+mod datagram;
+mod error;
+mod escape;
+mod event;
+mod fields;
+mod grammar;
+mod head;
+mod header_name;
+mod headers;
+mod host;
+mod media_type;
+mod message;
+mod method;
+mod name_addr;
+mod params;
+mod status;
+mod stream;
+mod uri;
+mod validate;
+mod via;
+
+pub use cseq::CSeq;
+pub use datagram::parse_datagram;
+pub use error::{HeaderError, Limits, ParseError, UriError};
+pub use escape::{escape_user, unescape};
+pub use event::Event;
+pub use header_name::HeaderName;
+pub use headers::{Header, Headers};
+pub use host::Host;
+pub use media_type::MediaType;
+pub use message::{Message, Request, Response};
+pub use method::Method;
+pub use name_addr::{NameAddr, tag_of};
+pub use params::Params;
+pub use status::StatusCode;
+pub use stream::{StreamDecoder, StreamEvent};
+pub use uri::{Scheme, SipUri};
+pub use validate::{validate, validate_response};
+pub use via::{MAGIC_COOKIE, Via, response_destination, stamp_via};

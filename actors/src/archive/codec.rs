@@ -1,0 +1,175 @@
+//! The bytes of a record: a version, a checksum, then fields one after the other.
+//!
+//! Numbers are little-endian base-128, byte strings have their length before them. A record whose
+//! version or checksum is not what it should be is damaged, and is never half read.
+
+use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The version written, and the only one read.
+const VERSION: u8 = 1;
+
+/// Version and checksum.
+const PREFIX: usize = 5;
+
+/// Writes a record's fields.
+pub(super) struct Encoder(Vec<u8>);
+
+impl Encoder {
+    pub(super) fn new() -> Self {
+        Self::with_capacity(128)
+    }
+
+    pub(super) fn with_capacity(bytes: usize) -> Self {
+        let mut record = Vec::with_capacity(PREFIX + bytes);
+        record.extend_from_slice(&[VERSION, 0, 0, 0, 0]);
+        Self(record)
+    }
+
+    pub(super) fn number(&mut self, mut number: u64) -> &mut Self {
+        while number >= 0x80 {
+            self.0.push((number & 0x7f) as u8 | 0x80);
+            number >>= 7;
+        }
+        self.0.push(number as u8);
+        self
+    }
+
+    pub(super) fn flag(&mut self, flag: bool) -> &mut Self {
+        self.number(u64::from(flag))
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.number(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    pub(super) fn option(&mut self, bytes: Option<&Bytes>) -> &mut Self {
+        self.flag(bytes.is_some());
+        if let Some(bytes) = bytes {
+            self.bytes(bytes);
+        }
+        self
+    }
+
+    pub(super) fn headers(&mut self, headers: &[(Bytes, Bytes)]) -> &mut Self {
+        self.number(headers.len() as u64);
+        for (name, value) in headers {
+            self.bytes(name).bytes(value);
+        }
+        self
+    }
+
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        let sum = checksum(self.0.get(PREFIX..).unwrap_or_default());
+        if let Some(place) = self.0.get_mut(1..PREFIX) {
+            place.copy_from_slice(&sum);
+        }
+        self.0
+    }
+}
+
+/// Reads a record's fields; `None` when it is damaged.
+pub(super) struct Decoder(Bytes);
+
+impl Decoder {
+    /// Checks version and checksum, and copies the record once: its byte strings are slices of
+    /// that copy.
+    pub(super) fn new(record: &[u8]) -> Option<Self> {
+        let (prefix, fields) = record.split_at_checked(PREFIX)?;
+        let sound = prefix.first() == Some(&VERSION) && prefix.get(1..)? == checksum(fields);
+        sound.then(|| Self(Bytes::copy_from_slice(fields)))
+    }
+
+    pub(super) fn number(&mut self) -> Option<u64> {
+        let mut number = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = *self.0.first()?;
+            self.0 = self.0.slice(1..);
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    pub(super) fn small(&mut self) -> Option<u32> {
+        u32::try_from(self.number()?).ok()
+    }
+
+    pub(super) fn flag(&mut self) -> Option<bool> {
+        match self.number()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+
+    pub(super) fn bytes(&mut self) -> Option<Bytes> {
+        let len = usize::try_from(self.number()?).ok()?;
+        (len <= self.0.len()).then(|| self.0.split_to(len))
+    }
+
+    pub(super) fn option(&mut self) -> Option<Option<Bytes>> {
+        if self.flag()? { Some(Some(self.bytes()?)) } else { Some(None) }
+    }
+
+    pub(super) fn headers(&mut self) -> Option<Vec<(Bytes, Bytes)>> {
+        let count = usize::try_from(self.number()?).ok()?;
+        // Each takes two bytes at least, so a wrong count cannot ask for much memory.
+        if count > self.0.len() {
+            return None;
+        }
+        (0..count).map(|_| Some((self.bytes()?, self.bytes()?))).collect()
+    }
+}
+
+fn checksum(fields: &[u8]) -> [u8; 4] {
+    (xxh3_64(fields) as u32).to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(number: u64, flag: bool, raw: Vec<u8>, some: Option<Vec<u8>>) {
+            let some = some.map(Bytes::from);
+            let headers = vec![(Bytes::from(raw.clone()), Bytes::new())];
+            let mut encoder = Encoder::new();
+            encoder.number(number).flag(flag).bytes(&raw).option(some.as_ref()).headers(&headers);
+            let mut decoder = Decoder::new(&encoder.finish()).unwrap();
+            prop_assert_eq!(decoder.number(), Some(number));
+            prop_assert_eq!(decoder.flag(), Some(flag));
+            prop_assert_eq!(decoder.bytes(), Some(Bytes::from(raw)));
+            prop_assert_eq!(decoder.option(), Some(some));
+            prop_assert_eq!(decoder.headers(), Some(headers));
+            prop_assert_eq!(decoder.number(), None);
+        }
+
+        #[test]
+        fn any_flipped_bit_is_noticed(raw: Vec<u8>, at: prop::sample::Index, bit in 0..8u8) {
+            let mut encoder = Encoder::new();
+            encoder.bytes(&raw);
+            let mut record = encoder.finish();
+            let at = at.index(record.len());
+            record[at] ^= 1 << bit;
+            prop_assert!(Decoder::new(&record).is_none());
+        }
+    }
+
+    #[test]
+    fn lengths_beyond_the_record_are_refused() {
+        let mut encoder = Encoder::new();
+        encoder.number(u64::MAX);
+        let record = encoder.finish();
+        assert_eq!(Decoder::new(&record).unwrap().bytes(), None);
+        assert_eq!(Decoder::new(&record).unwrap().headers(), None);
+        assert!(Decoder::new(b"").is_none());
+    }
+}

@@ -1,0 +1,162 @@
+//! Large contents: a file each under `content/`, written while it arrives, synced before a record
+//! names it, unlinked after the last record that named it is gone.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use restante::store::{Answer, Body, ContentId, Staged, Staging, StoreError};
+use tokio::sync::oneshot;
+
+use super::pool::{PoolHandle, lock};
+use super::staging::FileStaging;
+use super::tree::{Tree, failed};
+use super::{INLINE_BODY, keys};
+
+/// The directory of the large contents.
+pub(super) struct Contents {
+    directory: PathBuf,
+    /// The open directory, to sync names in it.
+    names: File,
+    next: AtomicU64,
+    discarded: Mutex<Vec<ContentId>>,
+    pub(super) pool: PoolHandle,
+}
+
+impl Contents {
+    /// Opens the directory and removes what no record names: a crash left it.
+    pub(super) fn open(directory: PathBuf, tree: &Tree, pool: PoolHandle) -> Result<Self, StoreError> {
+        let broken = |error| unavailable(&directory, &error);
+        fs::create_dir_all(&directory).map_err(broken)?;
+        let names = File::open(&directory).map_err(broken)?;
+        let mut highest = last_named(tree)?;
+        for entry in fs::read_dir(&directory).map_err(broken)? {
+            let path = entry.map_err(broken)?.path();
+            let Some(id) = parse_name(&path) else { continue };
+            highest = highest.max(id.0);
+            if !tree.records.contains_key(keys::file(id)).map_err(failed)? {
+                fs::remove_file(&path).map_err(broken)?;
+                tracing::info!(content = id.0, "content without a record swept");
+            }
+        }
+        let next = AtomicU64::new(highest.saturating_add(1));
+        Ok(Self { names, next, discarded: Mutex::default(), pool, directory })
+    }
+
+    fn path(&self, id: ContentId) -> PathBuf {
+        self.directory.join(format!("{:016x}", id.0))
+    }
+
+    /// Makes a new, empty file.
+    pub(super) fn create(&self) -> Result<(ContentId, File), StoreError> {
+        let id = ContentId(self.next.fetch_add(1, Ordering::Relaxed));
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(self.path(id));
+        Ok((id, file.map_err(|error| self.broken(&error))?))
+    }
+
+    /// Syncs a file, and its name, to the disk.
+    pub(super) fn sync(&self, file: &File) -> Result<(), StoreError> {
+        file.sync_all().and_then(|()| self.names.sync_all()).map_err(|error| self.broken(&error))
+    }
+
+    pub(super) fn broken(&self, error: &io::Error) -> StoreError {
+        unavailable(&self.directory, error)
+    }
+
+    /// Reads up to `len` bytes from `offset`; `None` when the file is not there.
+    pub(super) fn read(&self, id: ContentId, offset: u64, len: usize) -> Result<Option<Bytes>, StoreError> {
+        let file = match File::open(self.path(id)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.broken(&error)),
+        };
+        let size = file.metadata().map_err(|error| self.broken(&error))?.len();
+        let left = usize::try_from(size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; len.min(left)];
+        file.read_exact_at(&mut bytes, offset).map_err(|error| self.broken(&error))?;
+        Ok(Some(bytes.into()))
+    }
+
+    /// Unlinks contents that no record names, as soon as a thread is free.
+    pub(super) fn unlink(self: &Arc<Self>, ids: Vec<ContentId>) {
+        if ids.is_empty() {
+            return;
+        }
+        lock(&self.discarded).extend(ids);
+        let contents = self.clone();
+        // When the queue is full the next call takes them along, or the next opening sweeps them.
+        let _ = self.pool.submit(move || contents.unlink_discarded());
+    }
+
+    fn unlink_discarded(&self) {
+        let ids = std::mem::take(&mut *lock(&self.discarded));
+        for id in ids {
+            if let Err(error) = fs::remove_file(self.path(id)) {
+                tracing::error!(content = id.0, cause = %error, "content not unlinked");
+            }
+        }
+    }
+
+    /// A finished content that is unlinked when nothing comes to name it.
+    pub(super) fn staged(self: &Arc<Self>, id: ContentId, size: u64) -> Staged {
+        let contents = self.clone();
+        Staged::new(id, size, move |id| contents.unlink(vec![id]))
+    }
+
+    pub(super) fn stage(self: &Arc<Self>) -> FileStaging {
+        FileStaging::new(self.clone())
+    }
+
+    /// Sets a large inline body aside in a file; other bodies come back as they are.
+    pub(super) fn set_aside(self: &Arc<Self>, body: Body) -> Answer<Body> {
+        let bytes = match body {
+            Body::Inline(bytes) if bytes.len() > INLINE_BODY => bytes,
+            body => return Box::pin(std::future::ready(Ok(body))),
+        };
+        let staging = Box::new(self.stage());
+        let written = staging.write(0, bytes);
+        let finished = staging.finish();
+        Box::pin(async move {
+            written.await?;
+            finished.await
+        })
+    }
+
+    /// Runs `work` on a thread that may wait for the disk.
+    pub(super) fn answer<T: Send + 'static>(
+        pool: &PoolHandle,
+        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<T> {
+        let (answer, answered) = oneshot::channel();
+        let submitted = pool.submit(move || {
+            // The caller may have gone.
+            let _ = answer.send(work());
+        });
+        Box::pin(async move {
+            submitted?;
+            answered.await.unwrap_or_else(|_| Err(StoreError::Unavailable("a thread failed".into())))
+        })
+    }
+}
+
+fn unavailable(directory: &Path, error: &io::Error) -> StoreError {
+    tracing::error!(directory = %directory.display(), cause = %error, "content directory failed");
+    StoreError::Unavailable(format!("{}: {error}", directory.display()))
+}
+
+fn parse_name(path: &Path) -> Option<ContentId> {
+    let name = path.file_name()?.to_str()?;
+    (name.len() == 16).then(|| u64::from_str_radix(name, 16).ok().map(ContentId)).flatten()
+}
+
+/// The highest content that a record names.
+fn last_named(tree: &Tree) -> Result<u64, StoreError> {
+    match tree.records.prefix(keys::FILES).next_back() {
+        Some(guard) => Ok(keys::last_number(&guard.key().map_err(failed)?).unwrap_or_default()),
+        None => Ok(0),
+    }
+}

@@ -1,0 +1,129 @@
+//! Records that cannot be read: reported once, skipped, the rest is served.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use restante::store::{ListQuery, Store, StoreError};
+
+use super::*;
+use crate::archive::keys;
+use crate::archive::tree::Tree;
+
+/// Changes a record behind the store's back.
+fn tamper(place: &TempDir, key: Vec<u8>, change: impl FnOnce(&mut Vec<u8>)) {
+    let tree = Tree::open(&place.path().join("engine")).unwrap();
+    let mut value = tree.records.get(&key).unwrap().expect("the record").to_vec();
+    change(&mut value);
+    tree.commit([(key, Some(value))].into_iter()).unwrap();
+}
+
+fn three_items(place: &TempDir) {
+    let store = open(place);
+    for call_id in ["a", "b", "c"] {
+        wait(store.deposit(pager(key(call_id, "t", 1), "x"))).unwrap();
+    }
+}
+
+#[test]
+fn a_damaged_item_is_skipped_and_expires_with_the_counts_set_right() {
+    let place = place();
+    three_items(&place);
+    tamper(&place, keys::item(&bob(), 2), |value| value[20] ^= 1);
+    let store = open(&place);
+    let heads = wait(store.list(bob(), ListQuery::default())).unwrap();
+    assert_eq!(heads.iter().map(|head| head.sequence).collect::<Vec<_>>(), [1, 3]);
+    assert!(matches!(wait(store.open(bob(), id("b"))), Err(StoreError::Damaged { .. })));
+    assert!(matches!(wait(store.head(bob(), id("b"))), Err(StoreError::Damaged { .. })));
+    assert!(wait(store.open(bob(), id("c"))).unwrap().is_some());
+    let counts = wait(store.delete(bob(), id("b"))).unwrap().unwrap();
+    assert_eq!((counts.items, counts.bytes, counts.text.new), (2, 2, 2));
+    let next = wait(store.deposit(pager(key("d", "t", 1), "x"))).unwrap();
+    assert_eq!((next.sequence, next.counts.items), (4, 3));
+}
+
+#[test]
+fn a_damaged_ledger_is_counted_anew() {
+    let place = place();
+    three_items(&place);
+    {
+        let store = open(&place);
+        let draft = wait(store.open_session(session(key("s", "t", 1)))).unwrap();
+        wait(store.append(draft, message("m", "12345"))).unwrap();
+    }
+    tamper(&place, keys::ledger(&bob()), |value| *value = b"nonsense".to_vec());
+    let store = open(&place);
+    let counts = wait(store.counts(bob())).unwrap();
+    assert_eq!((counts.items, counts.bytes, counts.text.new), (4, 8, 4));
+    assert_eq!(wait(store.deposit(pager(key("d", "t", 1), "x"))).unwrap().sequence, 5);
+}
+
+#[test]
+fn garbage_in_any_record_never_stops_the_store() {
+    let place = place();
+    {
+        let store = open(&place);
+        wait(store.deposit(pager(key("a", "t", 1), noise(10_000)))).unwrap();
+        let draft = wait(store.open_session(session(key("s", "t", 1)))).unwrap();
+        wait(store.append(draft, message("m", "x"))).unwrap();
+    }
+    let all: Vec<Vec<u8>> = {
+        let tree = Tree::open(&place.path().join("engine")).unwrap();
+        tree.records.iter().map(|guard| guard.key().unwrap().to_vec()).collect()
+    };
+    assert!(all.len() >= 8, "{} records", all.len());
+    for key in all {
+        tamper(&place, key, |value| *value = b"\x01garbage garbage".to_vec());
+    }
+    let store = open(&place);
+    assert_eq!(wait(store.list(bob(), ListQuery::default())).unwrap(), []);
+    assert!(wait(store.open(bob(), id("a"))).is_err());
+    wait(store.counts(bob())).unwrap();
+    while wait(store.expire(Timestamp(u64::MAX - 1), 100)).unwrap().more {}
+    let fresh = wait(store.deposit(pager(key("fresh", "t", 1), "x"))).unwrap();
+    let item = wait(store.open(bob(), fresh.message_id)).unwrap().unwrap();
+    assert_eq!(bodies(&store, &item), ["x"]);
+}
+
+#[test]
+fn a_missing_content_file_is_damage() {
+    let place = place();
+    let store = open(&place);
+    wait(store.deposit(pager(key("a", "t", 1), noise(50_000)))).unwrap();
+    let item = wait(store.open(bob(), id("a"))).unwrap().unwrap();
+    let file = std::fs::read_dir(place.path().join("content")).unwrap().next().unwrap().unwrap();
+    std::fs::remove_file(file.path()).unwrap();
+    let read = wait(store.read(item.messages[0].content.clone(), 0, 10));
+    assert!(matches!(read, Err(StoreError::Damaged { .. })), "{read:?}");
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn damage_is_reported_once_without_the_owners_name() {
+    let place = place();
+    let tree = Tree::open(&place.path().join("engine")).unwrap();
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, || {
+        for sequence in [1, 1, 2, 1] {
+            tree.damaged(&bob(), "item", &keys::item(&bob(), sequence));
+        }
+    });
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let errors: Vec<_> = text.lines().filter(|line| line.contains("damaged record skipped")).collect();
+    assert_eq!(errors.len(), 2, "{text}");
+    assert!(errors.iter().all(|line| line.contains("ERROR") && !line.contains("bob")), "{text}");
+}

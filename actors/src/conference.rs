@@ -1,0 +1,185 @@
+//! The subscribers to a focus' conference state (RFC 4575), as the focus keeps them.
+
+use restante::focus::conference::Conference;
+use restante::focus::fan_out::Participant;
+use restante::focus::retrieval::Entry;
+use restante::machine::sip::{Body, Flow, Notifier, TerminationReason};
+use restante::time::Instant;
+use restante::wire::conference_info;
+use restante::wire::sip::{HeaderName, Method, Request, StatusCode, tag_of};
+use std::time::Duration;
+
+use crate::dialog_port::DialogPort;
+use crate::ports::DialogInput;
+
+/// Subscriptions to one focus at once.
+const MOST: usize = 8;
+/// A subscription to a focus lives as long as the focus, at most this long without refresh.
+const LONGEST: u32 = 3600;
+
+/// All subscribers of one focus.
+pub struct ConferenceSubscribers {
+    entity: String,
+    subscribers: Vec<Subscriber>,
+    next_ticket: u64,
+    over: bool,
+}
+
+struct Subscriber {
+    ticket: u64,
+    tag: String,
+    notifier: Notifier,
+    view: Conference,
+    flow: Flow,
+}
+
+impl ConferenceSubscribers {
+    /// Nobody yet; `entity` is the focus' URI.
+    #[must_use]
+    pub const fn new(entity: String) -> Self {
+        Self { entity, subscribers: Vec::new(), next_ticket: 1, over: false }
+    }
+
+    /// Takes what concerns a subscription; anything else is given back.
+    pub fn handle(
+        &mut self,
+        now: Instant,
+        input: DialogInput,
+        port: &DialogPort,
+        focus_tag: &str,
+    ) -> Option<DialogInput> {
+        match input {
+            DialogInput::Request { txn, request, flow } if request.method == Method::Subscribe => {
+                let tag = request.headers.get(&HeaderName::To).and_then(tag_of);
+                let response = match tag {
+                    None => self.subscribe(now, &request, flow, port, focus_tag),
+                    Some(tag) => match self
+                        .subscribers
+                        .iter_mut()
+                        .find(|subscriber| subscriber.tag.as_bytes() == tag.as_ref())
+                    {
+                        Some(subscriber) => {
+                            subscriber.flow = flow;
+                            subscriber.view.resend();
+                            subscriber.notifier.handle_subscribe(now, &request, granted(&request))
+                        }
+                        None => request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST),
+                    },
+                };
+                port.respond(txn, response);
+                None
+            }
+            DialogInput::Response { ticket, response } if self.knows(ticket) => {
+                if let Some(subscriber) = self.find(ticket) {
+                    let _ = subscriber.notifier.handle_response(response.status);
+                }
+                None
+            }
+            DialogInput::Failed { ticket, .. } if self.knows(ticket) => {
+                if let Some(subscriber) = self.find(ticket) {
+                    subscriber.notifier.handle_failed();
+                }
+                None
+            }
+            other => Some(other),
+        }
+    }
+
+    fn subscribe(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        flow: Flow,
+        port: &DialogPort,
+        focus_tag: &str,
+    ) -> restante::wire::sip::Response {
+        if self.over || self.subscribers.len() >= MOST {
+            return request.respond(StatusCode::TEMPORARILY_UNAVAILABLE);
+        }
+        let ticket = self.next_ticket;
+        let tag = format!("{focus_tag}c{ticket}");
+        let contact = format!("<{}>;isfocus", self.entity);
+        let accepted = Notifier::accept(now, request, &tag, contact, granted(request), Duration::ZERO);
+        let Ok((notifier, response)) = accepted else {
+            return request.respond(StatusCode::BAD_REQUEST);
+        };
+        self.next_ticket += 1;
+        port.adopt_also(tag.clone());
+        self.subscribers.push(Subscriber {
+            ticket,
+            tag,
+            notifier,
+            view: Conference::new(self.entity.clone()),
+            flow,
+        });
+        response
+    }
+
+    fn knows(&self, ticket: u64) -> bool {
+        ticket != crate::dialog_port::INVITE_TICKET && ticket < self.next_ticket
+    }
+
+    fn find(&mut self, ticket: u64) -> Option<&mut Subscriber> {
+        self.subscribers.iter_mut().find(|subscriber| subscriber.ticket == ticket)
+    }
+
+    /// A participant changed.
+    pub fn changed(&mut self, now: Instant, participant: Participant) {
+        for subscriber in &mut self.subscribers {
+            subscriber.view.changed(participant);
+            subscriber.notifier.changed(now);
+        }
+    }
+
+    /// The conference is over: every subscriber gets a last NOTIFY.
+    pub fn end(&mut self, now: Instant) {
+        self.over = true;
+        for subscriber in &mut self.subscribers {
+            subscriber.notifier.terminate(now, TerminationReason::NoResource, None);
+        }
+    }
+
+    /// Whether every subscription has ended.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.subscribers.is_empty()
+    }
+
+    /// Subscriptions whose time is up end.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for subscriber in &mut self.subscribers {
+            subscriber.notifier.handle_timeout(now);
+        }
+    }
+
+    /// When to call [`Self::handle_timeout`] and [`Self::drain`].
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.subscribers.iter().filter_map(|subscriber| subscriber.notifier.poll_timeout()).min()
+    }
+
+    /// Sends the notifications that are due, and forgets the subscriptions that have ended.
+    pub fn drain(&mut self, now: Instant, entries: &[Entry], port: &DialogPort) {
+        for subscriber in &mut self.subscribers {
+            if subscriber.notifier.due(now) {
+                let document = subscriber.view.document(entries);
+                let body = Body::new(conference_info::MEDIA_TYPE, document);
+                let request = subscriber.notifier.notify(now, Some(body));
+                let next_hop = subscriber.notifier.dialog().next_hop();
+                port.send(request, next_hop, Some(subscriber.flow), subscriber.ticket);
+            }
+        }
+        self.subscribers.retain(|subscriber| {
+            let ended = subscriber.notifier.is_ended();
+            if ended {
+                port.forget_also(subscriber.tag.clone());
+            }
+            !ended
+        });
+    }
+}
+
+fn granted(request: &Request) -> Duration {
+    let asked = request.headers.expires().ok().flatten().unwrap_or(LONGEST);
+    Duration::from_secs(asked.min(LONGEST).into())
+}

@@ -1,0 +1,263 @@
+//! Every section and key, declared once: name, type, default, meaning.
+//!
+//! The doc comment of a key is what `restante config` and `docs/operations.md` print as its meaning.
+
+use super::raw::Raw;
+use super::setting::{Mismatch, Setting};
+use super::values::{defaults, listeners};
+use super::{
+    Advertise, After, Domain, Listen, LogFilter, LogFormat, Size, StoreUrl, SummaryField, SummaryHeaders,
+    UserRule,
+};
+use ipnet::IpNet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One key as it is shown to a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The section, `sip`.
+    pub section: &'static str,
+    /// What the section is about.
+    pub about: &'static [&'static str],
+    /// The key within its section, `max_headers`.
+    pub name: &'static str,
+    /// The lines of its meaning.
+    pub meaning: &'static [&'static str],
+    /// What a value looks like: "a number".
+    pub expected: String,
+    /// Its value, as TOML text.
+    pub value: String,
+}
+
+macro_rules! sections {
+    ($( $(#[doc = $about:literal])+ $section:ident : $Section:ident {
+        $( $(#[doc = $meaning:literal])+ $key:ident : $kind:ty = $default:expr; )+
+    } )+) => {
+        /// All that can be configured, by section.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct Config { $( $(#[doc = $about])+ pub $section: $Section, )+ }
+
+        $(
+            $(#[doc = $about])+
+            #[derive(Clone, Debug, PartialEq)]
+            pub struct $Section { $( $(#[doc = $meaning])+ pub $key: $kind, )+ }
+
+            impl $Section {
+                const ABOUT: &'static [&'static str] = &[$($about),+];
+            }
+
+            impl Default for $Section {
+                fn default() -> Self {
+                    Self { $( $key: $default, )+ }
+                }
+            }
+        )+
+
+        impl Config {
+            /// Sets one key from what a file or the environment says; `None` if there is no such key.
+            pub(super) fn set(&mut self, section: &str, key: &str, raw: &Raw) -> Option<Result<(), Mismatch>> {
+                match (section, key) {
+                    $($( (stringify!($section), stringify!($key)) => {
+                        Some(Setting::read(raw).map(|value: $kind| self.$section.$key = value))
+                    } )+)+
+                    _ => None,
+                }
+            }
+
+            /// Every key with its present value, in the order of declaration.
+            pub fn keys(&self) -> Vec<Key> {
+                vec![$($( Key {
+                    section: stringify!($section),
+                    about: $Section::ABOUT,
+                    name: stringify!($key),
+                    meaning: &[$($meaning),+],
+                    expected: <$kind as Setting>::expected(),
+                    value: self.$section.$key.show(),
+                }, )+)+]
+            }
+        }
+    };
+}
+
+const fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+sections! {
+    /// What the node serves.
+    node: Node {
+        /// Domains whose recipients' deferred messages are kept: sip:*@example.com. The first one names the mailbox
+        /// of a user who is addressed at `store_host`.
+        domains: Vec<Domain> = vec![Domain::known("example.com")];
+        /// Host of message URIs and of Message-Account; not one of `domains`.
+        store_host: Domain = Domain::known("mailserver.example.com");
+        /// Users who have a mailbox: `bob` (in every domain) or `bob@example.com`, escaped as in a SIP URI.
+        /// Empty: every user of the domains.
+        users: Vec<UserRule> = Vec::new();
+        /// Session cores (shards); 0 = one per core of the machine.
+        workers: usize = 0;
+        /// How long a stopping node waits for sessions to end after their BYE.
+        drain: Duration = seconds(10);
+    }
+    /// SIP listeners, limits and timers.
+    sip: Sip {
+        /// Addresses to listen at: `udp:`, `tcp:` with an IP address and port; IPv6 in brackets, port 0 = any free one.
+        listen: Vec<Listen> = listeners(&[(super::Protocol::Udp, 5060), (super::Protocol::Tcp, 5060)]);
+        /// Host, or host:port, to write into Via and Contact; empty = the listener's own address.
+        advertise: Option<Advertise> = None;
+        /// Size of one SIP message with its header fields; more is answered 513.
+        max_message: Size = Size::kib(512);
+        /// Number of header fields of one SIP message.
+        max_headers: usize = 128;
+        /// Size of the body of any request; more is answered 413. A URI-list of a thousand entries must fit.
+        max_body: Size = Size::kib(256);
+        /// Timer T1 of RFC 3261: estimate of the round trip.
+        t1: Duration = Duration::from_millis(500);
+        /// Timer T2 of RFC 3261: longest interval between retransmissions.
+        t2: Duration = seconds(4);
+        /// Timer T4 of RFC 3261: how long a message may stay in the network.
+        t4: Duration = seconds(5);
+        /// Open SIP connections of the node; further ones are closed at once.
+        max_connections: usize = 10_000;
+        /// Open SIP connections from one address; peers that `[trust] peers` names are exempt.
+        max_connections_per_address: usize = 100;
+        /// A SIP connection on which nothing came for so long is closed.
+        idle_timeout: Duration = seconds(10 * MINUTE);
+        /// A message that has begun on a connection must be complete within this time, else the connection is closed.
+        request_timeout: Duration = seconds(10);
+        /// SIP transactions alive at once on one core; further requests are answered 503.
+        max_transactions: usize = 250_000;
+        /// Requests in work at once on the node, waiting for the store or a session; further ones are answered 503.
+        max_inflight: usize = 4_096;
+        /// Requests a second from one address that `[trust] peers` does not name; more are answered 503. 0 = no limit.
+        max_rate_per_address: u32 = 200;
+    }
+    /// MSRP listeners and limits.
+    msrp: Msrp {
+        /// Addresses to listen at: `tcp:` with an IP address and port; IPv6 in brackets, port 0 = any free one.
+        listen: Vec<Listen> = listeners(&[(super::Protocol::Tcp, 2855)]);
+        /// Host, or host:port, to write into a=path; empty = the listener's own address.
+        advertise: Option<Advertise> = None;
+        /// Size of the header of one MSRP frame.
+        max_header: Size = Size::kib(8);
+        /// Size of one MSRP message that is deposited; more is answered 413.
+        max_message: Size = Size::gib(1);
+        /// Bytes of one chunk that the node sends; a chunk is interruptible at any byte.
+        max_chunk: Size = Size::kib(64);
+        /// Messages of one session that may be arriving at once.
+        max_incoming: usize = 16;
+        /// Open MSRP connections of the node; further ones are closed at once.
+        max_connections: usize = 10_000;
+        /// Open MSRP connections from one address; peers that `[trust] peers` names are exempt.
+        max_connections_per_address: usize = 100;
+        /// An MSRP session in which nothing moved for so long is ended with a BYE.
+        idle_timeout: Duration = seconds(30 * MINUTE);
+        /// A session that has no connection, and a connection that has no session, end after this time.
+        bind_timeout: Duration = seconds(30);
+        /// How long the node waits for the response to a SEND (RFC 4975: 30 seconds).
+        transaction_timeout: Duration = seconds(30);
+    }
+    /// What may be deposited, and how long it is kept.
+    deposit: Deposit {
+        /// Content types of pager messages that are answered 202 and not stored.
+        ignore_types: Vec<String> = vec![String::from("application/im-iscomposing+xml")];
+        /// Size of the body of a pager message; more is answered 413.
+        max_body: Size = Size::kib(64);
+        /// Items one mailbox may hold; 0 = no limit.
+        quota_items: u64 = 10_000;
+        /// Bytes of content one mailbox may hold; 0 = no limit.
+        quota_bytes: Size = Size::gib(1);
+        /// How long an item is kept that names no time of its own (Expires).
+        lifetime: Duration = seconds(30 * DAY);
+        /// The longest time an item may ask for.
+        max_lifetime: Duration = seconds(365 * DAY);
+        /// How long a deposit is remembered, so that its repetition is answered and not stored again.
+        remember: Duration = seconds(7 * DAY);
+        /// Messages one deposited session may hold.
+        max_messages: usize = 10_000;
+        /// Sessions being deposited at once for one mailbox.
+        sessions_per_user: usize = 20;
+        /// Sessions being deposited at once on the node.
+        sessions_total: usize = 10_000;
+    }
+    /// The message-summary notifications (RFC 3842).
+    summary: Summary {
+        /// Item headers in NOTIFYs: `pending` (the first lists every new item), `added` (RFC 3842 to the letter:
+        /// nothing in the first one), `none`.
+        headers: SummaryHeaders = SummaryHeaders::Pending;
+        /// Which headers of an item are listed.
+        fields: Vec<SummaryField> = SummaryField::ALL.to_vec();
+        /// Items listed in one NOTIFY; the rest follow in the next ones.
+        max_items: usize = 100;
+        /// Shortest time between two NOTIFYs of one subscription; changes in between are merged.
+        min_interval: Duration = seconds(1);
+        /// Duration of a subscription that asks for none.
+        expires: Duration = seconds(HOUR);
+        /// Shortest subscription granted; less is answered 423.
+        min_expires: Duration = seconds(MINUTE);
+        /// Longest subscription granted.
+        max_expires: Duration = seconds(DAY);
+        /// Subscriptions to one mailbox at once.
+        subscriptions_per_user: usize = 20;
+    }
+    /// Retrieval by INVITE.
+    retrieval: Retrieval {
+        /// What becomes of an item that was retrieved: `keep` (until it expires) or `delete`.
+        after: After = After::Keep;
+        /// Entries a URI-list may have; more is answered 413.
+        max_list: usize = 1_000;
+        /// Bytes of content that each item may be read ahead of what the client has taken.
+        window: Size = Size::kib(64);
+        /// Items of one retrieval that are open at once; with `window` this bounds the memory of a retrieval.
+        parallel: usize = 100;
+        /// Retrievals of one user at once; further ones are answered 480.
+        sessions_per_user: usize = 10;
+        /// Retrievals of the node at once; further ones are answered 503.
+        sessions_total: usize = 10_000;
+    }
+    /// Where items are kept.
+    store: Store {
+        /// `embedded:` and a folder, which is made if absent.
+        url: StoreUrl = StoreUrl::Embedded(PathBuf::from("./restante-data"));
+        /// Requests that may wait for the store; further ones are answered 503.
+        queue: usize = 8_192;
+        /// Requests that are written and synced as one batch.
+        batch: usize = 1_024;
+        /// Content up to this size is kept beside its record, larger content in a file of its own.
+        inline_limit: Size = Size::kib(32);
+        /// Whether what is acknowledged has reached the disk. `false` only where loss in a power failure is accepted.
+        sync: bool = true;
+    }
+    /// Who is believed.
+    trust: Trust {
+        /// Networks believed without challenge: identity = P-Asserted-Identity, else From.
+        peers: Vec<IpNet> = defaults::loopback();
+        /// Realm of the digest challenge that everyone else answers.
+        realm: String = String::from("example.com");
+        /// File of those who may answer the challenge, a line each `user:realm:HA1` (as `htdigest` writes it);
+        /// empty = nobody.
+        credentials: Option<PathBuf> = None;
+        /// How long a nonce is good.
+        nonce_lifetime: Duration = seconds(5 * MINUTE);
+    }
+    /// Metrics and health.
+    http: Http {
+        /// Address of /metrics, /healthz/live and /healthz/ready; empty = off.
+        listen: Option<SocketAddr> = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
+    }
+    /// The log, on stderr.
+    log: Log {
+        /// `text` or `json`.
+        format: LogFormat = LogFormat::Text;
+        /// `error`, `warn`, `info`, `debug`, `trace`, `off`, or directives as in RUST_LOG, which overrides it.
+        level: LogFilter = LogFilter::info();
+        /// Whether addresses of record are written out; else a short keyed hash stands in their place.
+        addresses: bool = false;
+    }
+}

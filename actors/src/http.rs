@@ -1,0 +1,214 @@
+//! What operators ask over HTTP: `/metrics` for Prometheus, `/healthz/live` and `/healthz/ready`.
+//!
+//! The listener is bound by whoever starts the node, so that a port in use is known before anything else happens.
+//! Connections are bounded in number and in the time they may stay silent.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep};
+
+/// Open connections; further ones wait to be accepted.
+const MAX_CONNECTIONS: usize = 64;
+/// A connection that neither reads nor writes for so long is closed.
+const SILENCE: Duration = Duration::from_secs(30);
+/// How long open connections may go on after the stop.
+const GRACE: Duration = Duration::from_secs(1);
+/// How often the metrics' own store is tidied, scraped or not.
+const UPKEEP: Duration = Duration::from_secs(5);
+/// Upper bounds of the histograms that count seconds.
+const SECONDS: [f64; 14] =
+    [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// Whether the node takes work; clones share one flag.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    /// Not ready yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says whether the node takes work: true once every listener is bound, false as soon as it drains.
+    pub fn set(&self, ready: bool) {
+        self.0.store(ready, Ordering::Release);
+    }
+
+    /// Whether the node takes work.
+    pub fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Installs the process's metrics recorder. Histograms whose names end in `seconds` get buckets.
+///
+/// # Errors
+/// A recorder is installed already.
+pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
+    builder()?.install_recorder()
+}
+
+fn builder() -> Result<PrometheusBuilder, BuildError> {
+    PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix(String::from("seconds")), &SECONDS)
+}
+
+/// Tidies the metrics' store from time to time, for a node without HTTP; [`serve`] does it by itself.
+pub async fn keep_up(metrics: PrometheusHandle) {
+    let mut ticks = tokio::time::interval(UPKEEP);
+    loop {
+        ticks.tick().await;
+        metrics.run_upkeep();
+    }
+}
+
+/// Serves on a bound listener until `stop` resolves; open requests then have a second to end.
+///
+/// # Errors
+/// The listener cannot be used by the runtime.
+pub async fn serve(
+    listener: std::net::TcpListener,
+    metrics: PrometheusHandle,
+    readiness: Readiness,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = Bounded::new(TcpListener::from_std(listener)?, MAX_CONNECTIONS, SILENCE);
+    let (stopping, stopped) = tokio::sync::oneshot::channel();
+    let signal = async move {
+        stop.await;
+        let _ = stopping.send(());
+    };
+    let serving = axum::serve(listener, router(metrics.clone(), readiness)).with_graceful_shutdown(signal);
+    let overdue = async move {
+        let _ = stopped.await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        result = async { serving.await } => result,
+        () = overdue => Ok(()),
+        () = keep_up(metrics) => Ok(()),
+    }
+}
+
+fn router(metrics: PrometheusHandle, readiness: Readiness) -> Router {
+    Router::new()
+        .route("/metrics", get(scrape).with_state(metrics))
+        .route("/healthz/live", get(live))
+        .route("/healthz/ready", get(ready_or_not).with_state(readiness))
+}
+
+async fn scrape(State(metrics): State<PrometheusHandle>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+}
+
+async fn live() -> &'static str {
+    "live\n"
+}
+
+async fn ready_or_not(State(readiness): State<Readiness>) -> (StatusCode, &'static str) {
+    if readiness.is_ready() {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+    }
+}
+
+/// A listener that accepts only as many connections as it has permits.
+struct Bounded {
+    inner: TcpListener,
+    permits: Arc<Semaphore>,
+    silence: Duration,
+}
+
+impl Bounded {
+    fn new(inner: TcpListener, connections: usize, silence: Duration) -> Self {
+        Self { inner, permits: Arc::new(Semaphore::new(connections)), silence }
+    }
+}
+
+impl axum::serve::Listener for Bounded {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        // The semaphore is never closed; were it, there would be connections without a permit, not none.
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
+        let (stream, peer) = axum::serve::Listener::accept(&mut self.inner).await;
+        let deadline = Box::pin(tokio::time::sleep(self.silence));
+        (Connection { stream, deadline, silence: self.silence, _permit: permit }, peer)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+}
+
+/// A connection that fails when it has been silent for too long.
+struct Connection {
+    stream: TcpStream,
+    deadline: Pin<Box<Sleep>>,
+    silence: Duration,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Connection {
+    /// Puts the deadline off if something moved, and fails if it has passed meanwhile.
+    fn watch<T>(&mut self, context: &mut Context<'_>, moved: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if moved.is_ready() {
+            self.deadline.as_mut().reset(Instant::now() + self.silence);
+            return moved;
+        }
+        ready!(self.deadline.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let moved = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.watch(context, moved)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let moved = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.watch(context, moved)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+#[path = "http_tests.rs"]
+mod tests;

@@ -1,0 +1,70 @@
+//! Reading one connection: a buffer that exists only while bytes are in it.
+//!
+//! A connection that waits holds no buffer; one that is busy reads up to [`MOST`] at once.
+
+use super::outbox::CloseCause;
+use bytes::BytesMut;
+use std::io;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+
+/// The least that is read at once.
+const LEAST: usize = 4 << 10;
+/// The most that is read at once.
+const MOST: usize = 256 << 10;
+
+/// The reading side of a connection.
+pub(crate) struct Intake {
+    pub(crate) stream: Arc<TcpStream>,
+    /// What was read and not yet decoded.
+    pub(crate) buffer: BytesMut,
+    /// How much to read at once: grows with what comes.
+    appetite: usize,
+    protocol: &'static str,
+}
+
+/// What a read gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    Some,
+    Nothing,
+}
+
+impl Intake {
+    pub(crate) fn new(protocol: &'static str, stream: Arc<TcpStream>) -> Self {
+        Self { stream, buffer: BytesMut::new(), appetite: LEAST, protocol }
+    }
+
+    /// Reads what is there, without waiting. The end of the stream is [`CloseCause::Peer`].
+    pub(crate) fn read(&mut self) -> Result<Read, CloseCause> {
+        if self.buffer.capacity() - self.buffer.len() < self.appetite / 2 {
+            self.buffer.reserve(self.appetite);
+        }
+        let space = self.buffer.capacity() - self.buffer.len();
+        match self.stream.try_read_buf(&mut self.buffer) {
+            Ok(0) => Err(CloseCause::Peer),
+            Ok(count) => {
+                self.adapt(count, space);
+                metrics::counter!("restante_received_bytes_total", "protocol" => self.protocol)
+                    .increment(count as u64);
+                Ok(Read::Some)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if self.buffer.is_empty() {
+                    self.buffer = BytesMut::new();
+                }
+                Ok(Read::Nothing)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Read::Nothing),
+            Err(error) => Err(CloseCause::Network(error.kind())),
+        }
+    }
+
+    fn adapt(&mut self, count: usize, space: usize) {
+        if count >= space {
+            self.appetite = self.appetite.saturating_mul(2).min(MOST);
+        } else if count < self.appetite / 4 {
+            self.appetite = (self.appetite / 2).max(LEAST);
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! One MSRP connection as its sessions see it: the handle they write to, and what they are told.
+
+use super::outbox::{CloseCause, Outbox};
+use actix::{Actor, Addr, Handler, Message, dev::ToEnvelope};
+use bytes::Bytes;
+use restante::wire::msrp::Piece;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+
+/// The number of a connection, unique in the life of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkId(pub u64);
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The connection takes nothing any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the connection has ended")]
+pub struct LinkGone;
+
+/// A handle to one MSRP connection; clones are the same connection, which does not live by them.
+#[derive(Clone)]
+pub struct MsrpLink(Arc<Inner>);
+
+struct Inner {
+    id: LinkId,
+    local: SocketAddr,
+    peer: SocketAddr,
+    outbox: Arc<Outbox<()>>,
+    sessions: Mutex<Vec<(Bytes, MsrpPort)>>,
+    orphaned: Notify,
+}
+
+impl MsrpLink {
+    pub(crate) fn new(id: LinkId, local: SocketAddr, peer: SocketAddr, outbox: Arc<Outbox<()>>) -> Self {
+        let sessions = Mutex::new(Vec::new());
+        Self(Arc::new(Inner { id, local, peer, outbox, sessions, orphaned: Notify::new() }))
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> LinkId {
+        self.0.id
+    }
+
+    /// The address it is connected to.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        self.0.peer
+    }
+
+    /// The node's own address on it.
+    #[must_use]
+    pub fn local(&self) -> SocketAddr {
+        self.0.local
+    }
+
+    /// Queues bytes, without copying them and without waiting. What would overflow
+    /// [`super::OutboxLimits::max`] closes the connection: the peer does not read.
+    ///
+    /// # Errors
+    /// The connection has ended or just overflowed; [`LinkClosed`] comes or came.
+    pub fn send(&self, bytes: Bytes) -> Result<(), LinkGone> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.0.outbox.push(bytes, ()).map_err(|()| LinkGone)
+    }
+
+    /// Bytes queued and not yet taken by the system.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.0.outbox.queued()
+    }
+
+    /// Whether a sender with a backlog may go on; if not, [`LinkDrained`] says when.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.0.outbox.has_room()
+    }
+
+    /// Whether it still takes bytes.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.0.outbox.is_open()
+    }
+
+    /// Closes it when all that is queued has been written. Not for a connection that other sessions share:
+    /// there it is enough to drop the [`super::MsrpRegistration`].
+    pub fn close(&self) {
+        self.0.outbox.close(CloseCause::Local);
+    }
+
+    /// How many sessions are bound to it.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.bound().len()
+    }
+
+    pub(crate) fn outbox(&self) -> &Arc<Outbox<()>> {
+        &self.0.outbox
+    }
+
+    fn bound(&self) -> MutexGuard<'_, Vec<(Bytes, MsrpPort)>> {
+        self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a session to those that are told what happens to the connection.
+    pub(crate) fn bind(&self, session: Bytes, port: MsrpPort) {
+        self.bound().push((session, port));
+    }
+
+    /// Takes a session off; the reader hears of it when it was the last.
+    pub(crate) fn unbind(&self, session: &Bytes) {
+        let mut bound = self.bound();
+        bound.retain(|(id, _)| id != session);
+        if bound.is_empty() {
+            drop(bound);
+            self.0.orphaned.notify_one();
+        }
+    }
+
+    /// Takes all sessions off.
+    pub(crate) fn unbind_all(&self) -> Vec<(Bytes, MsrpPort)> {
+        std::mem::take(&mut *self.bound())
+    }
+
+    /// Waits until the last session was taken off (or was since this was last asked).
+    pub(crate) async fn orphaned(&self) {
+        self.0.orphaned.notified().await;
+    }
+
+    /// Tells every session that there is room again.
+    pub(crate) fn tell_drained(&self) {
+        let ports: Vec<MsrpPort> = self.bound().iter().map(|(_, port)| port.clone()).collect();
+        for port in ports {
+            port.tell(MsrpEvent::Drained(LinkDrained { link: self.id() }));
+        }
+    }
+}
+
+impl fmt::Debug for MsrpLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MsrpLink").field("id", &self.0.id).field("peer", &self.0.peer).finish_non_exhaustive()
+    }
+}
+
+/// Pieces of frames that name one session, in the order they came; at most [`super::MsrpLimits::batch`]
+/// bytes. A frame may be spread over several batches, and other sessions' frames do not come in between
+/// its pieces.
+#[derive(Debug)]
+pub struct MsrpFrames {
+    /// The connection, to answer on.
+    pub link: MsrpLink,
+    /// What came, never empty.
+    pub pieces: Vec<Piece>,
+    /// The credit these bytes take. Dropping it lets the connection be read on: keep it as long as the
+    /// bytes take memory. `None` only in tests.
+    pub permit: Option<OwnedSemaphorePermit>,
+}
+
+/// The connection has room again after [`MsrpLink::has_room`] was false.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkDrained {
+    /// Which one.
+    pub link: LinkId,
+}
+
+/// The connection has ended; it is told once to every session bound to it, after the last of its frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkClosed {
+    /// Which one.
+    pub link: LinkId,
+    /// Why.
+    pub cause: CloseCause,
+}
+
+impl Message for MsrpFrames {
+    type Result = ();
+}
+
+impl Message for LinkDrained {
+    type Result = ();
+}
+
+impl Message for LinkClosed {
+    type Result = ();
+}
+
+/// What a session is told.
+#[derive(Debug)]
+pub enum MsrpEvent {
+    /// Frames came.
+    Frames(MsrpFrames),
+    /// There is room to write again.
+    Drained(LinkDrained),
+    /// The connection has ended.
+    Closed(LinkClosed),
+}
+
+/// Where a session is told; clones are the same port. What stands behind it must neither block nor wait.
+#[derive(Clone)]
+pub struct MsrpPort(Arc<dyn Fn(MsrpEvent) + Send + Sync>);
+
+impl MsrpPort {
+    /// A port that calls `tell`.
+    pub fn new(tell: impl Fn(MsrpEvent) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
+    /// A port to an actor, kept alive by it until the session's registration is dropped.
+    pub fn of<A>(actor: Addr<A>) -> Self
+    where
+        A: Actor + Handler<MsrpFrames> + Handler<LinkDrained> + Handler<LinkClosed>,
+        A::Context: ToEnvelope<A, MsrpFrames> + ToEnvelope<A, LinkDrained> + ToEnvelope<A, LinkClosed>,
+    {
+        Self::new(move |event| match event {
+            MsrpEvent::Frames(frames) => actor.do_send(frames),
+            MsrpEvent::Drained(drained) => actor.do_send(drained),
+            MsrpEvent::Closed(closed) => actor.do_send(closed),
+        })
+    }
+
+    pub(crate) fn tell(&self, event: MsrpEvent) {
+        (self.0)(event);
+    }
+}
+
+impl fmt::Debug for MsrpPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MsrpPort")
+    }
+}

@@ -1,0 +1,199 @@
+//! Which session a frame is for, and which connection a session is bound to (RFC 4975 5.4, 7.3).
+
+use super::msrp_link::{LinkId, MsrpLink, MsrpPort};
+use bytes::Bytes;
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The sessions the node knows, by the session-id of its own URI.
+#[derive(Default)]
+pub(crate) struct Registry {
+    sessions: DashMap<Bytes, Session>,
+    serial: AtomicU64,
+}
+
+struct Session {
+    serial: u64,
+    port: MsrpPort,
+    link: Option<MsrpLink>,
+}
+
+/// What became of a frame's address.
+#[derive(Debug)]
+pub(crate) enum Lookup {
+    /// The session is bound to this connection.
+    Found { port: MsrpPort, bound_now: bool },
+    /// There is no such session.
+    Unknown,
+    /// The session is bound to another connection.
+    Elsewhere,
+}
+
+impl Registry {
+    /// Makes a session known until the registration is dropped; a former one of that id is forgotten.
+    pub(crate) fn register(self: &Arc<Self>, session: Bytes, port: MsrpPort) -> MsrpRegistration {
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        // Kept for long: it must not hold on to the buffer it may be a slice of.
+        let session = Bytes::copy_from_slice(&session);
+        let former = self.sessions.insert(session.clone(), Session { serial, port, link: None });
+        if let Some(link) = former.and_then(|former| former.link) {
+            link.unbind(&session);
+        }
+        metrics::gauge!("restante_msrp_sessions").set(self.sessions.len() as f64);
+        MsrpRegistration { registry: Arc::clone(self), session, serial }
+    }
+
+    /// The session a frame that came on `link` is for. The first one binds the session to the connection.
+    pub(crate) fn lookup(&self, session: &Bytes, link: &MsrpLink) -> Lookup {
+        if let Some(found) = self.sessions.get(session) {
+            match &found.link {
+                Some(bound) if bound.id() == link.id() => {
+                    return Lookup::Found { port: found.port.clone(), bound_now: false };
+                }
+                // RFC 4975 5.4: if the session is already in use on another connection, MUST reject with 506
+                Some(bound) if bound.is_open() => return Lookup::Elsewhere,
+                _ => {}
+            }
+        }
+        self.bind(session, link)
+    }
+
+    /// Binds a session to a connection, unless it is bound to another that is open.
+    pub(crate) fn bind(&self, session: &Bytes, link: &MsrpLink) -> Lookup {
+        let Some(mut found) = self.sessions.get_mut(session) else { return Lookup::Unknown };
+        if let Some(bound) = &found.link
+            && bound.id() != link.id()
+            && bound.is_open()
+        {
+            return Lookup::Elsewhere;
+        }
+        let bound_now = found.link.as_ref().is_none_or(|bound| bound.id() != link.id());
+        if bound_now {
+            let former = found.link.replace(link.clone());
+            // invariant: links never take the registry's locks while holding their own
+            link.bind(found.key().clone(), found.port.clone());
+            if let Some(former) = former {
+                former.unbind(session);
+            }
+        }
+        Lookup::Found { port: found.port.clone(), bound_now }
+    }
+
+    /// Undoes the binding of all sessions to a connection that has ended; returns whom to tell.
+    pub(crate) fn release(&self, link: &MsrpLink) -> Vec<MsrpPort> {
+        let sessions = link.unbind_all();
+        for (session, _) in &sessions {
+            if let Some(mut found) = self.sessions.get_mut(session)
+                && found.link.as_ref().is_some_and(|bound| bound.id() == link.id())
+            {
+                found.link = None;
+            }
+        }
+        sessions.into_iter().map(|(_, port)| port).collect()
+    }
+}
+
+/// A session that is known to the links; dropped, it is forgotten: further frames for it get 481, and a
+/// connection without another session ends after [`super::MsrpLimits::bind_timeout`].
+pub struct MsrpRegistration {
+    registry: Arc<Registry>,
+    session: Bytes,
+    serial: u64,
+}
+
+impl MsrpRegistration {
+    /// The session-id it stands for.
+    #[must_use]
+    pub fn session(&self) -> &Bytes {
+        &self.session
+    }
+
+    /// The connection the session is bound to.
+    #[must_use]
+    pub fn link(&self) -> Option<LinkId> {
+        let found = self.registry.sessions.get(&self.session)?;
+        (found.serial == self.serial).then(|| found.link.as_ref().map(MsrpLink::id))?
+    }
+}
+
+impl fmt::Debug for MsrpRegistration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The session-id is what proves to whom a connection belongs: it is not for logs.
+        f.debug_struct("MsrpRegistration").field("serial", &self.serial).finish_non_exhaustive()
+    }
+}
+
+impl Drop for MsrpRegistration {
+    fn drop(&mut self) {
+        let link = match self.registry.sessions.entry(self.session.clone()) {
+            Entry::Occupied(entry) if entry.get().serial == self.serial => entry.remove().link,
+            _ => return,
+        };
+        if let Some(link) = link {
+            link.unbind(&self.session);
+        }
+        metrics::gauge!("restante_msrp_sessions").set(self.registry.sessions.len() as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::super::outbox::{CloseCause, Outbox, OutboxLimits};
+    use super::*;
+
+    fn link(id: u64) -> MsrpLink {
+        let addr = "127.0.0.1:2855".parse().unwrap();
+        MsrpLink::new(LinkId(id), addr, addr, Outbox::new(OutboxLimits::default()))
+    }
+
+    fn port() -> MsrpPort {
+        MsrpPort::new(drop)
+    }
+
+    // proves RFC 4975 5.4: the first request binds; in use on another connection is rejected
+    #[test]
+    fn the_first_frame_binds_and_another_connection_is_refused() {
+        let registry = Arc::new(Registry::default());
+        let registration = registry.register(Bytes::from_static(b"s1"), port());
+        let (first, second) = (link(1), link(2));
+        let id = Bytes::from_static(b"s1");
+        assert!(matches!(registry.lookup(&id, &first), Lookup::Found { bound_now: true, .. }));
+        assert!(matches!(registry.lookup(&id, &first), Lookup::Found { bound_now: false, .. }));
+        assert!(matches!(registry.lookup(&id, &second), Lookup::Elsewhere));
+        assert_eq!(registration.link(), Some(LinkId(1)));
+        assert!(matches!(registry.lookup(&Bytes::from_static(b"s2"), &first), Lookup::Unknown));
+    }
+
+    #[test]
+    fn a_closed_connection_frees_its_sessions() {
+        let registry = Arc::new(Registry::default());
+        let id = Bytes::from_static(b"s1");
+        let registration = registry.register(id.clone(), port());
+        let (first, second) = (link(1), link(2));
+        registry.lookup(&id, &first);
+        first.outbox().abort(CloseCause::Peer);
+        assert_eq!(registry.release(&first).len(), 1);
+        assert_eq!(registration.link(), None);
+        assert!(matches!(registry.lookup(&id, &second), Lookup::Found { bound_now: true, .. }));
+        assert_eq!((first.sessions(), second.sessions()), (0, 1));
+    }
+
+    #[test]
+    fn a_dropped_registration_is_forgotten_and_a_newer_one_stays() {
+        let registry = Arc::new(Registry::default());
+        let id = Bytes::from_static(b"s1");
+        let older = registry.register(id.clone(), port());
+        let newer = registry.register(id.clone(), port());
+        let first = link(1);
+        registry.lookup(&id, &first);
+        drop(older);
+        assert_eq!(newer.link(), Some(LinkId(1)));
+        drop(newer);
+        assert!(matches!(registry.lookup(&id, &first), Lookup::Unknown));
+        assert_eq!(first.sessions(), 0);
+    }
+}

@@ -1,0 +1,362 @@
+//! What waits to be written to one connection: a queue bounded in bytes, and the task that writes it.
+//!
+//! Actors push from any thread and never wait; the writer takes all that is queued and hands it to the
+//! socket with few system calls, without copying. Every piece bears a token, by which its owner is told
+//! if it was not written.
+
+use bytes::{Buf, Bytes};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+/// Pieces handed to the system in one call.
+const PIECES: usize = 64;
+/// Queues that grew beyond this many pieces are given back when idle.
+const KEPT: usize = 16;
+
+/// Bounds of an outbox, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct OutboxLimits {
+    /// Above this the connection is given up: the peer does not read.
+    pub max: usize,
+    /// From here on a sender with a backlog should wait.
+    pub high: usize,
+    /// Down here it may go on.
+    pub low: usize,
+    /// How long the peer may take nothing while something waits.
+    pub stall: Duration,
+}
+
+impl Default for OutboxLimits {
+    fn default() -> Self {
+        Self { max: 1 << 20, high: 256 << 10, low: 64 << 10, stall: Duration::from_secs(60) }
+    }
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum CloseCause {
+    /// The node closed it.
+    #[error("closed")]
+    Local,
+    /// The peer closed it.
+    #[error("closed by the peer")]
+    Peer,
+    /// The network reported an error.
+    #[error("network error: {0}")]
+    Network(io::ErrorKind),
+    /// The peer does not read what it is sent.
+    #[error("the peer does not read")]
+    SlowReader,
+    /// Nothing came for too long.
+    #[error("idle")]
+    Idle,
+    /// A message or frame that had begun was not completed in time.
+    #[error("a message was not completed in time")]
+    SlowSender,
+    /// What came cannot be framed.
+    #[error("broken framing")]
+    Broken,
+    /// It belongs to no session.
+    #[error("no session")]
+    Unbound,
+    /// It could not be opened.
+    #[error("connect failed: {0}")]
+    Connect(io::ErrorKind),
+    /// The node stops.
+    #[error("the node stops")]
+    Stopped,
+}
+
+impl CloseCause {
+    /// The value of the metric label `cause`.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Peer => "peer",
+            Self::Network(_) => "network",
+            Self::SlowReader => "slow_reader",
+            Self::Idle => "idle",
+            Self::SlowSender => "slow_sender",
+            Self::Broken => "broken",
+            Self::Unbound => "unbound",
+            Self::Connect(_) => "connect",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// Whether this is the normal end of a connection.
+    pub(crate) fn is_normal(self) -> bool {
+        matches!(self, Self::Local | Self::Peer | Self::Idle | Self::Stopped)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// Takes nothing new; what is queued is still written.
+    Closing(CloseCause),
+    /// Writes nothing more.
+    Closed(CloseCause),
+}
+
+struct State<T> {
+    queue: VecDeque<(Bytes, T)>,
+    /// Bytes in `queue` and in the writer's hands.
+    bytes: usize,
+    /// `high` was reached and `low` not since.
+    full: bool,
+    phase: Phase,
+}
+
+/// The queue of one connection.
+pub(crate) struct Outbox<T> {
+    limits: OutboxLimits,
+    state: Mutex<State<T>>,
+    wake: Notify,
+    ended: Notify,
+}
+
+impl<T> Outbox<T> {
+    pub(crate) fn new(limits: OutboxLimits) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            state: Mutex::new(State { queue: VecDeque::new(), bytes: 0, full: false, phase: Phase::Open }),
+            wake: Notify::new(),
+            ended: Notify::new(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a piece, or gives the token back: the outbox takes nothing any more, or this piece made it
+    /// overflow, which closes it.
+    pub(crate) fn push(&self, bytes: Bytes, token: T) -> Result<(), T> {
+        let mut state = self.state();
+        if state.phase != Phase::Open {
+            return Err(token);
+        }
+        let total = state.bytes.saturating_add(bytes.len());
+        if total > self.limits.max {
+            state.phase = Phase::Closed(CloseCause::SlowReader);
+            drop(state);
+            self.rouse();
+            return Err(token);
+        }
+        state.bytes = total;
+        state.full |= total >= self.limits.high;
+        state.queue.push_back((bytes, token));
+        let first = state.queue.len() == 1;
+        drop(state);
+        if first {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Bytes that are queued and not yet written.
+    pub(crate) fn queued(&self) -> usize {
+        self.state().bytes
+    }
+
+    /// Whether a sender with a backlog may go on.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.state().full
+    }
+
+    /// Whether pieces are still taken.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state().phase == Phase::Open
+    }
+
+    /// Takes nothing new, and ends when what is queued has been written.
+    pub(crate) fn close(&self, cause: CloseCause) {
+        let mut state = self.state();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Closing(cause);
+            drop(state);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Ends now. The first cause given stays.
+    pub(crate) fn abort(&self, cause: CloseCause) {
+        let mut state = self.state();
+        match state.phase {
+            Phase::Open => state.phase = Phase::Closed(cause),
+            Phase::Closing(first) => state.phase = Phase::Closed(first),
+            Phase::Closed(_) => return,
+        }
+        drop(state);
+        self.rouse();
+    }
+
+    fn rouse(&self) {
+        self.wake.notify_one();
+        self.ended.notify_waiters();
+    }
+
+    /// Why it ended, once it has.
+    pub(crate) fn cause(&self) -> Option<CloseCause> {
+        match self.state().phase {
+            Phase::Closed(cause) => Some(cause),
+            Phase::Open | Phase::Closing(_) => None,
+        }
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn ended(&self) -> CloseCause {
+        loop {
+            let mut ended = std::pin::pin!(self.ended.notified());
+            ended.as_mut().enable();
+            if let Some(cause) = self.cause() {
+                return cause;
+            }
+            ended.await;
+        }
+    }
+
+    /// The tokens of all that will not be written, after the end.
+    pub(crate) fn take_lost(&self) -> Vec<T> {
+        let mut state = self.state();
+        state.bytes = 0;
+        std::mem::take(&mut state.queue).into_iter().map(|(_, token)| token).collect()
+    }
+
+    /// Moves all that is queued into `hands`, which is empty.
+    fn take(&self, hands: &mut VecDeque<(Bytes, T)>) -> Taken {
+        let mut state = self.state();
+        match state.phase {
+            Phase::Closed(_) => Taken::End,
+            _ if !state.queue.is_empty() => {
+                std::mem::swap(&mut state.queue, hands);
+                Taken::Some
+            }
+            Phase::Open => {
+                if state.queue.capacity() > KEPT {
+                    state.queue = VecDeque::new();
+                }
+                Taken::Nothing
+            }
+            Phase::Closing(cause) => {
+                state.phase = Phase::Closed(cause);
+                Taken::End
+            }
+        }
+    }
+
+    /// Notes that `count` bytes were written; whether a waiting sender may go on now.
+    fn written(&self, count: usize) -> bool {
+        let mut state = self.state();
+        state.bytes = state.bytes.saturating_sub(count);
+        let drained = state.full && state.bytes <= self.limits.low;
+        if drained {
+            state.full = false;
+        }
+        drained
+    }
+}
+
+enum Taken {
+    Some,
+    Nothing,
+    End,
+}
+
+/// Writes what is pushed until the outbox ends, calling `drained` when waiting senders may go on; returns
+/// the tokens of what was not written.
+pub(crate) async fn write<T: Send>(
+    outbox: &Outbox<T>,
+    stream: &TcpStream,
+    drained: impl Fn() + Send,
+) -> Vec<T> {
+    let mut hands = VecDeque::new();
+    loop {
+        match outbox.take(&mut hands) {
+            Taken::Some => {
+                if let Err(cause) = flush(outbox, stream, &mut hands, &drained).await {
+                    outbox.abort(cause);
+                    break;
+                }
+            }
+            Taken::Nothing => {
+                if hands.capacity() > KEPT {
+                    hands = VecDeque::new();
+                }
+                outbox.wake.notified().await;
+            }
+            Taken::End => break,
+        }
+    }
+    outbox.rouse();
+    let mut lost: Vec<T> = hands.into_iter().map(|(_, token)| token).collect();
+    lost.extend(outbox.take_lost());
+    lost
+}
+
+/// Writes what is in hand.
+async fn flush<T>(
+    outbox: &Outbox<T>,
+    stream: &TcpStream,
+    hands: &mut VecDeque<(Bytes, T)>,
+    drained: &(impl Fn() + Send),
+) -> Result<(), CloseCause> {
+    while !hands.is_empty() {
+        match write_some(stream, hands) {
+            Ok(count) => {
+                if outbox.written(count) {
+                    drained();
+                }
+                // A peer that reads as fast as the node writes must not starve the other tasks of the core.
+                tokio::task::yield_now().await;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                wait_writable(outbox, stream).await?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(CloseCause::Network(error.kind())),
+        }
+        if let Some(cause) = outbox.cause() {
+            return Err(cause);
+        }
+    }
+    Ok(())
+}
+
+async fn wait_writable<T>(outbox: &Outbox<T>, stream: &TcpStream) -> Result<(), CloseCause> {
+    tokio::select! {
+        biased;
+        cause = outbox.ended() => Err(cause),
+        ready = tokio::time::timeout(outbox.limits.stall, stream.writable()) => match ready {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(CloseCause::Network(error.kind())),
+            Err(_) => Err(CloseCause::SlowReader),
+        },
+    }
+}
+
+/// One system call; what it took is dropped from the front of `hands`.
+fn write_some<T>(stream: &TcpStream, hands: &mut VecDeque<(Bytes, T)>) -> io::Result<usize> {
+    let mut slices = [IoSlice::new(&[]); PIECES];
+    let mut used = 0;
+    for (slice, (bytes, _)) in slices.iter_mut().zip(hands.iter()) {
+        *slice = IoSlice::new(bytes);
+        used += 1;
+    }
+    let count = stream.try_write_vectored(slices.get(..used).unwrap_or_default())?;
+    let mut left = count;
+    while let Some((bytes, _)) = hands.front_mut() {
+        if bytes.len() > left {
+            bytes.advance(left);
+            break;
+        }
+        left -= bytes.len();
+        hands.pop_front();
+    }
+    Ok(count)
+}

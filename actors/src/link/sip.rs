@@ -1,0 +1,313 @@
+//! SIP over UDP and TCP (RFC 3261 18): what arrives goes to the ports given at birth, what is sent finds
+//! its socket, its open connection, or a new one.
+
+use super::census::{Census, ConnectionLimits};
+use super::cores::Cores;
+use super::listen::{Accept, accept, bind_tcp};
+use super::outbox::{CloseCause, OutboxLimits};
+use super::sip_connection::{Connection, Connections, Pending};
+use super::sip_stream;
+use super::stop::Stopper;
+use super::udp::{self, UdpSender};
+use actix::Message as ActorMessage;
+use bytes::Bytes;
+use restante::machine::sip::{Destination, Flow, TransmitId, Transport};
+use restante::wire::sip::{Limits, Message, Method, ParseError};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Limits of SIP sockets.
+#[derive(Clone, Debug)]
+pub struct SipLimits {
+    /// Sizes of one message.
+    pub message: Limits,
+    /// How many connections there may be.
+    pub connections: ConnectionLimits,
+    /// A connection on which nothing came for so long ends.
+    pub idle_timeout: Duration,
+    /// A message that has begun on a connection must be complete within this time.
+    pub request_timeout: Duration,
+    /// How long a peer may take to accept a connection.
+    pub connect_timeout: Duration,
+    /// What may wait to be written to one connection.
+    pub outbox: OutboxLimits,
+    /// Size asked of the system for the buffers of UDP sockets, in bytes.
+    pub udp_buffer: usize,
+    /// Datagrams that may wait for a UDP socket.
+    pub udp_queue: usize,
+}
+
+impl Default for SipLimits {
+    fn default() -> Self {
+        Self {
+            message: Limits { message: 512 << 10, headers: 128, body: 256 << 10 },
+            connections: ConnectionLimits::default(),
+            idle_timeout: Duration::from_secs(600),
+            request_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(5),
+            outbox: OutboxLimits::default(),
+            udp_buffer: 8 << 20,
+            udp_queue: 4096,
+        }
+    }
+}
+
+/// How many messages may be in work at once. Clones share the count.
+///
+/// Requests that begin work, and all that lets work end (responses, ACK, BYE, CANCEL), are counted
+/// apart: a node full of the former still takes the latter.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    beginning: Arc<Semaphore>,
+    ending: Arc<Semaphore>,
+}
+
+impl Admission {
+    /// `inflight` of either sort.
+    #[must_use]
+    pub fn new(inflight: usize) -> Self {
+        let inflight = inflight.min(Semaphore::MAX_PERMITS);
+        Self { beginning: Arc::new(Semaphore::new(inflight)), ending: Arc::new(Semaphore::new(inflight)) }
+    }
+
+    /// What counts this message.
+    pub(crate) fn lane(&self, message: &Result<Message, ParseError>) -> &Arc<Semaphore> {
+        match message {
+            Ok(Message::Request(request))
+                if !matches!(request.method, Method::Ack | Method::Bye | Method::Cancel) =>
+            {
+                &self.beginning
+            }
+            _ => &self.ending,
+        }
+    }
+}
+
+/// A message that arrived, or what is wrong with it.
+#[derive(Debug)]
+pub struct SipReceived {
+    /// How it came.
+    pub flow: Flow,
+    /// The message; an error is a `Reject`, to be answered (what cannot be answered is dropped before).
+    pub message: Result<Message, ParseError>,
+    /// Its admission: kept as long as the message is in work. `None` only in tests.
+    pub permit: Option<OwnedSemaphorePermit>,
+}
+
+impl ActorMessage for SipReceived {
+    type Result = ();
+}
+
+/// Something handed to [`SipSender::send`] was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransportFailed {
+    /// Which.
+    pub id: TransmitId,
+}
+
+impl ActorMessage for TransportFailed {
+    type Result = ();
+}
+
+/// A connection has ended; what was received on it cannot be answered on it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowClosed {
+    /// Which.
+    pub flow: Flow,
+    /// Why.
+    pub cause: CloseCause,
+}
+
+impl ActorMessage for FlowClosed {
+    type Result = ();
+}
+
+/// Where the node is told what happens. The closures must neither block nor wait; they pick the shard.
+#[derive(Clone)]
+pub struct SipPorts {
+    /// Told of every message.
+    pub received: Arc<dyn Fn(SipReceived) + Send + Sync>,
+    /// Told of every connection that ended, once.
+    pub closed: Arc<dyn Fn(FlowClosed) + Send + Sync>,
+}
+
+impl fmt::Debug for SipPorts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SipPorts")
+    }
+}
+
+/// All SIP sockets of the node; clones are the same.
+#[derive(Clone)]
+pub struct SipTransport(Arc<Hub>);
+
+/// What every socket shares.
+pub(crate) struct Hub {
+    pub(crate) limits: SipLimits,
+    pub(crate) ports: SipPorts,
+    pub(crate) admission: Admission,
+    pub(crate) census: Arc<Census>,
+    pub(crate) connections: Connections,
+    pub(crate) cores: Cores,
+    pub(crate) stopper: Stopper,
+    udp: RwLock<Vec<Arc<UdpSender>>>,
+}
+
+impl SipTransport {
+    /// No socket yet.
+    #[must_use]
+    pub fn new(
+        limits: SipLimits,
+        ports: SipPorts,
+        admission: Admission,
+        cores: Cores,
+        stopper: Stopper,
+    ) -> Self {
+        let census = Census::new(limits.connections.clone());
+        let connections = Connections::default();
+        let udp = RwLock::new(Vec::new());
+        Self(Arc::new(Hub { limits, ports, admission, census, connections, cores, stopper, udp }))
+    }
+
+    /// Receives and sends datagrams at `addr` (port 0: any free one) until the stop; returns the address
+    /// bound.
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub fn listen_udp(&self, addr: SocketAddr) -> io::Result<SocketAddr> {
+        let core = self.0.cores.next();
+        let _context = core.enter();
+        let socket = udp::bind(addr, self.0.limits.udp_buffer)?;
+        let bound = socket.local_addr()?;
+        let sender = UdpSender::new(socket, bound, self.0.limits.udp_queue);
+        core.spawn(udp::write(Arc::clone(&sender), self.0.stopper.signal()));
+        core.spawn(udp::read(Arc::clone(&self.0), Arc::clone(&sender), self.0.stopper.signal()));
+        self.0.udp.write().unwrap_or_else(PoisonError::into_inner).push(sender);
+        Ok(bound)
+    }
+
+    /// Accepts connections at `addr` (port 0: any free one) until the stop; returns the address bound.
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub fn listen_tcp(&self, addr: SocketAddr) -> io::Result<SocketAddr> {
+        let core = self.0.cores.next();
+        let _context = core.enter();
+        let listener = TcpListener::from_std(bind_tcp(addr)?)?;
+        let bound = listener.local_addr()?;
+        let hub = Arc::clone(&self.0);
+        let stop = self.0.stopper.signal();
+        let connections = stop.clone();
+        core.spawn(accept(Accept {
+            protocol: "sip",
+            listener,
+            census: Arc::clone(&self.0.census),
+            cores: self.0.cores.clone(),
+            stop,
+            serve: move |stream, peer, seat| {
+                sip_stream::serve_accepted(Arc::clone(&hub), stream, peer, seat, connections.clone())
+            },
+        }));
+        Ok(bound)
+    }
+
+    /// A sender whose failures go to `failed`: one for each shard, since its [`TransmitId`]s are its own.
+    /// The closure must neither block nor wait.
+    pub fn sender(&self, failed: impl Fn(TransportFailed) + Send + Sync + 'static) -> SipSender {
+        SipSender { hub: Arc::clone(&self.0), failed: Arc::new(failed) }
+    }
+
+    /// How many connections are open or being opened.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.0.connections.count()
+    }
+}
+
+impl fmt::Debug for SipTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SipTransport").field("limits", &self.0.limits).finish_non_exhaustive()
+    }
+}
+
+/// Sends what one shard has to send; clones are the same.
+#[derive(Clone)]
+pub struct SipSender {
+    hub: Arc<Hub>,
+    failed: Arc<dyn Fn(TransportFailed) + Send + Sync>,
+}
+
+impl SipSender {
+    /// Sends `bytes`, without waiting: from the UDP socket that `to.flow` names (else any of the family),
+    /// on the connection `to.flow` names while it lives, else on an open connection to `to.addr`, else on a
+    /// new one. [`TransportFailed`] follows if the system refused it or its connection ended before it was
+    /// written, and only then: a datagram may still be lost, here or on its way.
+    pub fn send(&self, to: &Destination, bytes: Bytes, id: TransmitId) {
+        let pending = Pending::new(id, Arc::clone(&self.failed));
+        match to.transport {
+            Transport::Udp => self.hub.send_datagram(to, bytes, pending),
+            Transport::Tcp => self.hub.send_stream(to, bytes, pending),
+            Transport::Tls | Transport::Ws | Transport::Wss => pending.fail(),
+        }
+    }
+}
+
+impl fmt::Debug for SipSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SipSender")
+    }
+}
+
+impl Hub {
+    fn send_datagram(&self, to: &Destination, bytes: Bytes, pending: Pending) {
+        let sender = {
+            let sockets = self.udp.read().unwrap_or_else(PoisonError::into_inner);
+            let of_flow = to.flow.and_then(|flow| sockets.iter().find(|sender| sender.local() == flow.local));
+            let any = || sockets.iter().find(|sender| sender.local().is_ipv4() == to.addr.is_ipv4());
+            of_flow.or_else(any).cloned()
+        };
+        match sender {
+            Some(sender) => sender.send(bytes, to.addr, pending),
+            None => pending.fail(),
+        }
+    }
+
+    fn send_stream(self: &Arc<Self>, to: &Destination, bytes: Bytes, pending: Pending) {
+        let mut pending = pending;
+        if let Some(connection) = to.flow.and_then(|flow| self.connections.get(flow.connection)) {
+            match connection.push(bytes.clone(), Some(pending)) {
+                Ok(()) => return,
+                Err(back) => match back {
+                    Some(back) => pending = back,
+                    None => return,
+                },
+            }
+        }
+        // RFC 3261 18.2.2: if that connection is no longer open, the server SHOULD open one to the address
+        match self.connections.queue(to.transport, to.addr, self.limits.outbox, bytes, pending) {
+            Ok(None) => {}
+            Ok(Some(connection)) => self.open(connection),
+            Err(pending) => pending.fail(),
+        }
+    }
+
+    fn open(self: &Arc<Self>, connection: Arc<Connection>) {
+        match self.census.seat() {
+            Ok(seat) => {
+                let hub = Arc::clone(self);
+                let stop = self.stopper.signal();
+                self.cores.here_or_next().spawn(sip_stream::connect(hub, connection, seat, stop));
+            }
+            Err(full) => {
+                tracing::warn!(protocol = "sip", peer = %connection.peer(), cause = %full, "not connected");
+                self.connections.remove(&connection);
+                connection.give_up(CloseCause::Connect(io::ErrorKind::QuotaExceeded));
+            }
+        }
+    }
+}

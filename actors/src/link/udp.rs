@@ -1,0 +1,224 @@
+//! SIP over UDP (RFC 3261 18.1, 18.2): one reader and one writer for each socket.
+
+use super::listen;
+use super::seldom::Seldom;
+use super::sip::{Hub, SipReceived};
+use super::sip_connection::Pending;
+use super::stop::Stop;
+use bytes::Bytes;
+use restante::machine::sip::{Flow, Transport};
+use restante::wire::sip::{ParseError, parse_datagram};
+use socket2::{Protocol, Type};
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::net::UdpSocket;
+use tokio::sync::Notify;
+use tracing::{debug, warn};
+
+/// Datagrams read before other tasks of the core have their turn.
+const BATCH: usize = 64;
+/// The largest datagram there is.
+const DATAGRAM: usize = 65_535;
+/// How long to wait when the socket fails.
+const FAILED: Duration = Duration::from_millis(10);
+
+/// A socket with large buffers; the system may grant less.
+pub(crate) fn bind(addr: SocketAddr, buffer: usize) -> io::Result<UdpSocket> {
+    let socket = listen::socket(addr, Type::DGRAM, Protocol::UDP)?;
+    let _ = socket.set_recv_buffer_size(buffer);
+    let _ = socket.set_send_buffer_size(buffer);
+    socket.bind(&addr.into())?;
+    UdpSocket::from_std(socket.into())
+}
+
+/// The sending side of a socket.
+pub(crate) struct UdpSender {
+    socket: UdpSocket,
+    local: SocketAddr,
+    most: usize,
+    queue: Mutex<VecDeque<Waiting>>,
+    wake: Notify,
+}
+
+impl UdpSender {
+    pub(crate) fn new(socket: UdpSocket, local: SocketAddr, most: usize) -> Arc<Self> {
+        Arc::new(Self { socket, local, most, queue: Mutex::new(VecDeque::new()), wake: Notify::new() })
+    }
+
+    pub(crate) fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    fn queue(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a datagram, or queues it while the system takes none. What the queue cannot hold is dropped:
+    /// the network might have done the same, and transactions repeat what matters. What the system refuses
+    /// is told through `pending`.
+    pub(crate) fn send(&self, datagram: Bytes, to: SocketAddr, pending: Pending) {
+        let mut queue = self.queue();
+        if queue.is_empty() {
+            match self.socket.try_send_to(&datagram, to) {
+                Ok(_) => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    drop(queue);
+                    return self.refused(to, &error, pending);
+                }
+            }
+        }
+        if queue.len() >= self.most {
+            metrics::counter!("restante_sip_dropped_total", "cause" => "send_queue").increment(1);
+            return;
+        }
+        queue.push_back(Waiting { datagram, to, pending });
+        drop(queue);
+        self.wake.notify_one();
+    }
+
+    fn refused(&self, to: SocketAddr, error: &io::Error, pending: Pending) {
+        metrics::counter!("restante_sip_dropped_total", "cause" => "send_error").increment(1);
+        debug!(local = %self.local, peer = %to, cause = %error, "datagram not sent");
+        pending.fail();
+    }
+
+    /// Sends from the queue until it is empty (`true`) or the system takes no more.
+    fn flush(&self) -> bool {
+        loop {
+            let mut queue = self.queue();
+            let Some(front) = queue.front() else { return true };
+            match self.socket.try_send_to(&front.datagram, front.to) {
+                Ok(_) => drop(queue.pop_front()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) => {
+                    let front = queue.pop_front();
+                    drop(queue);
+                    if let Some(Waiting { to, pending, .. }) = front {
+                        self.refused(to, &error, pending);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A datagram the system does not take yet.
+struct Waiting {
+    datagram: Bytes,
+    to: SocketAddr,
+    pending: Pending,
+}
+
+/// Sends what had to be queued, until told to stop.
+pub(crate) async fn write(sender: Arc<UdpSender>, mut stop: Stop) {
+    loop {
+        let writable = async {
+            sender.wake.notified().await;
+            while !sender.flush() {
+                if sender.socket.writable().await.is_err() {
+                    tokio::time::sleep(FAILED).await;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stop.stopped() => {
+                sender.flush();
+                return;
+            }
+            () = writable => {}
+        }
+    }
+}
+
+/// Receives until told to stop.
+pub(crate) async fn read(hub: Arc<Hub>, sender: Arc<UdpSender>, mut stop: Stop) {
+    let intake = DatagramIntake { hub, sender, overload: Seldom::new(1) };
+    let mut scratch = vec![0_u8; DATAGRAM];
+    loop {
+        let ready = tokio::select! {
+            biased;
+            () = stop.stopped() => return,
+            ready = intake.sender.socket.readable() => ready,
+        };
+        if ready.is_err() || !intake.receive_batch(&mut scratch) {
+            tokio::time::sleep(FAILED).await;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+struct DatagramIntake {
+    hub: Arc<Hub>,
+    sender: Arc<UdpSender>,
+    overload: Seldom,
+}
+
+impl DatagramIntake {
+    /// Takes up to [`BATCH`] datagrams; `false` when the socket failed.
+    fn receive_batch(&self, scratch: &mut [u8]) -> bool {
+        for _ in 0..BATCH {
+            match self.sender.socket.try_recv_from(scratch) {
+                Ok((size, peer)) => {
+                    if let Some(datagram) = scratch.get(..size) {
+                        self.receive(datagram, peer);
+                    }
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return true,
+                    // An earlier datagram met nobody: the transaction's timers deal with that.
+                    io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {}
+                    io::ErrorKind::Interrupted => {}
+                    _ => {
+                        debug!(local = %self.sender.local, cause = %error, "cannot receive");
+                        return false;
+                    }
+                },
+            }
+        }
+        true
+    }
+
+    fn receive(&self, datagram: &[u8], peer: SocketAddr) {
+        if is_keep_alive(datagram) {
+            return;
+        }
+        metrics::counter!("restante_sip_received_total", "transport" => "udp").increment(1);
+        let message = parse_datagram(Bytes::copy_from_slice(datagram), &self.hub.limits.message);
+        if let Err(error) = &message {
+            metrics::counter!("restante_sip_malformed_total", "transport" => "udp").increment(1);
+            if let ParseError::Silent(cause) = error {
+                debug!(local = %self.sender.local, %peer, %cause, "malformed");
+                return;
+            }
+        }
+        let Ok(permit) = Arc::clone(self.hub.admission.lane(&message)).try_acquire_owned() else {
+            self.overloaded(peer);
+            return;
+        };
+        let flow = Flow { transport: Transport::Udp, connection: 0, local: self.sender.local, peer };
+        (self.hub.ports.received)(SipReceived { flow, message, permit: Some(permit) });
+    }
+
+    /// Drops a datagram for lack of room: its sender will repeat it (RFC 3261 17.1.2).
+    fn overloaded(&self, peer: SocketAddr) {
+        metrics::counter!("restante_sip_dropped_total", "cause" => "admission").increment(1);
+        if let Some(left_out) = self.overload.tell(Instant::now()) {
+            warn!(local = %self.sender.local, %peer, left_out, "too much in work, datagram dropped");
+        }
+    }
+}
+
+/// Whether a datagram only keeps a NAT binding open: blank (RFC 3261 7.5 has servers ignore leading CRLFs),
+/// zeros, or STUN, whose first two bits are zero (RFC 5389 6) as no SIP message's are.
+fn is_keep_alive(datagram: &[u8]) -> bool {
+    match datagram.first() {
+        None => true,
+        Some(b'\r' | b'\n' | b' ' | b'\t') => datagram.iter().all(u8::is_ascii_whitespace),
+        Some(first) => *first <= 0x03,
+    }
+}

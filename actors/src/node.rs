@@ -1,0 +1,370 @@
+//! The node: boots, serves, drains.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, Arbiter, System};
+use anyhow::Context as _;
+use restante::focus::pager::DepositRules;
+use restante::focus::realm::{Accepts, Realm};
+use restante::focus::summary::{Listing, SummaryRules};
+use restante::machine::sip::{EndpointConfig, Timers, Transport};
+use restante::store::{Store, SubscriptionCursor};
+use restante::wire::sip::Limits;
+
+use crate::archive::Archive;
+use crate::clock;
+use crate::config::{Config, Protocol, StoreUrl, SummaryHeaders};
+use crate::endpoint::{DrainDialogs, SipEndpoint};
+use crate::http::{self, Readiness};
+use crate::link::{
+    Admission, ConnectionLimits, Cores, MsrpLimits, MsrpTransport, OutboxLimits, Resolver, ResolverLimits,
+    SipLimits, SipPorts, SipTransport, Stopper,
+};
+use crate::router::{MOST_SHARDS, Router, shard_name};
+use crate::shard::{Attach, Resume, Shard, Totals, Watched, tell_changed};
+use crate::shared::Shared;
+
+/// Subscriptions read from the store at once when the node starts.
+const RESUMED_AT_ONCE: usize = 1000;
+/// Items that expire in one step.
+const EXPIRED_AT_ONCE: usize = 256;
+/// How often expired items are looked for.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Runs the node until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting or from going on.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    crate::redact::open_addresses(config.log.addresses);
+    let _origin = clock::now();
+    System::new().block_on(serve(config))
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let StoreUrl::Embedded(directory) = &config.store.url;
+    let store = open_store(directory.clone()).await?;
+    let metrics = http::install_metrics().context("metrics")?;
+    let readiness = Readiness::new();
+    let stopper = Stopper::new();
+    let node = Node::boot(config, store, stopper.clone()).await?;
+    let http = node.http(metrics, readiness.clone(), stopper.clone())?;
+    node.resume().await?;
+    node.sweep();
+    readiness.set(true);
+    tracing::info!(
+        sip = node.bound_sip.join(","),
+        msrp = node.bound_msrp.join(","),
+        http = http.map(|addr| addr.to_string()).unwrap_or_default(),
+        workers = node.endpoints.len(),
+        "ready"
+    );
+    let signal = signals.next().await;
+    tracing::info!(signal, "stopping: no new work, sessions get a BYE");
+    readiness.set(false);
+    node.drain(&stopper).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn open_store(directory: PathBuf) -> anyhow::Result<Arc<dyn Store>> {
+    let opening = tokio::task::spawn_blocking(move || Archive::open(&directory)).await?;
+    Ok(Arc::new(opening.context("store")?))
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// A booted node.
+struct Node {
+    shared: Arc<Shared>,
+    router: Arc<Router>,
+    endpoints: Vec<Addr<SipEndpoint>>,
+    shards: Vec<Addr<Shard>>,
+    bound_sip: Vec<String>,
+    bound_msrp: Vec<String>,
+}
+
+impl Node {
+    async fn boot(config: Config, store: Arc<dyn Store>, stopper: Stopper) -> anyhow::Result<Self> {
+        let realm = realm(&config);
+        let arbiters: Vec<Arbiter> = (0..workers(&config)).map(|_| Arbiter::new()).collect();
+        let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
+        let cores = Cores::of_arbiters(&handles).await?;
+        let router = Router::new(realm.clone());
+        let routed = Arc::clone(&router);
+        let ports =
+            SipPorts { received: Arc::new(move |received| routed.route(received)), closed: Arc::new(|_| {}) };
+        let admission = Admission::new(config.sip.max_inflight);
+        let sip = SipTransport::new(sip_limits(&config), ports, admission, cores.clone(), stopper.clone());
+        let msrp = MsrpTransport::new(msrp_limits(&config), cores, stopper);
+
+        let mut bound_msrp = Vec::new();
+        let mut msrp_listeners = Vec::new();
+        for listen in &config.msrp.listen {
+            let addr = msrp.listen(listen.address).with_context(|| format!("cannot listen at {listen}"))?;
+            bound_msrp.push(format!("tcp:{addr}"));
+            let advertised = config.msrp.advertise.as_ref().map_or_else(String::new, |advertise| {
+                format!("{}:{}", advertise.host.as_str(), advertise.port.unwrap_or_else(|| addr.port()))
+            });
+            msrp_listeners.push((addr, advertised));
+        }
+        let timers = Timers { t1: config.sip.t1, t2: config.sip.t2, t4: config.sip.t4, ..Timers::default() };
+        let shared = Arc::new(Shared {
+            realm,
+            deposit: deposit_rules(&config),
+            summary: summary_rules(&config),
+            trusted: config.trust.peers.clone(),
+            store,
+            sip: sip.clone(),
+            msrp,
+            resolver: Resolver::new(ResolverLimits::default()),
+            timers,
+            msrp_listeners,
+            config,
+        });
+
+        // Listeners are bound before the shards start, whose Vias name them; what comes in between waits.
+        let mut bound_sip = Vec::new();
+        let mut sent_by = Vec::new();
+        for listen in &shared.config.sip.listen {
+            let (bound, transport, name) = match listen.protocol {
+                Protocol::Udp => (sip.listen_udp(listen.address), Transport::Udp, "udp"),
+                Protocol::Tcp => (sip.listen_tcp(listen.address), Transport::Tcp, "tcp"),
+            };
+            let addr = bound.with_context(|| format!("cannot listen at {listen}"))?;
+            bound_sip.push(format!("{name}:{addr}"));
+            sent_by.push((transport, addr, sent_by_name(&shared, addr)));
+        }
+
+        let watched: Watched = Arc::default();
+        let feed = Arc::clone(&watched);
+        shared.store.on_change(Arc::new(move |change| tell_changed(&feed, &change.owner)));
+        let totals = Arc::new(Totals::default());
+        let mut endpoints = Vec::new();
+        let mut shards = Vec::new();
+        for (index, handle) in handles.iter().enumerate() {
+            let name = shard_name(index);
+            let shard = {
+                let (name, shared, totals, watched) =
+                    (name.clone(), Arc::clone(&shared), Arc::clone(&totals), Arc::clone(&watched));
+                Shard::start_in_arbiter(handle, move |_| Shard::new(name, shared, totals, watched))
+            };
+            let mut endpoint_config = EndpointConfig::new(name.clone());
+            endpoint_config.timers = timers;
+            endpoint_config.sent_by.clone_from(&sent_by);
+            endpoint_config.max_transactions = shared.config.sip.max_transactions;
+            endpoint_config.server_name = "restante".to_owned();
+            let endpoint = {
+                let (transport, resolver, shard) =
+                    (sip.clone(), shared.resolver.clone(), shard.clone().recipient());
+                SipEndpoint::start_in_arbiter(handle, move |_| {
+                    SipEndpoint::new(endpoint_config, transport, resolver, shard, name)
+                })
+            };
+            shard.send(Attach(endpoint.clone())).await?;
+            endpoints.push(endpoint);
+            shards.push(shard);
+        }
+        router.attach(endpoints.clone(), sip.sender(|_| {}));
+        Ok(Self { shared, router, endpoints, shards, bound_sip, bound_msrp })
+    }
+
+    /// Serves metrics and health, where configured.
+    fn http(
+        &self,
+        metrics: metrics_exporter_prometheus::PrometheusHandle,
+        readiness: Readiness,
+        stopper: Stopper,
+    ) -> anyhow::Result<Option<std::net::SocketAddr>> {
+        let Some(addr) = self.shared.config.http.listen else {
+            actix::spawn(http::keep_up(metrics));
+            return Ok(None);
+        };
+        let listener =
+            std::net::TcpListener::bind(addr).with_context(|| format!("cannot listen at http {addr}"))?;
+        let bound = listener.local_addr()?;
+        actix::spawn(async move {
+            let stop = async move { stopper.signal().stopped().await };
+            if let Err(error) = http::serve(listener, metrics, readiness, stop).await {
+                tracing::error!(%error, "metrics and health are not served any more");
+            }
+        });
+        Ok(Some(bound))
+    }
+
+    /// Goes on with the subscriptions of the last run.
+    async fn resume(&self) -> anyhow::Result<()> {
+        let mut cursor: Option<SubscriptionCursor> = None;
+        let mut resumed = 0_usize;
+        loop {
+            let batch = self.shared.store.subscriptions(cursor.take(), RESUMED_AT_ONCE).await?;
+            let Some(last) = batch.last() else { break };
+            cursor = Some(last.cursor());
+            let now = clock::wall();
+            for record in batch {
+                if record.expires <= now {
+                    self.shared.store.remove_subscription(record.owner, record.key).await?;
+                } else if let Some(shard) = self.shards.get(self.router.shard_of(&record.owner)) {
+                    resumed += 1;
+                    shard.do_send(Resume(record));
+                }
+            }
+        }
+        if resumed > 0 {
+            tracing::info!(subscriptions = resumed, "subscriptions of the last run go on");
+        }
+        Ok(())
+    }
+
+    /// Lets expired items go, in small steps.
+    fn sweep(&self) {
+        let store = Arc::clone(&self.shared.store);
+        actix::spawn(async move {
+            loop {
+                match store.expire(clock::wall(), EXPIRED_AT_ONCE).await {
+                    Ok(expired) => {
+                        if expired.removed > 0 {
+                            tracing::debug!(items = expired.removed, "expired");
+                        }
+                        if expired.more {
+                            tokio::task::yield_now().await;
+                            continue;
+                        }
+                    }
+                    Err(error) => tracing::error!(%error, "expired items not removed; tried again"),
+                }
+                tokio::time::sleep(EXPIRY_INTERVAL).await;
+            }
+        });
+    }
+
+    /// Says goodbye to every session, waits for the answers as long as configured, and closes the store.
+    async fn drain(&self, stopper: &Stopper) {
+        self.router.close();
+        let limit = self.shared.config.node.drain;
+        let draining = async {
+            loop {
+                let mut left = 0;
+                for endpoint in &self.endpoints {
+                    left += endpoint.send(DrainDialogs).await.unwrap_or(0);
+                }
+                if left == 0 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(limit, draining).await.is_err() {
+            tracing::warn!("sessions did not end in time");
+        }
+        stopper.stop();
+        if tokio::time::timeout(crate::link::LINGER, stopper.ended()).await.is_err() {
+            tracing::warn!("connections did not end in time");
+        }
+        if let Err(error) = self.shared.store.close().await {
+            tracing::error!(%error, "store not closed cleanly");
+        }
+    }
+}
+
+fn realm(config: &Config) -> Realm {
+    let domains: Vec<String> = config.node.domains.iter().map(|domain| domain.as_str().to_owned()).collect();
+    let node = config.node.clone();
+    let accepts = (!node.users.is_empty())
+        .then(|| -> Accepts { Arc::new(move |user, domain| node.accepts(user, domain)) });
+    Realm::new(&domains, config.node.store_host.as_str(), accepts)
+}
+
+fn workers(config: &Config) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    match config.node.workers {
+        0 => cores.min(MOST_SHARDS),
+        some => some.min(MOST_SHARDS),
+    }
+}
+
+fn sent_by_name(shared: &Shared, addr: std::net::SocketAddr) -> String {
+    match &shared.config.sip.advertise {
+        Some(advertise) => {
+            format!("{}:{}", advertise.host.as_str(), advertise.port.unwrap_or_else(|| addr.port()))
+        }
+        None if addr.ip().is_unspecified() => format!("{}:{}", shared.realm.store_host(), addr.port()),
+        None => addr.to_string(),
+    }
+}
+
+fn connection_limits(config: &Config, total: usize, per_address: usize) -> ConnectionLimits {
+    let trusted = config.trust.peers.clone();
+    let exempt = move |peer: std::net::IpAddr| trusted.iter().any(|net| net.contains(&peer.to_canonical()));
+    ConnectionLimits { total, per_address, exempt: Some(Arc::new(exempt)) }
+}
+
+fn sip_limits(config: &Config) -> SipLimits {
+    let sip = &config.sip;
+    SipLimits {
+        message: Limits {
+            message: sip.max_message.as_usize(),
+            headers: sip.max_headers,
+            body: sip.max_body.as_usize(),
+        },
+        connections: connection_limits(config, sip.max_connections, sip.max_connections_per_address),
+        idle_timeout: sip.idle_timeout,
+        request_timeout: sip.request_timeout,
+        ..SipLimits::default()
+    }
+}
+
+fn msrp_limits(config: &Config) -> MsrpLimits {
+    let msrp = &config.msrp;
+    MsrpLimits {
+        connections: connection_limits(config, msrp.max_connections, msrp.max_connections_per_address),
+        header: msrp.max_header.as_usize(),
+        bind_timeout: msrp.bind_timeout,
+        idle_timeout: msrp.idle_timeout,
+        // A session's window is what may wait; a piece more is under way when the queue fills.
+        outbox: OutboxLimits { max: 8 << 20, high: 1 << 20, low: 256 << 10, ..OutboxLimits::default() },
+        ..MsrpLimits::default()
+    }
+}
+
+fn deposit_rules(config: &Config) -> DepositRules {
+    DepositRules {
+        ignore_types: config.deposit.ignore_types.clone(),
+        max_body: config.deposit.max_body.as_usize(),
+        lifetime: config.deposit.lifetime,
+        max_lifetime: config.deposit.max_lifetime,
+    }
+}
+
+fn summary_rules(config: &Config) -> SummaryRules {
+    SummaryRules {
+        listing: match config.summary.headers {
+            SummaryHeaders::Pending => Listing::Pending,
+            SummaryHeaders::Added => Listing::Added,
+            SummaryHeaders::None => Listing::None,
+        },
+        fields: config.summary.fields.iter().map(|field| field.as_str().to_owned()).collect(),
+        max_items: config.summary.max_items,
+    }
+}

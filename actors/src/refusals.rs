@@ -1,0 +1,56 @@
+//! One table: what a store's error means to who deposits or asks.
+
+use restante::focus::rejection::Rejection;
+use restante::store::StoreError;
+use restante::wire::sip::StatusCode;
+
+/// Whose fault it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The sender asks for what cannot be had.
+    Sender,
+    /// The store, or the node.
+    Store,
+}
+
+/// The SIP response to a request that the store could not serve.
+#[must_use]
+pub fn of_store(error: &StoreError, agent: &str) -> Rejection {
+    match error {
+        StoreError::QuotaItems { limit } => Rejection::mailbox_full(agent, &format!("{limit} items")),
+        StoreError::QuotaBytes { limit } => Rejection::mailbox_full(agent, &format!("{limit} bytes")),
+        StoreError::TooLarge { .. } => Rejection::new(StatusCode::REQUEST_ENTITY_TOO_LARGE),
+        StoreError::Gone | StoreError::UnknownSession => Rejection::not_found(),
+        StoreError::Busy
+        | StoreError::Damaged { .. }
+        | StoreError::Locked { .. }
+        | StoreError::Unavailable(_) => Rejection::unavailable(5),
+    }
+}
+
+/// The MSRP status of a message that could not be stored (RFC 4975 10), and whose fault that is.
+#[must_use]
+pub const fn msrp_of_store(error: &StoreError) -> (u16, Blame) {
+    match error {
+        StoreError::QuotaItems { .. } | StoreError::QuotaBytes { .. } | StoreError::TooLarge { .. } => {
+            (413, Blame::Sender)
+        }
+        _ => (403, Blame::Store),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_mailbox_is_told_from_a_failing_store() {
+        assert_eq!(
+            of_store(&StoreError::QuotaItems { limit: 3 }, "store").status,
+            StatusCode::TEMPORARILY_UNAVAILABLE
+        );
+        assert_eq!(of_store(&StoreError::Busy, "store").status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(msrp_of_store(&StoreError::QuotaBytes { limit: 3 }), (413, Blame::Sender));
+        assert_eq!(msrp_of_store(&StoreError::Unavailable(String::new())).1, Blame::Store);
+    }
+}

@@ -1,0 +1,178 @@
+//! Which shard a message belongs to. What belongs to one mailbox shares a core; what the node has
+//! minted itself (tags, branches) begins with the shard's two characters.
+
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use actix::Addr;
+use restante::focus::identity;
+use restante::focus::realm::{Place, Realm};
+use restante::machine::sip::{Destination, Flow, TransmitId};
+use restante::store::Owner;
+use restante::wire::sip::{
+    HeaderName, MAGIC_COOKIE, Message, Method, ParseError, Request, Response, StatusCode, stamp_via, tag_of,
+    validate,
+};
+use rustc_hash::FxBuildHasher;
+
+use crate::chance::Chance;
+use crate::endpoint::SipEndpoint;
+use crate::link::{SipReceived, SipSender};
+
+/// Length of a shard's name.
+const NAME: usize = 2;
+const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+/// The most shards of a node.
+pub const MOST_SHARDS: usize = ALPHABET.len() * ALPHABET.len();
+
+/// The two characters that name a shard.
+#[must_use]
+pub fn shard_name(index: usize) -> String {
+    let digit = |value: usize| char::from(ALPHABET.get(value % ALPHABET.len()).copied().unwrap_or(b'a'));
+    [digit(index / ALPHABET.len()), digit(index)].iter().collect()
+}
+
+/// The shard that a minted token names.
+fn named_shard(token: &[u8]) -> Option<usize> {
+    let digit = |byte: &u8| ALPHABET.iter().position(|known| known == byte);
+    match token.get(..NAME)? {
+        [high, low] => Some(digit(high)? * ALPHABET.len() + digit(low)?),
+        _ => None,
+    }
+}
+
+/// Gives every received message to the endpoint of its shard.
+pub struct Router {
+    realm: Realm,
+    shards: OnceLock<Vec<Addr<SipEndpoint>>>,
+    sender: OnceLock<SipSender>,
+    closed: AtomicBool,
+}
+
+impl Router {
+    /// A router that drops everything until [`Self::attach`].
+    #[must_use]
+    pub fn new(realm: Realm) -> Arc<Self> {
+        Arc::new(Self {
+            realm,
+            shards: OnceLock::new(),
+            sender: OnceLock::new(),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Begins to route to `shards`; `sender` sends what is answered without a transaction.
+    pub fn attach(&self, shards: Vec<Addr<SipEndpoint>>, sender: SipSender) {
+        let _ = self.shards.set(shards);
+        let _ = self.sender.set(sender);
+    }
+
+    /// Refuses all new work from now on: the node stops.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes a message off a link.
+    pub fn route(&self, mut received: SipReceived) {
+        match &mut received.message {
+            Ok(Message::Request(request)) => {
+                stamp_via(request, received.flow.peer);
+                if let Err((status, reason)) = validate(request) {
+                    return self.reject(request, received.flow, status, &reason);
+                }
+                let tagged = request.headers.get(&HeaderName::To).and_then(tag_of).is_some();
+                if self.closed.load(Ordering::Relaxed) && !tagged && request.method != Method::Cancel {
+                    return self.reject(
+                        request,
+                        received.flow,
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "Service Stopping",
+                    );
+                }
+                let shard = self.shard_of_request(request);
+                self.give(shard, received);
+            }
+            Ok(Message::Response(response)) => {
+                if let Some(shard) = shard_of_response(response) {
+                    self.give(shard, received);
+                }
+            }
+            Err(ParseError::Reject { request, status, reason }) => {
+                stamp_via(request, received.flow.peer);
+                self.reject(request, received.flow, *status, reason);
+            }
+            Err(ParseError::Silent(_)) => {}
+        }
+    }
+
+    fn give(&self, shard: usize, received: SipReceived) {
+        let Some(shards) = self.shards.get() else { return };
+        if let Some(endpoint) = shards.get(shard % shards.len().max(1)) {
+            endpoint.do_send(received);
+        }
+    }
+
+    /// Answers a malformed request without a transaction: a repetition gets the same answer.
+    fn reject(&self, request: &Request, flow: Flow, status: StatusCode, reason: &str) {
+        tracing::warn!(peer = %flow.peer, status = status.0, reason, "malformed request refused");
+        // RFC 3261 17.1.1.3: an ACK is never answered.
+        if request.method == Method::Ack {
+            return;
+        }
+        let Some(sender) = self.sender.get() else { return };
+        let mut response = request.respond_with(status, reason);
+        response.set_to_tag(&restante::entropy::Entropy::token(&mut Chance, 20));
+        let mut to = Destination::back(flow);
+        if !flow.transport.is_reliable()
+            && let Ok(via) = request.headers.via()
+            && via.rport().is_none()
+        {
+            // RFC 3261 18.2.2: back to the address it came from, at the port of sent-by.
+            to.addr.set_port(via.port_or_default());
+        }
+        sender.send(&to, response.encode(), TransmitId::Stateless);
+    }
+
+    fn shard_of_request(&self, request: &Request) -> usize {
+        if let Some(shard) =
+            request.headers.get(&HeaderName::To).and_then(tag_of).and_then(|tag| named_shard(&tag))
+        {
+            return shard;
+        }
+        let owner = match self.realm.place(&request.uri) {
+            Ok(Place::Mailbox(owner)) => Some(owner),
+            _ => identity::claimed(&self.realm, request),
+        };
+        owner.map_or(0, |owner| self.shard_of(&owner))
+    }
+
+    /// The shard of a mailbox.
+    #[must_use]
+    pub fn shard_of(&self, owner: &Owner) -> usize {
+        let hash = FxBuildHasher.hash_one(owner);
+        let shards = self.shards.get().map_or(1, Vec::len).max(1);
+        usize::try_from(hash % shards as u64).unwrap_or(0)
+    }
+}
+
+fn shard_of_response(response: &Response) -> Option<usize> {
+    let branch = response.headers.via().ok()?.branch()?;
+    let minted = branch.strip_prefix(MAGIC_COOKIE.as_bytes())?;
+    named_shard(minted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_is_found_by_its_name() {
+        for index in [0, 1, 31, 32, 1023] {
+            let token = format!("{}whatever", shard_name(index));
+            assert_eq!(named_shard(token.as_bytes()), Some(index));
+        }
+        assert_eq!(named_shard(b"A"), None);
+        assert_eq!(named_shard(b"!!abc"), None);
+    }
+}

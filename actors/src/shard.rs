@@ -1,0 +1,464 @@
+//! Shard: one core's share of the mailboxes. It judges requests outside of dialogs and gives them
+//! to those who serve them: the store itself, a Recorder, a Focus, a Mailbox.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use dashmap::DashMap;
+use restante::focus::intent::{self, FOCUS_PREFIX, Intent};
+use restante::focus::pager::{self, Pager};
+use restante::focus::recipient_list::{self, InviteBody};
+use restante::focus::rejection::{self, Rejection};
+use restante::focus::{identity, retrieval, session_deposit};
+use restante::machine::sip::{Flow, InviteSession, ServerTxn};
+use restante::store::{Body, Owner, PagerDeposit, SubscriptionRecord};
+use restante::wire::sip::{HeaderName, Request, Response, StatusCode};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::clock;
+use crate::dialog_port::DialogPort;
+use crate::endpoint::{Arrived, SipEndpoint};
+use crate::focus::{Focus, FocusBirth, Selection};
+use crate::mailbox::{Changed, Mailbox, Restore, Retire};
+use crate::ports::{DialogInput, Respond};
+use crate::recorder::{Recorder, RecorderBirth};
+use crate::refusals;
+use crate::shared::Shared;
+
+/// Who is to be told of a mailbox's changes; read by the store's change feed.
+pub type Watched = Arc<DashMap<Owner, Addr<Mailbox>>>;
+
+/// Sessions of the node, in all shards.
+#[derive(Debug, Default)]
+pub struct Totals {
+    recorders: AtomicUsize,
+    focuses: AtomicUsize,
+}
+
+/// A Recorder or Focus has ended.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Exited {
+    owner: Owner,
+    focus: Option<String>,
+}
+
+impl Exited {
+    /// The focus with the dialog tag `tag`.
+    #[must_use]
+    pub const fn focus(owner: Owner, tag: String) -> Self {
+        Self { owner, focus: Some(tag) }
+    }
+
+    /// A recorder.
+    #[must_use]
+    pub const fn recorder(owner: Owner) -> Self {
+        Self { owner, focus: None }
+    }
+}
+
+/// A Mailbox has no subscriptions after so many messages from the shard.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Idle {
+    /// Whose mailbox.
+    pub owner: Owner,
+    /// How many messages it has had.
+    pub received: u64,
+}
+
+/// The way to the shard's endpoint, told after both are started.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Attach(pub Addr<SipEndpoint>);
+
+/// A subscription that outlived the last run.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Resume(pub SubscriptionRecord);
+
+struct MailboxEntry {
+    mailbox: Addr<Mailbox>,
+    sent: u64,
+}
+
+/// The actor.
+pub struct Shard {
+    tag: String,
+    shared: Arc<Shared>,
+    totals: Arc<Totals>,
+    watched: Watched,
+    endpoint: Option<Addr<SipEndpoint>>,
+    mailboxes: FxHashMap<Owner, MailboxEntry>,
+    recorders: FxHashMap<Owner, usize>,
+    focuses: FxHashMap<Owner, FxHashMap<String, Addr<Focus>>>,
+}
+
+/// A request on its way to whoever serves it.
+struct Visitor {
+    txn: ServerTxn,
+    request: Box<Request>,
+    flow: Flow,
+}
+
+impl Shard {
+    /// The shard whose tags begin with `tag`.
+    #[must_use]
+    pub fn new(tag: String, shared: Arc<Shared>, totals: Arc<Totals>, watched: Watched) -> Self {
+        Self {
+            tag,
+            shared,
+            totals,
+            watched,
+            endpoint: None,
+            mailboxes: FxHashMap::default(),
+            recorders: FxHashMap::default(),
+            focuses: FxHashMap::default(),
+        }
+    }
+
+    fn respond(&self, txn: ServerTxn, response: Response) {
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.do_send(Respond { txn, response: Box::new(response) });
+        }
+    }
+
+    fn refuse(&self, visitor: &Visitor, rejection: &Rejection) {
+        tracing::info!(
+            call_id = call_id(&visitor.request),
+            method = %visitor.request.method,
+            peer = %visitor.flow.peer,
+            status = rejection.status.0,
+            reason = rejection.reason.as_deref().unwrap_or(""),
+            "request refused"
+        );
+        self.respond(visitor.txn, rejection.response(&visitor.request));
+    }
+
+    fn serve(&mut self, visitor: Visitor, intent: Intent, ctx: &mut Context<Self>) {
+        let served = match intent {
+            Intent::Capabilities => self.capabilities(&visitor),
+            Intent::DepositPager(owner) => self.deposit(&visitor, owner, ctx),
+            Intent::DepositSession(owner) => self.record(&visitor, owner, ctx),
+            Intent::RetrieveOne(owner, id) => self.retrieve(&visitor, owner, Some(Selection::One(id)), ctx),
+            Intent::RetrieveAll(owner) => self.retrieve(&visitor, owner, Some(Selection::All), ctx),
+            Intent::RetrieveList(owner) => self.retrieve(&visitor, owner, None, ctx),
+            Intent::Summary(owner) => return self.subscribe(visitor, owner, ctx),
+            Intent::Conference(owner, id) => return self.watch(visitor, &owner, &id),
+        };
+        if let Err(rejection) = served {
+            self.refuse(&visitor, &rejection);
+        }
+    }
+
+    fn capabilities(&self, visitor: &Visitor) -> Result<(), Rejection> {
+        let mut response = visitor.request.respond(StatusCode::OK);
+        response.headers.push(HeaderName::Allow, rejection::ALLOW);
+        response.headers.push(HeaderName::Accept, rejection::ACCEPT);
+        response.headers.push(HeaderName::AcceptEncoding, "identity");
+        response.headers.push(HeaderName::Supported, rejection::SUPPORTED);
+        response.headers.push(HeaderName::AllowEvents, rejection::ALLOW_EVENTS);
+        self.respond(visitor.txn, response);
+        Ok(())
+    }
+
+    // ---- deposit ----
+
+    fn deposit(&self, visitor: &Visitor, owner: Owner, ctx: &mut Context<Self>) -> Result<(), Rejection> {
+        let now = clock::wall();
+        let request = &visitor.request;
+        let Pager::Kept { key, envelope, ends } = pager::pager(request, &self.shared.deposit, now)? else {
+            self.respond(visitor.txn, request.respond(StatusCode::ACCEPTED));
+            return Ok(());
+        };
+        let deposit = PagerDeposit {
+            owner,
+            key,
+            envelope: *envelope,
+            body: Body::Inline(request.body.clone()),
+            quota: self.shared.quota(),
+            now,
+            ends,
+            remember: self.shared.config.deposit.remember,
+        };
+        let accepted = request.respond(StatusCode::ACCEPTED);
+        let storing = self.shared.store.deposit(deposit);
+        let txn = visitor.txn;
+        ctx.spawn(storing.into_actor(self).map(move |stored, shard, _| {
+            let call_id = accepted.headers.get(&HeaderName::CallId).map(|id| String::from_utf8_lossy(id).into_owned()).unwrap_or_default();
+            match stored {
+                Ok(deposited) => {
+                    tracing::debug!(call_id, message_id = ?deposited.message_id, repeated = deposited.repeated, "deposited");
+                    shard.respond(txn, accepted);
+                }
+                Err(error) => {
+                    let rejection = refusals::of_store(&error, shard.shared.agent());
+                    if rejection.status == StatusCode::SERVICE_UNAVAILABLE {
+                        tracing::error!(call_id, %error, "deposit refused: the store failed");
+                    } else {
+                        tracing::info!(call_id, %error, status = rejection.status.0, "deposit refused");
+                    }
+                    shard.respond(txn, restamp(accepted, &rejection));
+                }
+            }
+        }));
+        Ok(())
+    }
+
+    fn record(&mut self, visitor: &Visitor, owner: Owner, ctx: &mut Context<Self>) -> Result<(), Rejection> {
+        let body = recipient_list::body(&visitor.request)?;
+        if body.sdp.is_none() && body.list.is_some() {
+            return Err(Rejection::unsupported_body());
+        }
+        let limits = &self.shared.config.deposit;
+        let held = self.recorders.get(&owner).copied().unwrap_or(0);
+        if held >= limits.sessions_per_user {
+            return Err(busy(self.shared.agent(), "too many sessions for this user"));
+        }
+        if self.totals.recorders.load(Ordering::Relaxed) >= limits.sessions_total {
+            return Err(Rejection::unavailable(5));
+        }
+        let envelope = session_deposit::session(&visitor.request, &self.shared.deposit, clock::wall())?;
+        let (port, invite, _) = self.dialog(visitor, false)?;
+        self.totals.recorders.fetch_add(1, Ordering::Relaxed);
+        *self.recorders.entry(owner.clone()).or_default() += 1;
+        Recorder::new(RecorderBirth {
+            shared: Arc::clone(&self.shared),
+            port,
+            invite,
+            flow: visitor.flow,
+            owner,
+            envelope,
+            offer: body.sdp,
+            exited: ctx.address().recipient(),
+        })
+        .start();
+        Ok(())
+    }
+
+    // ---- retrieval ----
+
+    fn retrieve(
+        &mut self,
+        visitor: &Visitor,
+        owner: Owner,
+        selection: Option<Selection>,
+        ctx: &mut Context<Self>,
+    ) -> Result<(), Rejection> {
+        let body = recipient_list::body(&visitor.request)?;
+        let listed = selection.is_none();
+        let selection = match selection {
+            Some(selection) => selection,
+            None => Selection::List(self.list(&body)?),
+        };
+        let limits = &self.shared.config.retrieval;
+        if self.focuses.get(&owner).map_or(0, FxHashMap::len) >= limits.sessions_per_user {
+            return Err(busy(self.shared.agent(), "too many retrievals at once"));
+        }
+        if self.totals.focuses.load(Ordering::Relaxed) >= limits.sessions_total {
+            return Err(Rejection::unavailable(5));
+        }
+        let is_focus = listed || matches!(selection, Selection::All);
+        let (port, invite, entity) = self.dialog(visitor, is_focus)?;
+        let tag = port.tag().to_owned();
+        self.totals.focuses.fetch_add(1, Ordering::Relaxed);
+        let focus = Focus::new(FocusBirth {
+            shared: Arc::clone(&self.shared),
+            port,
+            invite,
+            flow: visitor.flow,
+            owner: owner.clone(),
+            selection,
+            body,
+            uri: String::from_utf8_lossy(&visitor.request.uri).into_owned(),
+            entity,
+            exited: ctx.address().recipient(),
+        })
+        .start();
+        self.focuses.entry(owner).or_default().insert(tag, focus);
+        Ok(())
+    }
+
+    /// The URIs of a recipient list, each item once.
+    fn list(&self, body: &InviteBody) -> Result<Vec<String>, Rejection> {
+        let list = body
+            .list
+            .as_ref()
+            .ok_or_else(|| Rejection::because(StatusCode::BAD_REQUEST, "Missing Recipient List"))?;
+        let uris = recipient_list::uris(list, self.shared.config.retrieval.max_list)?;
+        let mut items = FxHashSet::default();
+        let mut others = FxHashSet::default();
+        Ok(uris
+            .into_iter()
+            .filter(|uri| match retrieval::named_item(&self.shared.realm, uri) {
+                Some(item) => items.insert(item),
+                None => others.insert(uri.clone()),
+            })
+            .collect())
+    }
+
+    /// The dialog of an INVITE: its port, its session, and the URI of our Contact.
+    fn dialog(
+        &self,
+        visitor: &Visitor,
+        is_focus: bool,
+    ) -> Result<(DialogPort, InviteSession, String), Rejection> {
+        let endpoint = self.endpoint.clone().ok_or_else(|| Rejection::unavailable(1))?;
+        let tag = self.shared.mint_tag(&self.tag);
+        let contact = self.shared.contact(&format!("{FOCUS_PREFIX}{tag}"), &visitor.flow);
+        let entity = contact.trim_matches(['<', '>']).to_owned();
+        let contact = if is_focus { format!("{contact};isfocus") } else { contact };
+        let invite =
+            InviteSession::new((*visitor.request).clone(), visitor.txn, &tag, contact, self.shared.timers)
+                .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
+        Ok((DialogPort::new(endpoint, tag, Some(visitor.txn), visitor.flow), invite, entity))
+    }
+
+    /// A SUBSCRIBE to the conference state of a focus: its owner's affair alone.
+    fn watch(&self, visitor: Visitor, owner: &Owner, id: &str) {
+        match self.focuses.get(owner).and_then(|focuses| focuses.get(id)) {
+            Some(focus) => focus.do_send(DialogInput::Request {
+                txn: visitor.txn,
+                request: visitor.request,
+                flow: visitor.flow,
+            }),
+            None => self.refuse(&visitor, &Rejection::not_found()),
+        }
+    }
+
+    // ---- summary ----
+
+    fn subscribe(&mut self, visitor: Visitor, owner: Owner, ctx: &mut Context<Self>) {
+        match self.mailbox(owner, ctx) {
+            Some(mailbox) => mailbox.do_send(DialogInput::Request {
+                txn: visitor.txn,
+                request: visitor.request,
+                flow: visitor.flow,
+            }),
+            None => self.refuse(&visitor, &Rejection::unavailable(1)),
+        }
+    }
+
+    /// The mailbox of `owner`, to be sent one message.
+    fn mailbox(&mut self, owner: Owner, ctx: &Context<Self>) -> Option<Addr<Mailbox>> {
+        let endpoint = self.endpoint.clone()?;
+        let entry = self.mailboxes.entry(owner.clone()).or_insert_with(|| {
+            let mailbox = Mailbox::new(
+                Arc::clone(&self.shared),
+                endpoint,
+                ctx.address(),
+                owner.clone(),
+                self.tag.clone(),
+            )
+            .start();
+            self.watched.insert(owner, mailbox.clone());
+            MailboxEntry { mailbox, sent: 0 }
+        });
+        entry.sent += 1;
+        Some(entry.mailbox.clone())
+    }
+}
+
+fn call_id(request: &Request) -> String {
+    request
+        .headers
+        .get(&HeaderName::CallId)
+        .map(|id| String::from_utf8_lossy(id).into_owned())
+        .unwrap_or_default()
+}
+
+fn busy(agent: &str, why: &str) -> Rejection {
+    Rejection::new(StatusCode::TEMPORARILY_UNAVAILABLE)
+        .with(HeaderName::RetryAfter, "10")
+        .warning(399, agent, why)
+}
+
+/// Turns the prepared 202 into the refusal: same headers, another status.
+fn restamp(mut response: Response, rejection: &Rejection) -> Response {
+    response.status = rejection.status;
+    response.reason = rejection.status.reason().into();
+    rejection.add_headers(&mut response.headers);
+    response
+}
+
+impl Actor for Shard {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(1024);
+    }
+}
+
+impl Handler<Attach> for Shard {
+    type Result = ();
+    fn handle(&mut self, attach: Attach, _: &mut Self::Context) {
+        self.endpoint = Some(attach.0);
+    }
+}
+
+impl Handler<Arrived> for Shard {
+    type Result = ();
+    fn handle(&mut self, arrived: Arrived, ctx: &mut Self::Context) {
+        let trusted = self.shared.trusts(arrived.flow.peer.ip());
+        let visitor = Visitor { txn: arrived.txn, request: arrived.request, flow: arrived.flow };
+        let judged = identity::caller(&self.shared.realm, &visitor.request, trusted)
+            .and_then(|caller| intent::intent(&self.shared.realm, &visitor.request, &caller));
+        match judged {
+            Ok(intent) => self.serve(visitor, intent, ctx),
+            Err(rejection) => self.refuse(&visitor, &rejection),
+        }
+    }
+}
+
+impl Handler<Exited> for Shard {
+    type Result = ();
+    fn handle(&mut self, exited: Exited, _: &mut Self::Context) {
+        if let Some(tag) = exited.focus {
+            self.totals.focuses.fetch_sub(1, Ordering::Relaxed);
+            if let Some(focuses) = self.focuses.get_mut(&exited.owner) {
+                focuses.remove(&tag);
+                if focuses.is_empty() {
+                    self.focuses.remove(&exited.owner);
+                }
+            }
+            return;
+        }
+        self.totals.recorders.fetch_sub(1, Ordering::Relaxed);
+        if let Some(held) = self.recorders.get_mut(&exited.owner) {
+            *held = held.saturating_sub(1);
+            if *held == 0 {
+                self.recorders.remove(&exited.owner);
+            }
+        }
+    }
+}
+
+impl Handler<Idle> for Shard {
+    type Result = ();
+    fn handle(&mut self, idle: Idle, _: &mut Self::Context) {
+        // A message may have been sent meanwhile; then the mailbox lives on and says so again.
+        if self.mailboxes.get(&idle.owner).is_some_and(|entry| entry.sent == idle.received)
+            && let Some(entry) = self.mailboxes.remove(&idle.owner)
+        {
+            self.watched.remove(&idle.owner);
+            entry.mailbox.do_send(Retire);
+        }
+    }
+}
+
+impl Handler<Resume> for Shard {
+    type Result = ();
+    fn handle(&mut self, resume: Resume, ctx: &mut Self::Context) {
+        if let Some(mailbox) = self.mailbox(resume.0.owner.clone(), ctx) {
+            mailbox.do_send(Restore { record: resume.0 });
+        }
+    }
+}
+
+/// Tells whoever watches a mailbox that it changed; called by the store's change feed.
+pub fn tell_changed(watched: &Watched, owner: &Owner) {
+    if let Some(mailbox) = watched.get(owner) {
+        mailbox.do_send(Changed);
+    }
+}

@@ -1,0 +1,204 @@
+//! How a stored message is presented to the client that retrieves it: wrapped as message/cpim
+//! where the client accepts that, bare otherwise.
+
+use bytes::Bytes;
+
+use crate::machine::offer_answer::AcceptTypes;
+use crate::store::{ItemHead, ItemKind, StoredMessage};
+use crate::wire::cpim::{self, Party, Wrapper};
+use crate::wire::date::{self, Date};
+use crate::wire::mime;
+
+/// The extension header that names the item of each SEND.
+pub const DEFERRED_MESSAGE_ID: &str = "Deferred-Message-ID";
+
+/// A message as it will be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// The Content-Type of the MSRP message.
+    pub content_type: Bytes,
+    /// The other headers of each SEND.
+    pub headers: Vec<(Bytes, Bytes)>,
+    /// What goes before the stored content: the CPIM wrapping, or nothing.
+    pub prefix: Bytes,
+    /// The size of the whole MSRP message, in bytes.
+    pub total: u64,
+}
+
+/// What the client can take (RFC 4975 8.6).
+#[derive(Clone, Debug)]
+pub struct ClientLimits {
+    /// Its accept-types and accept-wrapped-types.
+    pub accepts: AcceptTypes,
+    /// Its max-size.
+    pub max_size: Option<u64>,
+}
+
+/// Presents `message` of `item`; `None` when the client takes neither form of it.
+#[must_use]
+pub fn present(item: &ItemHead, message: &StoredMessage, client: &ClientLimits) -> Option<Presented> {
+    let presented = form(item, message, &client.accepts)?;
+    // RFC 4975 8.6: a sender SHOULD NOT send a message larger than max-size.
+    client.max_size.is_none_or(|max| presented.total <= max).then_some(presented)
+}
+
+/// The media type of a stored message; without a Content-Type it is text/plain (RFC 2045 5.2).
+#[must_use]
+pub fn content_type(message: &StoredMessage) -> Bytes {
+    message
+        .content_type
+        .clone()
+        .filter(|value| !value.is_empty())
+        .unwrap_or(Bytes::from_static(b"text/plain"))
+}
+
+fn form(item: &ItemHead, message: &StoredMessage, accepts: &AcceptTypes) -> Option<Presented> {
+    let content_type = content_type(message);
+    let essence = mime::value(&content_type);
+    let is_cpim = essence.eq_ignore_ascii_case(cpim::MEDIA_TYPE);
+    if !is_cpim && accepts.wants_cpim() && accepts.accepts_wrapped(&essence) {
+        let prefix = wrapper(item, message, &content_type).prefix();
+        let total = message.size.saturating_add(prefix.len() as u64);
+        let headers = vec![deferred(item)];
+        return Some(Presented { content_type: Bytes::from_static(b"message/cpim"), headers, prefix, total });
+    }
+    if !accepts.accepts(&essence) {
+        return None;
+    }
+    let mut headers = vec![deferred(item)];
+    headers.extend(described(message).filter(|(name, _)| !is_transfer_encoding(name)).cloned());
+    Some(Presented { content_type, headers, prefix: Bytes::new(), total: message.size })
+}
+
+fn deferred(item: &ItemHead) -> (Bytes, Bytes) {
+    (Bytes::from_static(DEFERRED_MESSAGE_ID.as_bytes()), item.message_id.bytes().clone())
+}
+
+/// The Content-* headers beside Content-Type that describe the content.
+fn described(message: &StoredMessage) -> impl Iterator<Item = &(Bytes, Bytes)> {
+    message.headers.iter().filter(|(name, _)| {
+        name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"content-"))
+            && !name.eq_ignore_ascii_case(b"content-type")
+            && !name.eq_ignore_ascii_case(b"content-length")
+    })
+}
+
+/// MSRP carries binary (RFC 4975 7.1: no Content-Transfer-Encoding), so it is told in CPIM only.
+fn is_transfer_encoding(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"content-transfer-encoding")
+}
+
+fn wrapper(item: &ItemHead, message: &StoredMessage, content_type: &Bytes) -> Wrapper {
+    let party = |value: &Bytes| {
+        Party::from_sip(value)
+            .unwrap_or_else(|| Party { display: None, uri: "sip:anonymous@anonymous.invalid".into() })
+    };
+    let mut content = vec![(Bytes::from_static(b"Content-Type"), content_type.clone())];
+    content.extend(described(message).cloned());
+    Wrapper {
+        from: party(&item.envelope.from),
+        to: party(&item.envelope.to),
+        date_time: Some(date_time(item, message)),
+        subject: item
+            .envelope
+            .subject
+            .as_deref()
+            .map(|subject| String::from_utf8_lossy(subject).into_owned()),
+        content,
+    }
+}
+
+/// A pager message was sent at its Date; a message of a session when it was received.
+fn date_time(item: &ItemHead, message: &StoredMessage) -> String {
+    let sent = match item.kind {
+        ItemKind::Pager => date::parse_date(&item.envelope.date),
+        ItemKind::Session => None,
+    };
+    date::rfc3339(sent.unwrap_or_else(|| Date::utc(message.received)))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::store::{Content, Envelope, ItemState, MessageId};
+    use crate::time::Timestamp;
+
+    fn item(kind: ItemKind) -> ItemHead {
+        ItemHead {
+            message_id: MessageId::new("32098d@alicepc.example.org"),
+            kind,
+            state: ItemState::New,
+            sequence: 1,
+            arrived: Timestamp(1_000),
+            ends: Timestamp(9_000_000),
+            envelope: Envelope {
+                from: Bytes::from_static(b"\"Alice\" <sip:alice@example.org>;tag=1"),
+                to: Bytes::from_static(b"<sip:charlie@example.com>"),
+                subject: Some(Bytes::from_static(b"carpool tomorrow?")),
+                date: Bytes::from_static(b"Sun, 09 Jul 2000 21:23:01 -0700"),
+                ..Envelope::default()
+            },
+            messages: 1,
+            bytes: 5,
+        }
+    }
+
+    fn message(content_type: &'static str) -> StoredMessage {
+        StoredMessage {
+            message_id: Bytes::from_static(b"m1"),
+            content_type: Some(Bytes::from_static(content_type.as_bytes())),
+            headers: vec![(Bytes::from_static(b"Content-Language"), Bytes::from_static(b"en"))],
+            size: 5,
+            received: Timestamp(2_000),
+            content: Content::Inline(Bytes::from_static(b"hello")),
+        }
+    }
+
+    fn client(types: &[&str], max_size: Option<u64>) -> ClientLimits {
+        let owned: Vec<String> = types.iter().map(|&kind| kind.to_owned()).collect();
+        ClientLimits { accepts: AcceptTypes::new(&owned, &[]), max_size }
+    }
+
+    #[test]
+    fn who_accepts_cpim_gets_it() {
+        let presented = present(
+            &item(ItemKind::Pager),
+            &message("text/plain"),
+            &client(&["message/cpim", "text/plain"], None),
+        )
+        .unwrap();
+        assert_eq!(presented.content_type, "message/cpim");
+        let mut whole = presented.prefix.to_vec();
+        whole.extend_from_slice(b"hello");
+        assert_eq!(presented.total, whole.len() as u64);
+        let cpim = cpim::Cpim::parse(&Bytes::from(whole)).unwrap();
+        assert_eq!(cpim.from().unwrap().uri, "sip:alice@example.org");
+        assert_eq!(cpim.date_time(), Some("2000-07-09T21:23:01-07:00"));
+        assert_eq!(cpim.subject().as_deref(), Some("carpool tomorrow?"));
+        assert_eq!(cpim.content_header("Content-Language").unwrap(), "en");
+        assert_eq!(cpim.content, "hello");
+    }
+
+    #[test]
+    fn others_get_the_bare_content_or_nothing() {
+        let presented =
+            present(&item(ItemKind::Pager), &message("text/plain"), &client(&["text/*"], None)).unwrap();
+        assert_eq!((presented.content_type.as_ref(), presented.total), (&b"text/plain"[..], 5));
+        assert_eq!(presented.headers.first().unwrap().1, "32098d@alicepc.example.org");
+        assert_eq!(
+            present(&item(ItemKind::Pager), &message("image/png"), &client(&["text/plain"], None)),
+            None
+        );
+        assert_eq!(present(&item(ItemKind::Pager), &message("text/plain"), &client(&["*"], Some(4))), None);
+    }
+
+    #[test]
+    fn deposited_cpim_is_passed_as_it_came() {
+        let presented =
+            present(&item(ItemKind::Session), &message("message/cpim"), &client(&["message/cpim"], None))
+                .unwrap();
+        assert!(presented.prefix.is_empty());
+        assert_eq!(presented.total, 5);
+    }
+}

@@ -1,0 +1,209 @@
+//! Fairness among the virtual user agents of one focus.
+//!
+//! All share one MSRP session. Credit is granted piece by piece around a ring that begins in the
+//! order of the list; pieces are relayed in the order of their grants. So short messages arrive in
+//! the list's order, and none waits for a long one to end: a long one gets a piece a round.
+
+use std::collections::VecDeque;
+
+/// A participant's place in the list.
+pub type Participant = usize;
+
+/// The ring, the grants under way and the pieces that came back.
+#[derive(Debug)]
+pub struct FanOut<P> {
+    ring: VecDeque<Participant>,
+    slots: VecDeque<Slot<P>>,
+    members: Vec<Member>,
+    credit: usize,
+}
+
+#[derive(Debug)]
+struct Slot<P> {
+    participant: Participant,
+    state: SlotState<P>,
+}
+
+#[derive(Debug)]
+enum SlotState<P> {
+    Awaited,
+    Filled(P),
+    Void,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Member {
+    /// In the ring, or granted its first piece.
+    Fresh,
+    /// Has more than one piece: may have several grants under way.
+    Streaming,
+    Gone,
+}
+
+impl<P> FanOut<P> {
+    /// A ring of `participants`, in the list's order, with `credit` pieces to begin with.
+    #[must_use]
+    pub fn new(participants: usize, credit: usize) -> Self {
+        Self {
+            ring: (0..participants).collect(),
+            slots: VecDeque::with_capacity(credit),
+            members: vec![Member::Fresh; participants],
+            credit,
+        }
+    }
+
+    /// Grants one piece to whoever's turn it is; `None` without credit or without anybody to grant.
+    pub fn grant(&mut self) -> Option<Participant> {
+        if self.credit == 0 {
+            return None;
+        }
+        let participant = loop {
+            let candidate = self.ring.pop_front()?;
+            if self.member(candidate) != Member::Gone {
+                break candidate;
+            }
+        };
+        if self.member(participant) == Member::Streaming {
+            self.ring.push_back(participant);
+        }
+        self.credit -= 1;
+        self.slots.push_back(Slot { participant, state: SlotState::Awaited });
+        Some(participant)
+    }
+
+    /// Takes the piece that answers the oldest open grant of `participant`; `more` says whether
+    /// others follow. A piece that nobody was granted is refused (returned).
+    pub fn fill(&mut self, participant: Participant, piece: P, more: bool) -> Result<(), P> {
+        let open = self
+            .slots
+            .iter_mut()
+            .find(|slot| slot.participant == participant && matches!(slot.state, SlotState::Awaited));
+        let Some(slot) = open else { return Err(piece) };
+        slot.state = SlotState::Filled(piece);
+        if !more {
+            self.leave(participant);
+        } else if self.member(participant) == Member::Fresh {
+            self.members[participant] = Member::Streaming;
+            self.ring.push_back(participant);
+        }
+        Ok(())
+    }
+
+    /// Removes a participant that has ended; its grants that are still open become credit again.
+    pub fn leave(&mut self, participant: Participant) {
+        if let Some(member) = self.members.get_mut(participant) {
+            *member = Member::Gone;
+        }
+        for slot in &mut self.slots {
+            if slot.participant == participant && matches!(slot.state, SlotState::Awaited) {
+                slot.state = SlotState::Void;
+            }
+        }
+    }
+
+    /// The next piece to relay, in the order of the grants; `None` while that one is awaited.
+    pub fn relay(&mut self) -> Option<(Participant, P)> {
+        loop {
+            if matches!(self.slots.front()?.state, SlotState::Awaited) {
+                return None;
+            }
+            let slot = self.slots.pop_front()?;
+            match slot.state {
+                SlotState::Filled(piece) => return Some((slot.participant, piece)),
+                SlotState::Void | SlotState::Awaited => self.credit += 1,
+            }
+        }
+    }
+
+    /// Returns credit for `pieces` that have left the node.
+    pub const fn credit(&mut self, pieces: usize) {
+        self.credit += pieces;
+    }
+
+    /// Whether nobody is left in the ring and no piece is under way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.slots.is_empty() && self.members.iter().all(|member| *member == Member::Gone)
+    }
+
+    fn member(&self, participant: Participant) -> Member {
+        self.members.get(participant).copied().unwrap_or(Member::Gone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Serves everybody at once: participant i has `sizes[i]` pieces.
+    fn play(sizes: &[usize], credit: usize) -> Vec<Participant> {
+        let mut fan_out = FanOut::new(sizes.len(), credit);
+        let mut left = sizes.to_vec();
+        let mut order = Vec::new();
+        while !fan_out.is_idle() {
+            let mut granted = Vec::new();
+            while let Some(participant) = fan_out.grant() {
+                granted.push(participant);
+            }
+            assert!(granted.len() <= credit);
+            for participant in granted {
+                if left[participant] > 0 {
+                    left[participant] -= 1;
+                    fan_out.fill(participant, (), left[participant] > 0).unwrap();
+                }
+            }
+            while let Some((participant, ())) = fan_out.relay() {
+                order.push(participant);
+                fan_out.credit(1);
+            }
+        }
+        order
+    }
+
+    #[test]
+    fn short_messages_keep_the_order_of_the_list() {
+        assert_eq!(play(&[1; 20], 4), (0..20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn nobody_waits_for_a_long_message_to_end() {
+        let order = play(&[1000, 1, 1, 1000, 1], 4);
+        assert_eq!(order.len(), 2003);
+        let last_short = order.iter().rposition(|p| [1, 2, 4].contains(p)).unwrap();
+        assert!(last_short < 10, "{last_short}");
+        // the two long ones share evenly
+        let halfway = order.iter().take(1000).filter(|p| **p == 0).count();
+        assert!((450..550).contains(&halfway), "{halfway}");
+    }
+
+    #[test]
+    fn a_single_long_message_has_all_the_credit() {
+        let mut fan_out = FanOut::new(1, 8);
+        assert_eq!(fan_out.grant(), Some(0));
+        assert_eq!(fan_out.grant(), None);
+        fan_out.fill(0, (), true).unwrap();
+        assert_eq!((0..10).filter_map(|_| fan_out.grant()).count(), 7);
+    }
+
+    #[test]
+    fn pieces_are_relayed_in_the_order_of_their_grants() {
+        let mut fan_out = FanOut::new(3, 3);
+        while fan_out.grant().is_some() {}
+        fan_out.fill(2, "c", false).unwrap();
+        assert_eq!(fan_out.relay(), None);
+        fan_out.fill(0, "a", false).unwrap();
+        assert_eq!(fan_out.relay(), Some((0, "a")));
+        fan_out.leave(1);
+        assert_eq!(fan_out.relay(), Some((2, "c")));
+        assert_eq!(fan_out.relay(), None);
+        assert!(fan_out.is_idle());
+    }
+
+    #[test]
+    fn a_piece_without_a_grant_is_refused() {
+        let mut fan_out = FanOut::new(1, 1);
+        assert_eq!(fan_out.fill(0, "x", false), Err("x"));
+        assert_eq!(fan_out.fill(7, "x", false), Err("x"));
+    }
+}

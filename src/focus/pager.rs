@@ -1,0 +1,240 @@
+//! The deposit of a pager message (RFC 3428): what is kept of a MESSAGE.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::rejection::Rejection;
+use crate::store::{DepositKey, Envelope};
+use crate::time::Timestamp;
+use crate::wire::date;
+use crate::wire::sip::{HeaderError, HeaderName, Request, StatusCode};
+
+/// What the node limits and assumes about deposits.
+#[derive(Clone, Debug)]
+pub struct DepositRules {
+    /// Content types (essence, lower case) that are accepted and not stored.
+    pub ignore_types: Vec<String>,
+    /// The largest body of a pager message, in bytes.
+    pub max_body: usize,
+    /// How long an item lives that does not say.
+    pub lifetime: Duration,
+    /// The longest that an item may ask to live.
+    pub max_lifetime: Duration,
+}
+
+/// What becomes of a MESSAGE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pager {
+    /// Answered 202 and forgotten: an is-composing indication, or one that has expired.
+    Ignored,
+    /// To be stored under this key, until this time.
+    Kept {
+        /// Tells a repetition from another message.
+        key: DepositKey,
+        /// What is kept beside the body.
+        envelope: Box<Envelope>,
+        /// When the item ends.
+        ends: Timestamp,
+    },
+}
+
+/// Judges a MESSAGE that arrived at `now` for a mailbox of this store.
+///
+/// # Errors
+/// 400 for headers that cannot be kept, 413 for a body over the limit.
+pub fn pager(request: &Request, rules: &DepositRules, now: Timestamp) -> Result<Pager, Rejection> {
+    if request.body.len() > rules.max_body {
+        return Err(Rejection::new(StatusCode::REQUEST_ENTITY_TOO_LARGE));
+    }
+    if ignored(request, rules) {
+        return Ok(Pager::Ignored);
+    }
+    let envelope = envelope(request, now)?;
+    let ends = ends(envelope.expires, rules, now);
+    // RFC 3428 7: a message MAY be dropped once it has expired.
+    if envelope.expires.is_some_and(|expires| expires <= now) {
+        return Ok(Pager::Ignored);
+    }
+    Ok(Pager::Kept { key: key(request)?, envelope: Box::new(envelope), ends })
+}
+
+/// When an item ends that asks for `expires`: never later than the rules allow.
+#[must_use]
+pub fn ends(expires: Option<Timestamp>, rules: &DepositRules, now: Timestamp) -> Timestamp {
+    expires.map_or_else(|| now.after(rules.lifetime), |expires| expires.min(now.after(rules.max_lifetime)))
+}
+
+fn ignored(request: &Request, rules: &DepositRules) -> bool {
+    let Ok(Some(content_type)) = request.headers.content_type() else { return false };
+    let essence = content_type.essence();
+    rules.ignore_types.iter().any(|ignored| ignored.eq_ignore_ascii_case(&essence))
+}
+
+/// What tells a repetition from another request: Call-ID, From tag and CSeq (RFC 3261 8.1.1).
+///
+/// # Errors
+/// 400 naming the header that cannot be read.
+pub fn key(request: &Request) -> Result<DepositKey, Rejection> {
+    let from = request.headers.from().map_err(bad)?;
+    Ok(DepositKey {
+        call_id: request.headers.call_id().map_err(bad)?,
+        from_tag: from.tag().unwrap_or_default(),
+        cseq: request.headers.cseq().map_err(bad)?.number,
+    })
+}
+
+/// What is kept of the request beside its body.
+///
+/// # Errors
+/// 400 naming the header that cannot be read.
+pub fn envelope(request: &Request, now: Timestamp) -> Result<Envelope, Rejection> {
+    let headers = &request.headers;
+    let text = |name: &HeaderName| headers.get(name).filter(|value| !value.is_empty()).cloned();
+    let expires = headers.expires().map_err(bad)?;
+    let priority = text(&HeaderName::Priority);
+    Ok(Envelope {
+        from: text(&HeaderName::From).unwrap_or_default(),
+        to: text(&HeaderName::To).unwrap_or_default(),
+        subject: text(&HeaderName::Subject),
+        date: text(&HeaderName::Date).unwrap_or_else(|| Bytes::from(date::sip_date(now))),
+        urgent: priority.as_deref().is_some_and(is_urgent),
+        priority,
+        content: content_headers(request),
+        expires: expires.map(|seconds| now.after(Duration::from_secs(seconds.into()))),
+        text: is_text(request),
+    })
+}
+
+/// The Content-* headers that describe the body, as sent; its length is the body's own affair.
+fn content_headers(request: &Request) -> Vec<(Bytes, Bytes)> {
+    request
+        .headers
+        .iter()
+        .filter(|header| header.name != HeaderName::ContentLength)
+        .filter(|header| {
+            header.name.as_str().get(..8).is_some_and(|start| start.eq_ignore_ascii_case("content-"))
+        })
+        .map(|header| (Bytes::copy_from_slice(header.name.as_str().as_bytes()), header.value.clone()))
+        .collect()
+}
+
+/// RFC 3842 counts by message context: what is text is a Text-Message, all else is multimedia.
+/// A body without a type is text (RFC 2045 5.2); of message/cpim the wrapped type decides.
+fn is_text(request: &Request) -> bool {
+    match request.headers.content_type() {
+        Ok(Some(content_type)) => content_is_text(&content_type.essence(), &request.body),
+        Ok(None) => true,
+        Err(_) => false,
+    }
+}
+
+/// Whether a content counts as text in a message summary.
+#[must_use]
+pub fn content_is_text(essence: &str, content: &Bytes) -> bool {
+    if essence.eq_ignore_ascii_case("message/cpim") {
+        let wrapped = crate::wire::cpim::parse(content).ok().and_then(|cpim| cpim.content_type());
+        return wrapped.is_none_or(|wrapped| starts_with_text(&wrapped));
+    }
+    starts_with_text(essence.as_bytes())
+}
+
+fn starts_with_text(content_type: &[u8]) -> bool {
+    content_type.get(..5).is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/"))
+}
+
+/// RFC 3842 5.2 counts as urgent what RFC 3261 20.26 calls urgent or emergency.
+#[must_use]
+pub fn is_urgent(priority: &[u8]) -> bool {
+    priority.eq_ignore_ascii_case(b"urgent") || priority.eq_ignore_ascii_case(b"emergency")
+}
+
+fn bad(error: HeaderError) -> Rejection {
+    Rejection::because(StatusCode::BAD_REQUEST, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::wire::sip::Method;
+
+    fn rules() -> DepositRules {
+        DepositRules {
+            ignore_types: vec!["application/im-iscomposing+xml".into()],
+            max_body: 100,
+            lifetime: Duration::from_secs(1000),
+            max_lifetime: Duration::from_secs(5000),
+        }
+    }
+
+    fn message(headers: &[(HeaderName, &'static str)]) -> Request {
+        let mut request = Request::new(Method::Message, "sip:bob@example.com");
+        request.headers.push(HeaderName::From, "<sip:alice@example.org>;tag=a1");
+        request.headers.push(HeaderName::To, "<sip:bob@example.com>");
+        request.headers.push(HeaderName::CallId, "c1@alicepc");
+        request.headers.push(HeaderName::CSeq, "7 MESSAGE");
+        for (name, value) in headers {
+            request.headers.push(name.clone(), *value);
+        }
+        request
+    }
+
+    fn kept(headers: &[(HeaderName, &'static str)]) -> (DepositKey, Box<Envelope>, Timestamp) {
+        match pager(&message(headers), &rules(), Timestamp(5_000)).unwrap() {
+            Pager::Kept { key, envelope, ends } => (key, envelope, ends),
+            Pager::Ignored => panic!("ignored"),
+        }
+    }
+
+    #[test]
+    fn headers_are_kept_as_sent() {
+        let (key, envelope, ends) = kept(&[
+            (HeaderName::Subject, "carpool tomorrow?"),
+            (HeaderName::Date, "Sun, 09 Jul 2000 21:23:01 -0700"),
+            (HeaderName::ContentType, "text/plain;charset=UTF-8"),
+            (HeaderName::ContentLanguage, "en"),
+            (HeaderName::Priority, "Emergency"),
+        ]);
+        assert_eq!(key, DepositKey { call_id: "c1@alicepc".into(), from_tag: "a1".into(), cseq: 7 });
+        assert_eq!(envelope.date, "Sun, 09 Jul 2000 21:23:01 -0700");
+        assert_eq!(envelope.content.len(), 2);
+        assert!(envelope.urgent && envelope.text);
+        assert_eq!(ends, Timestamp(1_005_000));
+    }
+
+    #[test]
+    fn the_arrival_stands_in_for_a_missing_date() {
+        let (_, envelope, _) = kept(&[]);
+        assert_eq!(envelope.date, "Thu, 01 Jan 1970 00:00:05 GMT");
+        assert!(envelope.text && !envelope.urgent && envelope.priority.is_none());
+    }
+
+    // proves RFC 3428 7
+    #[test]
+    fn an_item_ends_when_its_sender_says() {
+        assert_eq!(kept(&[(HeaderName::Expires, "60")]).2, Timestamp(65_000));
+        assert_eq!(kept(&[(HeaderName::Expires, "999999")]).2, Timestamp(5_005_000));
+        assert_eq!(
+            pager(&message(&[(HeaderName::Expires, "0")]), &rules(), Timestamp(5_000)).unwrap(),
+            Pager::Ignored
+        );
+    }
+
+    #[test]
+    fn composing_indications_are_not_kept() {
+        let composing =
+            message(&[(HeaderName::ContentType, "application/IM-iscomposing+xml; charset=utf-8")]);
+        assert_eq!(pager(&composing, &rules(), Timestamp(0)).unwrap(), Pager::Ignored);
+    }
+
+    #[test]
+    fn a_body_over_the_limit_is_refused() {
+        let mut large = message(&[(HeaderName::ContentType, "text/plain")]);
+        large.body = Bytes::from(vec![b'x'; 101]);
+        assert_eq!(
+            pager(&large, &rules(), Timestamp(0)).unwrap_err().status,
+            StatusCode::REQUEST_ENTITY_TOO_LARGE
+        );
+    }
+}

@@ -1,0 +1,135 @@
+//! [`Rejection`]: why a request is not served, as the final response that tells its sender.
+//!
+//! One table of the service's refusals; the wire's own (400, 505 ...) come from parsing.
+
+use bytes::Bytes;
+
+use crate::wire::sip::{HeaderName, Headers, Request, Response, StatusCode};
+
+/// A final response other than 2xx, before it is made for a certain request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The status of the response.
+    pub status: StatusCode,
+    /// The reason phrase, where it says more than the standard one.
+    pub reason: Option<String>,
+    /// Headers that tell the sender what would work (`Allow`, `Retry-After`, `Warning` ...).
+    pub headers: Vec<(HeaderName, Bytes)>,
+}
+
+/// The methods served, as the value of an `Allow` header.
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE, SUBSCRIBE";
+/// The event packages served, as the value of an `Allow-Events` header.
+pub const ALLOW_EVENTS: &str = "message-summary, conference";
+/// The body types that an INVITE may carry, as the value of an `Accept` header.
+pub const ACCEPT: &str = "application/sdp, multipart/mixed, application/resource-lists+xml";
+/// The extensions supported, as the value of a `Supported` header (RFC 5366 4).
+pub const SUPPORTED: &str = "recipient-list-invite";
+
+impl Rejection {
+    /// A refusal with the standard reason phrase.
+    #[must_use]
+    pub const fn new(status: StatusCode) -> Self {
+        Self { status, reason: None, headers: Vec::new() }
+    }
+
+    /// A refusal whose reason phrase says what was wrong.
+    pub fn because(status: StatusCode, reason: impl Into<String>) -> Self {
+        Self { status, reason: Some(reason.into()), headers: Vec::new() }
+    }
+
+    /// The same refusal with one more header.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: impl Into<Bytes>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The same refusal with a `Warning` (RFC 3261 20.43): `code agent "text"`.
+    #[must_use]
+    pub fn warning(self, code: u16, agent: &str, text: &str) -> Self {
+        let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+        self.with(HeaderName::Warning, format!("{code} {agent} \"{text}\""))
+    }
+
+    /// 404: nothing here by that name, or nothing that this caller may know of.
+    #[must_use]
+    pub const fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND)
+    }
+
+    /// 405 with `Allow` (RFC 3261 8.2.1).
+    #[must_use]
+    pub fn method_not_allowed() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED).with(HeaderName::Allow, ALLOW)
+    }
+
+    /// 415 with `Accept` (RFC 3261 8.2.3): a body type that is not understood here.
+    #[must_use]
+    pub fn unsupported_body() -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE).with(HeaderName::Accept, ACCEPT)
+    }
+
+    /// 415 with `Accept-Encoding` (RFC 3261 8.2.3): a content coding that is not undone here.
+    #[must_use]
+    pub fn unsupported_encoding() -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE).with(HeaderName::AcceptEncoding, "identity")
+    }
+
+    /// 420 with `Unsupported` (RFC 3261 8.2.2.3).
+    #[must_use]
+    pub fn bad_extension(options: &str) -> Self {
+        Self::new(StatusCode::BAD_EXTENSION).with(HeaderName::Unsupported, options.to_owned())
+    }
+
+    /// 480 because the mailbox is full; `what` names the exhausted quota (items or bytes).
+    #[must_use]
+    pub fn mailbox_full(agent: &str, what: &str) -> Self {
+        Self::new(StatusCode::TEMPORARILY_UNAVAILABLE).with(HeaderName::RetryAfter, "3600").warning(
+            399,
+            agent,
+            &format!("mailbox full: {what}"),
+        )
+    }
+
+    /// 503 with `Retry-After` in seconds: the node can not do it now.
+    #[must_use]
+    pub fn unavailable(retry_after: u32) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE).with(HeaderName::RetryAfter, retry_after.to_string())
+    }
+
+    /// Makes the response to `request`; its To tag is left to the sender.
+    #[must_use]
+    pub fn response(&self, request: &Request) -> Response {
+        let mut response = match &self.reason {
+            Some(reason) => request.respond_with(self.status, reason),
+            None => request.respond(self.status),
+        };
+        self.add_headers(&mut response.headers);
+        response
+    }
+
+    /// Adds this refusal's headers to those of a response.
+    pub fn add_headers(&self, headers: &mut Headers) {
+        for (name, value) in &self.headers {
+            headers.push(name.clone(), value.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_quotes_its_text() {
+        let full = Rejection::mailbox_full("mailserver.example.com", "100 items");
+        let warning =
+            full.headers.iter().find(|(name, _)| *name == HeaderName::Warning).map(|(_, v)| v.clone());
+        assert_eq!(
+            warning,
+            Some(Bytes::from_static(b"399 mailserver.example.com \"mailbox full: 100 items\""))
+        );
+        assert!(full.headers.iter().any(|(name, _)| *name == HeaderName::RetryAfter));
+    }
+}

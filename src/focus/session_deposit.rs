@@ -1,0 +1,66 @@
+//! The deposit of a session: what is kept of an INVITE (RFC 3261 13) in the mailbox owner's place.
+
+use super::pager::{self, DepositRules};
+use super::rejection::Rejection;
+use crate::store::{DepositKey, Envelope};
+use crate::time::Timestamp;
+use crate::wire::sip::Request;
+
+/// What is kept of the INVITE of a deposited session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionEnvelope {
+    /// Tells a repetition from another session.
+    pub key: DepositKey,
+    /// Headers of the INVITE; those that describe its body are left out: it is no content.
+    pub envelope: Envelope,
+    /// When the item ends.
+    pub ends: Timestamp,
+}
+
+/// Reads what is kept of an INVITE that came at `now`. Its Expires bounds the invitation
+/// (RFC 3261 20.19), not the life of what is said in the session.
+///
+/// # Errors
+/// 400 naming the header that cannot be read.
+pub fn session(invite: &Request, rules: &DepositRules, now: Timestamp) -> Result<SessionEnvelope, Rejection> {
+    let mut envelope = pager::envelope(invite, now)?;
+    envelope.content.clear();
+    envelope.expires = None;
+    envelope.text = true;
+    Ok(SessionEnvelope { key: pager::key(invite)?, envelope, ends: pager::ends(None, rules, now) })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::time::Duration;
+
+    use super::*;
+    use crate::wire::sip::{HeaderName, Method};
+
+    #[test]
+    fn the_session_description_is_no_content() {
+        let mut invite = Request::new(Method::Invite, "sip:charlie@example.com");
+        for (name, value) in [
+            (HeaderName::From, "<sip:Joe@example.com>;tag=j"),
+            (HeaderName::To, "<sip:charlie@example.com>"),
+            (HeaderName::CallId, "d0982dkjs@Joemobile.example.net"),
+            (HeaderName::CSeq, "1 INVITE"),
+            (HeaderName::ContentType, "application/sdp"),
+            (HeaderName::Expires, "30"),
+            (HeaderName::Priority, "urgent"),
+        ] {
+            invite.headers.push(name, value);
+        }
+        let rules = DepositRules {
+            ignore_types: Vec::new(),
+            max_body: 1,
+            lifetime: Duration::from_secs(100),
+            max_lifetime: Duration::from_secs(100),
+        };
+        let session = session(&invite, &rules, Timestamp(1_000)).unwrap();
+        assert!(session.envelope.content.is_empty() && session.envelope.urgent && session.envelope.text);
+        assert_eq!(session.ends, Timestamp(101_000));
+        assert_eq!(session.key.call_id, "d0982dkjs@Joemobile.example.net");
+    }
+}

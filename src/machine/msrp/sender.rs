@@ -1,0 +1,351 @@
+//! The sending half of a session (RFC 4975 7.1.1): messages become chunks, chunks transactions.
+//! One chunk may stand open; whatever else has to be written interrupts it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::{Bytes, BytesMut};
+use memchr::memmem;
+use rustc_hash::FxHashMap;
+
+use super::outbox::Outbox;
+use super::token::Tokens;
+use super::transaction::{Subject, Transactions};
+use super::{Event, Outgoing, OutgoingId, SessionConfig, SessionFailure};
+use crate::time::Instant;
+use crate::wire::msrp::{ByteRange, Continuation, FrameKind, Head, Status, encode_end};
+
+/// RFC 4975 7.1.1: a larger chunk has to be interruptible.
+const INTERRUPTIBLE_ABOVE: u64 = 2048;
+
+#[derive(Debug)]
+pub(super) struct Sender {
+    max_chunk: u64,
+    next: u64,
+    messages: FxHashMap<OutgoingId, Message>,
+    by_message_id: BTreeMap<Bytes, OutgoingId>,
+    open: Option<OpenChunk>,
+    transactions: Transactions,
+    /// The head of the next request, with our paths.
+    head: Head,
+    /// `-------` and the identifier of the open or last chunk.
+    end_line: Vec<u8>,
+    /// The last bytes of the open chunk, where half an end-line could stand.
+    tail: Vec<u8>,
+    pub(super) out: Outbox,
+    /// Why the session is over, once it is.
+    pub(super) failure: Option<SessionFailure>,
+}
+
+#[derive(Debug)]
+struct Message {
+    outgoing: Outgoing,
+    /// Bytes handed to transmit.
+    sent: u64,
+    /// Whether the last chunk is out.
+    is_sent: bool,
+    /// Chunks without a response.
+    unanswered: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OpenChunk {
+    id: OutgoingId,
+    number: u64,
+    bytes: u64,
+}
+
+impl Sender {
+    pub(super) fn new(config: &SessionConfig) -> Self {
+        let (to, from) = (config.remote.clone(), vec![config.local.clone()]);
+        Self {
+            max_chunk: config.max_chunk.max(1),
+            next: 0,
+            messages: FxHashMap::default(),
+            by_message_id: BTreeMap::new(),
+            open: None,
+            transactions: Transactions::new(config.transaction_timeout),
+            head: Head::new(FrameKind::Send, Bytes::new(), to, from),
+            end_line: Vec::new(),
+            tail: Vec::new(),
+            out: Outbox::default(),
+            failure: None,
+        }
+    }
+
+    pub(super) fn begin(&mut self, outgoing: Outgoing) -> OutgoingId {
+        self.next += 1;
+        let id = OutgoingId(self.next);
+        self.by_message_id.insert(outgoing.message_id.clone(), id);
+        self.messages.insert(id, Message { outgoing, sent: 0, is_sent: false, unanswered: 0 });
+        id
+    }
+
+    /// Sends the next bytes of a message.
+    pub(super) fn data(
+        &mut self,
+        now: Instant,
+        id: OutgoingId,
+        mut bytes: Bytes,
+        tokens: &mut Tokens,
+        events: &mut VecDeque<Event>,
+    ) {
+        let Some(message) = self.messages.get(&id).filter(|m| !m.is_sent) else { return };
+        let mut left = message.outgoing.total - message.sent;
+        bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        while !bytes.is_empty() || left == 0 {
+            self.open_for(now, id, &bytes, tokens);
+            let room = self.open.map_or(0, |chunk| self.max_chunk - chunk.bytes);
+            let piece = bytes.split_to(bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
+            left -= piece.len() as u64;
+            self.write(piece);
+            if left == 0 {
+                self.close(now, Continuation::Complete);
+                events.push_back(Event::Sent { id });
+                return self.settle(id, events);
+            }
+            if self.open.is_some_and(|chunk| chunk.bytes >= self.max_chunk) {
+                self.close(now, Continuation::More);
+            }
+        }
+    }
+
+    /// Makes sure that the open chunk is one of this message, and that its end-line does not
+    /// occur in what comes next.
+    fn open_for(&mut self, now: Instant, id: OutgoingId, next: &[u8], tokens: &mut Tokens) {
+        if let Some(chunk) = self.open {
+            let next = within(next, self.max_chunk - chunk.bytes);
+            if chunk.id == id && !self.collides(next) {
+                return;
+            }
+            self.close(now, Continuation::More);
+        }
+        let next = within(next, self.max_chunk);
+        // RFC 4975 7.1: if the end-line is present in the body, the sender MUST choose a new
+        // transaction identifier that is not present in the body.
+        let number = loop {
+            let number = tokens.mint();
+            self.end_line.clear();
+            self.end_line.extend_from_slice(b"-------");
+            tokens.write(number, &mut self.end_line);
+            if memmem::find(next, &self.end_line).is_none() {
+                break number;
+            }
+        };
+        self.open_chunk(id, number, next.len() as u64);
+    }
+
+    fn collides(&self, next: &[u8]) -> bool {
+        let reach = self.end_line.len().saturating_sub(1);
+        let mut seam = [0; 128];
+        let begin = next.get(..next.len().min(reach)).unwrap_or_default();
+        let mut seam_length = 0;
+        for (to, from) in seam.iter_mut().zip(self.tail.iter().chain(begin)) {
+            *to = *from;
+            seam_length += 1;
+        }
+        memmem::find(seam.get(..seam_length).unwrap_or_default(), &self.end_line).is_some()
+            || memmem::find(next, &self.end_line).is_some()
+    }
+
+    fn open_chunk(&mut self, id: OutgoingId, number: u64, at_hand: u64) {
+        let Some(message) = self.messages.get_mut(&id) else { return };
+        message.unanswered += 1;
+        let Outgoing { message_id, content_type, headers, total } = &message.outgoing;
+        let left = total - message.sent;
+        // RFC 4975 7.1.1: range-end MUST be "*" if the request needs to be interruptible; senders
+        // MUST NOT send chunks larger than 2048 octets unless they are.
+        let ends = left == at_hand && left <= INTERRUPTIBLE_ABOVE;
+        self.head.transaction = Bytes::copy_from_slice(self.end_line.get(7..).unwrap_or_default());
+        self.head.message_id = Some(message_id.clone());
+        self.head.byte_range =
+            Some(ByteRange { start: message.sent + 1, end: ends.then_some(*total), total: Some(*total) });
+        self.head.content_type = Some(content_type.clone());
+        self.head.others.clone_from(headers);
+        self.head.encode(true, self.out.buffer());
+        self.transactions.begin(number, Subject::Chunk(id));
+        self.tail.clear();
+        self.open = Some(OpenChunk { id, number, bytes: 0 });
+    }
+
+    fn write(&mut self, piece: Bytes) {
+        let Some(chunk) = &mut self.open else { return };
+        chunk.bytes += piece.len() as u64;
+        if let Some(message) = self.messages.get_mut(&chunk.id) {
+            message.sent += piece.len() as u64;
+        }
+        let reach = self.end_line.len().saturating_sub(1);
+        self.tail.extend_from_slice(piece.get(piece.len().saturating_sub(reach)..).unwrap_or_default());
+        self.tail.drain(..self.tail.len().saturating_sub(reach));
+        self.out.push(piece);
+    }
+
+    fn close(&mut self, now: Instant, continuation: Continuation) {
+        let Some(chunk) = self.open.take() else { return };
+        // RFC 4975 7.1: if a body is present, the end-line MUST be preceded by a CRLF.
+        let out = self.out.buffer();
+        out.extend_from_slice(b"\r\n");
+        encode_end(self.end_line.get(7..).unwrap_or_default(), continuation, out);
+        self.transactions.sent(now, chunk.number);
+        if continuation == Continuation::Complete
+            && let Some(message) = self.messages.get_mut(&chunk.id)
+        {
+            message.is_sent = true;
+        }
+    }
+
+    /// Writes what is no chunk of ours: responses and reports.
+    pub(super) fn write_between(&mut self, now: Instant, frames: &mut BytesMut) {
+        if !frames.is_empty() {
+            // RFC 4975 7.1.1: SEND requests larger than 2048 octets MUST be interrupted if the
+            // sender needs to send pending responses or REPORT requests.
+            self.interrupt(now);
+            self.out.buffer().extend_from_slice(frames);
+            frames.clear();
+        }
+    }
+
+    /// Ends the open chunk, whose message goes on in another.
+    pub(super) fn interrupt(&mut self, now: Instant) {
+        self.close(now, Continuation::More);
+    }
+
+    pub(super) const fn has_open_chunk(&self) -> bool {
+        self.open.is_some()
+    }
+
+    pub(super) fn abort(&mut self, now: Instant, id: OutgoingId, tokens: &mut Tokens) {
+        let begun = self.messages.get(&id).is_some_and(|m| m.sent > 0 && !m.is_sent);
+        if begun && self.open.is_none_or(|chunk| chunk.id != id) {
+            self.open_for(now, id, b"", tokens);
+        }
+        self.stop(now, id);
+    }
+
+    /// Stops a message: its open chunk ends with `#`, nothing more is sent.
+    fn stop(&mut self, now: Instant, id: OutgoingId) -> bool {
+        // RFC 4975 7.3.2: the entire message SHOULD be aborted by including the "#" character.
+        if let Some(chunk) = self.open.filter(|chunk| chunk.id == id) {
+            self.close(now, Continuation::Aborted);
+            self.transactions.answered(chunk.number);
+        }
+        self.forget(id)
+    }
+
+    fn forget(&mut self, id: OutgoingId) -> bool {
+        let Some(message) = self.messages.remove(&id) else { return false };
+        if self.by_message_id.get(&message.outgoing.message_id) == Some(&id) {
+            self.by_message_id.remove(&message.outgoing.message_id);
+        }
+        true
+    }
+
+    /// Sends an empty SEND, which binds the connection to the session.
+    pub(super) fn probe(&mut self, now: Instant, tokens: &mut Tokens) {
+        self.interrupt(now);
+        let number = tokens.mint();
+        let mut identifier = Vec::new();
+        tokens.write(number, &mut identifier);
+        self.head.transaction = Bytes::from(identifier);
+        self.head.message_id = Some(self.head.transaction.clone());
+        // RFC 4975 7.1.1: a Byte-Range referring to zero-length content: "1-0/0".
+        self.head.byte_range = Some(ByteRange::whole(0));
+        self.head.others.clear();
+        self.head.encode(false, self.out.buffer());
+        encode_end(&self.head.transaction, Continuation::Complete, self.out.buffer());
+        self.transactions.begin(number, Subject::Probe);
+        self.transactions.sent(now, number);
+    }
+
+    pub(super) fn handle_response(
+        &mut self,
+        now: Instant,
+        number: u64,
+        status: u16,
+        events: &mut VecDeque<Event>,
+    ) {
+        match self.transactions.answered(number) {
+            Some(Subject::Chunk(id)) if matches!(status, 200..=299) => self.acknowledge(id, events),
+            Some(Subject::Chunk(id)) => self.refuse(now, id, status, events),
+            Some(Subject::Probe) if !matches!(status, 200..=299) => {
+                self.fail(SessionFailure::Refused(status));
+            }
+            Some(Subject::Probe) | None => {}
+        }
+    }
+
+    fn acknowledge(&mut self, id: OutgoingId, events: &mut VecDeque<Event>) {
+        let Some(message) = self.messages.get_mut(&id) else { return };
+        message.unanswered = message.unanswered.saturating_sub(1);
+        self.settle(id, events);
+    }
+
+    fn settle(&mut self, id: OutgoingId, events: &mut VecDeque<Event>) {
+        if self.messages.get(&id).is_some_and(|m| m.is_sent && m.unanswered == 0) {
+            self.forget(id);
+            events.push_back(Event::Delivered { id });
+        }
+    }
+
+    fn refuse(&mut self, now: Instant, id: OutgoingId, status: u16, events: &mut VecDeque<Event>) {
+        // RFC 4975 10.5: after a 413 it MUST NOT send any further chunks in the message; an
+        // interruptible chunk MUST be interrupted. RFC 4975 10.4: 408 is as a local timeout.
+        if !self.stop(now, id) {
+            return;
+        }
+        events.push_back(Event::Refused { id, status });
+        // RFC 4975 10.8, 10.10: the sender should terminate the session, cease sending.
+        if matches!(status, 481 | 506) {
+            self.fail(SessionFailure::Refused(status));
+        }
+    }
+
+    pub(super) fn handle_report(
+        &mut self,
+        now: Instant,
+        message_id: &[u8],
+        status: &Status,
+        events: &mut VecDeque<Event>,
+    ) {
+        // RFC 4975 7.3.2: namespace 000 is interpreted as the status code of a response.
+        // RFC 4975 7.1.1: a REPORT for a Message-ID it does not recognize is silently ignored.
+        if status.namespace != 0 || matches!(status.code, 200..=299) {
+            return;
+        }
+        let Some(id) = self.by_message_id.get(message_id).copied() else { return };
+        self.refuse(now, id, status.code, events);
+        // RFC 4975 7.3.2: a failure REPORT that bytes were not received: it MUST treat the session
+        // as failed. 413 and 415 say that they are not wanted (RFC 4975 10.5, 10.6).
+        if !matches!(status.code, 413 | 415 | 481 | 506) {
+            self.fail(SessionFailure::Reported(status.code));
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+        while let Some(subject) = self.transactions.expired(now) {
+            match subject {
+                Subject::Chunk(id) => self.refuse(now, id, 408, events),
+                Subject::Probe => self.fail(SessionFailure::ProbeTimeout),
+            }
+        }
+    }
+
+    fn fail(&mut self, failure: SessionFailure) {
+        self.failure.get_or_insert(failure);
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.transactions.deadline()
+    }
+
+    /// Forgets every message.
+    pub(super) fn clear(&mut self) {
+        self.messages.clear();
+        self.by_message_id.clear();
+        self.transactions.clear();
+        self.open = None;
+    }
+}
+
+fn within(bytes: &[u8], limit: u64) -> &[u8] {
+    bytes.get(..usize::try_from(limit).unwrap_or(usize::MAX)).unwrap_or(bytes)
+}

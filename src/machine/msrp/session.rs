@@ -1,0 +1,234 @@
+//! [`Session`]: one MSRP session, both directions.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::receiver::Receiver;
+use super::sender::Sender;
+use super::token::Tokens;
+use super::{Event, IncomingId, Outgoing, OutgoingId, SessionConfig, SessionFailure, Verdict};
+use crate::entropy::Entropy;
+use crate::time::Instant;
+use crate::wire::msrp::{FrameKind, Head, Piece};
+
+/// One MSRP session (RFC 4975), without IO.
+///
+/// Give it what comes from the connection ([`Session::handle_piece`] and the other `handle_*`),
+/// and commands ([`Session::answer`], [`Session::begin`], [`Session::data`] ...). After each call,
+/// drain [`Session::poll_transmit`] and [`Session::poll_event`], and arm one alarm for
+/// [`Session::poll_timeout`].
+///
+/// A chunk may stand open between two calls. Where several sessions share a connection, call
+/// [`Session::interrupt`] and drain before another one writes.
+#[derive(Debug)]
+pub struct Session {
+    config: SessionConfig,
+    state: State,
+    tokens: Tokens,
+    sender: Sender,
+    receiver: Receiver,
+    events: VecDeque<Event>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// No connection yet: what is sent waits.
+    Unbound,
+    /// Frames flow.
+    Bound,
+    /// The session failed: nothing is taken, what was written before still goes out.
+    Failed,
+    /// The connection is gone: nothing goes out.
+    Closed,
+}
+
+impl Session {
+    /// A session whose transaction identifiers begin with bits from `entropy`.
+    #[must_use]
+    pub fn new(config: SessionConfig, entropy: &mut dyn Entropy) -> Self {
+        Self {
+            state: State::Unbound,
+            tokens: Tokens::new(entropy),
+            sender: Sender::new(&config),
+            receiver: Receiver::new(&config),
+            events: VecDeque::new(),
+            config,
+        }
+    }
+
+    /// What the session was given at birth.
+    #[must_use]
+    pub const fn config(&self) -> &SessionConfig {
+        &self.config
+    }
+
+    /// Whether frames can be sent.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.state == State::Bound
+    }
+
+    /// Whether the session has failed or its connection is gone.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        matches!(self.state, State::Failed | State::Closed)
+    }
+
+    /// Whether a chunk stands open: only this session may write to the connection.
+    #[must_use]
+    pub const fn has_open_chunk(&self) -> bool {
+        self.sender.has_open_chunk()
+    }
+
+    /// The connection can be used: we opened it, or the peer's first frame came.
+    pub fn handle_bound(&mut self, _now: Instant) {
+        if self.state == State::Unbound {
+            self.state = State::Bound;
+            self.events.push_back(Event::Bound);
+        }
+    }
+
+    /// A piece of a frame that came over the session's connection.
+    pub fn handle_piece(&mut self, now: Instant, piece: Piece) {
+        if self.is_over() {
+            return;
+        }
+        match piece {
+            Piece::Head(head) => self.handle_head(now, &head),
+            Piece::Body(bytes) => self.receiver.handle_body(bytes, &self.config, &mut self.events),
+            Piece::End(end) => self.receiver.handle_end(end, &mut self.tokens, &mut self.events),
+        }
+        self.settle(now);
+    }
+
+    fn handle_head(&mut self, now: Instant, head: &Head) {
+        // RFC 4975 7.3: the To-Path will have exactly one URI, which MUST map to an existing
+        // session; otherwise the receiver MUST generate a 481 error and ignore the request.
+        if !matches!(head.to_path.as_slice(), [uri] if uri.same_as(&self.config.local)) {
+            self.receiver.skip();
+            let status = if head.to_path.is_empty() { 400 } else { 481 };
+            return self.receiver.replies.refuse(head, status);
+        }
+        self.handle_bound(now);
+        match &head.kind {
+            FrameKind::Response { status, .. } => {
+                self.receiver.skip();
+                if let Some(number) = self.tokens.number(&head.transaction) {
+                    self.sender.handle_response(now, number, *status, &mut self.events);
+                }
+            }
+            FrameKind::Report => {
+                self.receiver.skip();
+                if let (None, Some(id), Some(status)) = (head.fault, &head.message_id, &head.status) {
+                    self.sender.handle_report(now, id, status, &mut self.events);
+                }
+            }
+            FrameKind::Send | FrameKind::Other(_) => {
+                self.receiver.handle_head(head, &self.config, &mut self.events);
+            }
+        }
+    }
+
+    /// The connection is gone.
+    pub fn handle_closed(&mut self, _now: Instant) {
+        if self.state == State::Closed {
+            return;
+        }
+        // RFC 4975 5.4: if a connection fails for any reason, an endpoint MUST consider any
+        // sessions associated with the connection as also having failed.
+        if self.state != State::Failed {
+            self.receiver.close(&mut self.events);
+            self.sender.clear();
+            self.events.push_back(Event::Failed(SessionFailure::ConnectionClosed));
+        }
+        self.sender.out.clear();
+        self.state = State::Closed;
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if !self.is_over() {
+            self.sender.handle_timeout(now, &mut self.events);
+            self.settle(now);
+        }
+    }
+
+    /// Says what became of a message after [`Event::Complete`]: sends the response of its last
+    /// chunk and the report its sender asked for. A refusal may come earlier, and ends a message
+    /// that is still arriving. An unknown `id` is ignored.
+    pub fn answer(&mut self, now: Instant, id: IncomingId, verdict: &Verdict) {
+        if !self.is_over() {
+            self.receiver.answer(id, verdict, &mut self.tokens);
+            self.settle(now);
+        }
+    }
+
+    /// Begins to send a message. One of no bytes is sent at once; of others, the bytes come with
+    /// [`Session::data`].
+    pub fn begin(&mut self, now: Instant, outgoing: Outgoing) -> OutgoingId {
+        let is_empty = outgoing.total == 0;
+        let id = self.sender.begin(outgoing);
+        if is_empty {
+            self.data(now, id, Bytes::new());
+        }
+        id
+    }
+
+    /// Sends the next bytes of a message. It is complete with the last of its `total`; what goes
+    /// beyond is ignored, as is data of a message that was refused or aborted.
+    pub fn data(&mut self, now: Instant, id: OutgoingId, bytes: Bytes) {
+        if !self.is_over() {
+            self.sender.data(now, id, bytes, &mut self.tokens, &mut self.events);
+        }
+    }
+
+    /// Gives up a message; the peer is told with `#`, and no event follows.
+    pub fn abort(&mut self, now: Instant, id: OutgoingId) {
+        if !self.is_over() {
+            self.sender.abort(now, id, &mut self.tokens);
+        }
+    }
+
+    /// Sends the empty SEND that binds a connection which we opened.
+    pub fn probe(&mut self, now: Instant) {
+        // RFC 4975 5.4: the active endpoint MUST immediately issue a SEND request.
+        if !self.is_over() {
+            self.sender.probe(now, &mut self.tokens);
+        }
+    }
+
+    /// Ends the open chunk, if any, so that something else can be written to the connection.
+    pub fn interrupt(&mut self, now: Instant) {
+        if !self.is_over() {
+            self.sender.interrupt(now);
+        }
+    }
+
+    /// The next bytes to write, in order; none before the session is bound.
+    pub fn poll_transmit(&mut self) -> Option<Bytes> {
+        if self.state == State::Unbound { None } else { self.sender.out.pop() }
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Session::handle_timeout`] is to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.sender.deadline()
+    }
+
+    /// Writes replies between chunks, and ends the session where something said that it failed.
+    fn settle(&mut self, now: Instant) {
+        self.sender.write_between(now, &mut self.receiver.replies.buffer);
+        let Some(failure) = self.sender.failure.take() else { return };
+        self.sender.interrupt(now);
+        self.sender.clear();
+        self.receiver.close(&mut self.events);
+        self.events.push_back(Event::Failed(failure));
+        self.state = State::Failed;
+    }
+}

@@ -1,0 +1,126 @@
+//! The transactions of requests that we sent: who waits for a response, and until when.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+use super::OutgoingId;
+use crate::time::Instant;
+
+/// What a transaction carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// A chunk of a message.
+    Chunk(OutgoingId),
+    /// An empty SEND that binds the connection.
+    Probe,
+}
+
+/// Transactions without a response, by number.
+#[derive(Debug)]
+pub(super) struct Transactions {
+    timeout: Duration,
+    pending: FxHashMap<u64, Subject>,
+    /// In order of time; entries whose transaction is gone are skipped. The first is alive.
+    deadlines: VecDeque<(Instant, u64)>,
+}
+
+impl Transactions {
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self { timeout, pending: FxHashMap::default(), deadlines: VecDeque::new() }
+    }
+
+    /// A request begins to be sent.
+    pub(super) fn begin(&mut self, number: u64, subject: Subject) {
+        self.pending.insert(number, subject);
+    }
+
+    /// The last byte of a request was sent: the clock runs.
+    pub(super) fn sent(&mut self, now: Instant, number: u64) {
+        // RFC 4975 7.1.1: 30 seconds from the time the last byte of the transaction is sent.
+        if self.pending.contains_key(&number) {
+            self.deadlines.push_back((now + self.timeout, number));
+        }
+        self.trim();
+    }
+
+    /// A response came; gives what it is for, once.
+    pub(super) fn answered(&mut self, number: u64) -> Option<Subject> {
+        let subject = self.pending.remove(&number);
+        self.trim();
+        subject
+    }
+
+    /// Takes a transaction whose time is over.
+    pub(super) fn expired(&mut self, now: Instant) -> Option<Subject> {
+        let (_, number) = *self.deadlines.front().filter(|(deadline, _)| *deadline <= now)?;
+        self.answered(number)
+    }
+
+    /// When the next transaction expires.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadlines.front().map(|(deadline, _)| *deadline)
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.pending.clear();
+        self.deadlines.clear();
+    }
+
+    fn trim(&mut self) {
+        while self.deadlines.front().is_some_and(|(_, number)| !self.pending.contains_key(number)) {
+            self.deadlines.pop_front();
+        }
+        if self.deadlines.len() > 2 * self.pending.len() + 64 {
+            self.deadlines.retain(|(_, number)| self.pending.contains_key(number));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(seconds: u64) -> Instant {
+        Instant::from_origin(Duration::from_secs(seconds))
+    }
+
+    // proves RFC 4975 7.1.1: the timer starts with the last byte, and a response stops it
+    #[test]
+    fn the_clock_runs_from_the_last_byte_to_the_response() {
+        let mut transactions = Transactions::new(Duration::from_secs(30));
+        for number in 1..=3 {
+            transactions.begin(number, Subject::Chunk(OutgoingId(number)));
+        }
+        assert_eq!(transactions.deadline(), None);
+        transactions.sent(at(1), 1);
+        transactions.sent(at(2), 2);
+        assert_eq!(transactions.deadline(), Some(at(31)));
+        assert_eq!(transactions.answered(1), Some(Subject::Chunk(OutgoingId(1))));
+        assert_eq!(transactions.answered(1), None);
+        assert_eq!(transactions.deadline(), Some(at(32)));
+        assert_eq!(transactions.expired(at(31)), None);
+        assert_eq!(transactions.expired(at(32)), Some(Subject::Chunk(OutgoingId(2))));
+        assert_eq!(transactions.deadline(), None);
+        // A response that overtook the end of its request leaves no timer behind.
+        assert_eq!(transactions.answered(3), Some(Subject::Chunk(OutgoingId(3))));
+        transactions.sent(at(40), 3);
+        assert_eq!(transactions.deadline(), None);
+    }
+
+    #[test]
+    fn one_silent_transaction_does_not_let_the_queue_grow() {
+        let mut transactions = Transactions::new(Duration::from_secs(30));
+        transactions.begin(0, Subject::Probe);
+        transactions.sent(at(0), 0);
+        for number in 1..10_000 {
+            transactions.begin(number, Subject::Probe);
+            transactions.sent(at(1), number);
+            transactions.answered(number);
+        }
+        assert!(transactions.deadlines.len() < 100);
+        assert_eq!(transactions.expired(at(30)), Some(Subject::Probe));
+    }
+}

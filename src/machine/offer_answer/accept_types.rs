@@ -1,0 +1,113 @@
+//! What a peer accepts (RFC 4975 section 8.6): accept-types and accept-wrapped-types.
+
+use crate::wire::{cpim, mime};
+
+/// The media types a peer accepts, on their own and within a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AcceptTypes {
+    types: Vec<String>,
+    wrapped: Vec<String>,
+}
+
+impl AcceptTypes {
+    /// Takes the entries of both attributes.
+    #[must_use]
+    pub fn new<T: AsRef<str>>(types: &[T], wrapped: &[T]) -> Self {
+        // RFC 4975 8.6: a format-entry with parameters is assumed to match the same without.
+        let bare =
+            |entries: &[T]| entries.iter().map(|entry| mime::value(entry.as_ref().as_bytes())).collect();
+        Self { types: bare(types), wrapped: bare(wrapped) }
+    }
+
+    /// Whether a message of this type may be sent.
+    // RFC 4975 8.6: MUST NOT send a top-level MIME document of a type not signaled in accept-types.
+    #[must_use]
+    pub fn accepts(&self, media_type: &str) -> bool {
+        lists(&self.types, media_type)
+    }
+
+    /// Whether a content of this type may be sent within a container that is accepted itself.
+    // RFC 4975 8.6: any type listed in accept-types may be used both as a root body and wrapped.
+    #[must_use]
+    pub fn accepts_wrapped(&self, media_type: &str) -> bool {
+        lists(&self.types, media_type) || lists(&self.wrapped, media_type)
+    }
+
+    /// Whether messages may be wrapped as message/cpim.
+    #[must_use]
+    pub fn wants_cpim(&self) -> bool {
+        self.accepts(cpim::MEDIA_TYPE)
+    }
+
+    /// Whether nothing at all is accepted.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.types.is_empty()
+    }
+
+    /// Whether one of `types` (which may have wildcards) could be meant by an entry here.
+    #[must_use]
+    pub fn overlaps<T: AsRef<str>>(&self, types: &[T]) -> bool {
+        let own = || self.types.iter().chain(&self.wrapped);
+        types
+            .iter()
+            .map(|entry| mime::value(entry.as_ref().as_bytes()))
+            .any(|entry| own().any(|known| matches(known, &entry) || matches(&entry, known)))
+    }
+}
+
+fn lists(entries: &[String], media_type: &str) -> bool {
+    let media_type = mime::value(media_type.as_bytes());
+    entries.iter().any(|entry| matches(entry, &media_type))
+}
+
+/// Whether an entry, possibly `*` or `text/*`, covers a type.
+fn matches(entry: &str, media_type: &str) -> bool {
+    if entry == "*" || entry == "*/*" || entry == media_type {
+        return true;
+    }
+    let kind = |text: &str| text.split_once('/').map(|(kind, _)| kind.to_owned());
+    entry.ends_with("/*") && kind(entry) == kind(media_type)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // proves RFC 4975 section 8.6
+    #[test]
+    fn wildcards_case_and_parameters_are_understood() {
+        let types = AcceptTypes::new(&["Message/CPIM", "text/*", "image/png;q=1"], &["application/pdf"]);
+        for (media_type, alone) in [
+            ("message/cpim", true),
+            ("TEXT/Plain; charset=utf-8", true),
+            ("image/png", true),
+            ("image/gif", false),
+            ("application/pdf", false),
+            ("textual/plain", false),
+        ] {
+            assert_eq!(types.accepts(media_type), alone, "{media_type}");
+        }
+        assert!(types.accepts_wrapped("application/pdf") && types.accepts_wrapped("text/html"));
+        assert!(!types.accepts_wrapped("image/gif") && types.wants_cpim());
+    }
+
+    #[test]
+    fn the_star_accepts_everything_and_nothing_accepts_nothing() {
+        let all = AcceptTypes::new(&["*"], &[]);
+        assert!(all.accepts("x/y") && all.wants_cpim() && !all.is_empty());
+        let none = AcceptTypes::default();
+        assert!(!none.accepts("text/plain") && !none.wants_cpim() && none.is_empty());
+        assert!(!AcceptTypes::new(&["text/plain"], &["message/cpim"]).wants_cpim());
+    }
+
+    #[test]
+    fn overlaps_look_both_ways() {
+        let types = AcceptTypes::new(&["text/plain"], &["image/png"]);
+        assert!(
+            types.overlaps(&["text/*"]) && types.overlaps(&["a/b", "*"]) && types.overlaps(&["image/png"])
+        );
+        assert!(!types.overlaps(&["text/html"]) && !types.overlaps::<&str>(&[]));
+        assert!(AcceptTypes::new(&["*"], &[]).overlaps(&["text/html"]));
+    }
+}

@@ -1,0 +1,283 @@
+//! The state two user agents share: [`Dialog`] (RFC 3261 12, RFC 6665 4.4.1). Who sent what is
+//! its user's affair; it knows identifiers, sequence numbers, route set and remote target.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::wire::sip::{HeaderError, HeaderName, Method, NameAddr, Request, Response, SipUri, StatusCode};
+
+/// A dialog, from the moment the first response with a To tag goes or comes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dialog {
+    call_id: Bytes,
+    local_tag: Bytes,
+    remote_tag: Bytes,
+    /// The From value of requests sent, with its tag.
+    local: Bytes,
+    /// The To value of requests sent, with its tag.
+    remote: Bytes,
+    local_cseq: u32,
+    remote_cseq: Option<u32>,
+    /// Route values, topmost first.
+    route_set: Vec<Bytes>,
+    remote_target: Bytes,
+}
+
+impl Dialog {
+    /// The dialog that `request` opens when it is answered with `local_tag` (RFC 3261 12.1.1).
+    ///
+    /// # Errors
+    /// A header field the dialog is made of is missing or malformed; answer 400.
+    pub fn uas(request: &Request, local_tag: &str) -> Result<Self, HeaderError> {
+        let headers = &request.headers;
+        headers.record_routes()?;
+        let (from, to) = (headers.from()?, headers.to()?);
+        let local = value(request.headers.get(&HeaderName::To));
+        Ok(Self {
+            call_id: headers.call_id()?,
+            local_tag: Bytes::copy_from_slice(local_tag.as_bytes()),
+            // RFC 3261 12.1.1: a request of an RFC 2543 client may have no tag, which counts as null.
+            remote_tag: from.tag().unwrap_or_default(),
+            local: if to.tag().is_some() { local } else { with_tag(&local, local_tag) },
+            remote: value(request.headers.get(&HeaderName::From)),
+            local_cseq: 0,
+            remote_cseq: Some(headers.cseq()?.number),
+            // RFC 3261 12.1.1: the route set MUST be the Record-Route URIs in order, with all parameters.
+            route_set: headers.values(&HeaderName::RecordRoute).collect(),
+            remote_target: target(request.headers.contact()?)?,
+        }
+        .owned())
+    }
+
+    /// The dialog that `response` opens for `request`, which was sent (RFC 3261 12.1.2).
+    ///
+    /// # Errors
+    /// A header field the dialog is made of is missing or malformed.
+    pub fn uac(request: &Request, response: &Response) -> Result<Self, HeaderError> {
+        let headers = &response.headers;
+        headers.record_routes()?;
+        // RFC 3261 12.1.2: the route set MUST be the Record-Route URIs in reverse order.
+        let mut route_set: Vec<Bytes> = headers.values(&HeaderName::RecordRoute).collect();
+        route_set.reverse();
+        Ok(Self {
+            call_id: headers.call_id()?,
+            local_tag: request.headers.from()?.tag().unwrap_or_default(),
+            remote_tag: headers.to()?.tag().unwrap_or_default(),
+            local: value(request.headers.get(&HeaderName::From)),
+            remote: value(headers.get(&HeaderName::To)),
+            local_cseq: request.headers.cseq()?.number,
+            remote_cseq: None,
+            route_set,
+            remote_target: target(headers.contact()?)?,
+        }
+        .owned())
+    }
+
+    /// The same in memory of its own, so that the message it was read from need not be kept.
+    fn owned(mut self) -> Self {
+        let all = [&mut self.call_id, &mut self.local_tag, &mut self.remote_tag, &mut self.local];
+        let more = [&mut self.remote, &mut self.remote_target];
+        for bytes in all.into_iter().chain(more).chain(&mut self.route_set) {
+            *bytes = Bytes::copy_from_slice(bytes);
+        }
+        self
+    }
+
+    /// The Call-ID.
+    #[must_use]
+    pub const fn call_id(&self) -> &Bytes {
+        &self.call_id
+    }
+
+    /// The tag on this side.
+    #[must_use]
+    pub const fn local_tag(&self) -> &Bytes {
+        &self.local_tag
+    }
+
+    /// The tag on the other side; empty for an RFC 2543 peer.
+    #[must_use]
+    pub const fn remote_tag(&self) -> &Bytes {
+        &self.remote_tag
+    }
+
+    /// The address on this side, as From of requests sent.
+    #[must_use]
+    pub const fn local(&self) -> &Bytes {
+        &self.local
+    }
+
+    /// The address on the other side, as To of requests sent.
+    #[must_use]
+    pub const fn remote(&self) -> &Bytes {
+        &self.remote
+    }
+
+    /// The URI of the peer's Contact.
+    #[must_use]
+    pub const fn remote_target(&self) -> &Bytes {
+        &self.remote_target
+    }
+
+    /// The Route values of requests sent, before strict routers are taken into account.
+    #[must_use]
+    pub fn route_set(&self) -> &[Bytes] {
+        &self.route_set
+    }
+
+    /// The sequence number of the request sent last.
+    #[must_use]
+    pub const fn local_cseq(&self) -> u32 {
+        self.local_cseq
+    }
+
+    /// Whether `request`, received, is part of this dialog (RFC 3261 12.2.2).
+    #[must_use]
+    pub fn matches(&self, request: &Request) -> bool {
+        let headers = &request.headers;
+        headers.get(&HeaderName::CallId) == Some(&self.call_id)
+            && headers.to_tag().unwrap_or_default() == self.local_tag
+            && headers.from_tag().unwrap_or_default() == self.remote_tag
+    }
+
+    /// Takes note of a request received in the dialog: its sequence number, and its Contact where
+    /// it is a target refresh.
+    ///
+    /// # Errors
+    /// The status to answer with: 500 where it is out of order, 400 where it is malformed.
+    pub fn accept(&mut self, request: &Request) -> Result<(), StatusCode> {
+        if matches!(request.method, Method::Ack | Method::Cancel) {
+            return Ok(());
+        }
+        let number = request.headers.cseq().map_err(|_| StatusCode::BAD_REQUEST)?.number;
+        // RFC 3261 12.2.2: a lower number is out of order and MUST be rejected with a 500. The same
+        // number again is no retransmission, which the transaction absorbs, so it is out of order too.
+        if self.remote_cseq.is_some_and(|last| number <= last) {
+            return Err(StatusCode::SERVER_INTERNAL_ERROR);
+        }
+        let contact = request.headers.contact().map_err(|_| StatusCode::BAD_REQUEST)?;
+        self.remote_cseq = Some(number);
+        // RFC 3261 12.2.2: a target refresh MUST replace the remote target by the Contact, if present.
+        if let Some(contact) = contact.filter(|_| refreshes_target(&request.method)) {
+            self.remote_target = Bytes::copy_from_slice(&contact.uri);
+        }
+        Ok(())
+    }
+
+    /// Builds the next request of the dialog (RFC 3261 12.2.1.1); body and other header fields are
+    /// the caller's to add, the Via is the endpoint's.
+    #[must_use]
+    pub fn request(&mut self, method: Method, contact: Option<&str>) -> Request {
+        // RFC 3261 12.2.1.1: the number MUST rise by one with each request; 8.1.1.5: it stays below 2^31.
+        self.local_cseq = (self.local_cseq + 1) & 0x7fff_ffff;
+        let mut request = self.build(method, self.local_cseq);
+        if let Some(contact) = contact {
+            request.headers.push(HeaderName::Contact, Bytes::copy_from_slice(contact.as_bytes()));
+        }
+        request
+    }
+
+    /// Leaves out `count` sequence numbers: those that may have been used by who kept the dialog
+    /// before (RFC 3261 12.2.2: gaps are no error).
+    pub const fn skip(&mut self, count: u32) {
+        self.local_cseq = self.local_cseq.wrapping_add(count) & 0x7fff_ffff;
+    }
+
+    /// The ACK to the 2xx that answered the INVITE numbered `cseq` (RFC 3261 13.2.2.4).
+    #[must_use]
+    pub fn ack(&self, cseq: u32) -> Request {
+        self.build(Method::Ack, cseq)
+    }
+
+    fn build(&self, method: Method, number: u32) -> Request {
+        let (uri, routes) = self.routing();
+        let cseq = format!("{number} {method}");
+        let mut request = Request::new(method, uri);
+        for route in routes {
+            request.headers.push(HeaderName::Route, route);
+        }
+        request.headers.push(HeaderName::MaxForwards, Bytes::from_static(b"70"));
+        request.headers.push(HeaderName::From, self.local.clone());
+        request.headers.push(HeaderName::To, self.remote.clone());
+        request.headers.push(HeaderName::CallId, self.call_id.clone());
+        request.headers.push(HeaderName::CSeq, cseq);
+        request
+    }
+
+    /// Request-URI and Route values.
+    fn routing(&self) -> (Bytes, Vec<Bytes>) {
+        let Some((first, rest)) = self.route_set.split_first() else {
+            return (self.remote_target.clone(), Vec::new());
+        };
+        match route_uri(first) {
+            Some((_, false)) | None => (self.remote_target.clone(), self.route_set.clone()),
+            // RFC 3261 12.2.1.1: the first route is a strict router: its URI goes into the Request-URI,
+            // the remote target to the end of the Route.
+            Some((uri, true)) => {
+                let mut routes = rest.to_vec();
+                routes.push(NameAddr::from_uri(self.remote_target.clone()).encode());
+                (uri, routes)
+            }
+        }
+    }
+
+    /// The URI to resolve and send the next request to (RFC 3261 8.1.2): the first route, else the
+    /// remote target.
+    #[must_use]
+    pub fn next_hop(&self) -> Bytes {
+        self.route_set
+            .first()
+            .and_then(|route| NameAddr::parse(route).ok())
+            .map_or_else(|| self.remote_target.clone(), |route| route.uri)
+    }
+
+    /// Makes `response`, which answers `request`, one that opens a dialog: copies the Record-Route
+    /// fields (RFC 3261 12.1.1). To tag and Contact are the caller's.
+    pub fn establish(request: &Request, response: &mut Response) {
+        // RFC 3261 12.1.1: all Record-Route values MUST be copied, in order and with unknown parameters.
+        for value in request.headers.all(&HeaderName::RecordRoute) {
+            response.headers.push(HeaderName::RecordRoute, value.clone());
+        }
+    }
+}
+
+/// RFC 3261 12.2.2, RFC 3311 5.1, RFC 6665 3.1, 3.2: the requests whose Contact replaces the target.
+const fn refreshes_target(method: &Method) -> bool {
+    matches!(method, Method::Invite | Method::Update | Method::Subscribe | Method::Notify | Method::Refer)
+}
+
+fn value(header: Option<&Bytes>) -> Bytes {
+    header.cloned().unwrap_or_default()
+}
+
+fn with_tag(value: &[u8], tag: &str) -> Bytes {
+    Bytes::from([value, b";tag=", tag.as_bytes()].concat())
+}
+
+fn target(contact: Option<NameAddr>) -> Result<Bytes, HeaderError> {
+    // RFC 3261 12.1.1: the request MUST have a Contact, or there would be nowhere to send requests to.
+    match contact {
+        Some(contact) => Ok(contact.uri),
+        None => Err(HeaderError { header: HeaderName::Contact, problem: "missing" }),
+    }
+}
+
+/// The URI of a route and whether it is that of a strict router, as which it goes into a
+/// Request-URI; `None` for a URI of another scheme.
+fn route_uri(route: &Bytes) -> Option<(Bytes, bool)> {
+    let route = NameAddr::parse(route).ok()?;
+    let uri = SipUri::parse(&route.uri).ok()?;
+    if uri.is_loose_route() {
+        return Some((route.uri, false));
+    }
+    // RFC 3261 12.2.1.1: parameters not allowed in a Request-URI are stripped: method, and headers.
+    let end = memchr::memchr(b'?', &route.uri).unwrap_or(route.uri.len());
+    let kept: Vec<&[u8]> = route
+        .uri
+        .get(..end)
+        .unwrap_or_default()
+        .split(|byte| *byte == b';')
+        .filter(|part| !part.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"method=")))
+        .collect();
+    Some((Bytes::from(kept.join(&b';')), true))
+}

@@ -1,0 +1,124 @@
+//! How a message finds its transaction (RFC 3261 17.1.3, 17.2.3, 8.2.2.2): the fields the RFC
+//! compares, condensed into 128 bits under a secret key, so that a transaction is found by one
+//! look-up, keeps no strings, and nobody outside can make two of them collide.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::Hasher;
+
+use smallvec::SmallVec;
+
+use crate::entropy::Entropy;
+use crate::wire::sip::{HeaderName, Headers, Host, Method, Request, Via};
+
+/// The identity of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Fingerprint(u128);
+
+impl Fingerprint {
+    /// Thirteen characters of `a-z2-7` that follow from the fingerprint: a tag which a stateless
+    /// answer to the same request repeats (RFC 3261 8.2.7).
+    pub(super) fn token(self) -> String {
+        const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+        (0..13).map(|n| char::from(ALPHABET[(self.0 >> (n * 5) & 31) as usize])).collect()
+    }
+}
+
+/// Takes fingerprints under a key of its own.
+#[derive(Debug)]
+pub(super) struct Fingerprints {
+    key: [u64; 4],
+}
+
+impl Fingerprints {
+    pub(super) fn new(entropy: &mut dyn Entropy) -> Self {
+        Self { key: std::array::from_fn(|_| entropy.next_u64()) }
+    }
+
+    fn take(&self, fields: Fields) -> Fingerprint {
+        let [a, b, c, d] = self.key;
+        let half = |one: u64, other: u64| {
+            let mut hasher = DefaultHasher::new();
+            hasher.write_u64(one);
+            hasher.write_u64(other);
+            hasher.write(&fields.0);
+            u128::from(hasher.finish())
+        };
+        Fingerprint(half(a, b) << 64 | half(c, d))
+    }
+
+    /// The client transaction a response belongs to.
+    pub(super) fn client(&self, branch: &[u8], method: &Method) -> Fingerprint {
+        // RFC 3261 17.1.3: the branch, and the method of the CSeq.
+        self.take(Fields::new(b'c').add(branch).add(method.as_bytes()))
+    }
+
+    /// The server transaction `request` belongs to, taken as if it had `method`: INVITE for an ACK
+    /// and for what a CANCEL is to cancel.
+    pub(super) fn server(&self, request: &Request, via: &Via, method: &Method) -> Fingerprint {
+        let method_name = method.as_bytes();
+        match via.unique_branch() {
+            // RFC 3261 17.2.3: the branch, the sent-by of the topmost Via, and the method.
+            Some(branch) => {
+                let fields = Fields::new(b's').add(&branch).add(method_name).host(&via.host);
+                self.take(fields.add(&via.port.unwrap_or(0).to_be_bytes()))
+            }
+            None => {
+                let headers = &request.headers;
+                let mut fields = Fields::new(b'l');
+                fields = fields.add(&request.uri).add(&field(headers, &HeaderName::CallId)).add(method_name);
+                fields = fields.add(&headers.from_tag().unwrap_or_default()).add(&cseq_number(headers));
+                fields = fields.add(&headers.values(&HeaderName::Via).next().unwrap_or_default());
+                // RFC 3261 17.2.3: an ACK bears the To tag of the response, which is compared apart.
+                if *method != Method::Invite {
+                    fields = fields.add(&headers.to_tag().unwrap_or_default());
+                }
+                self.take(fields)
+            }
+        }
+    }
+
+    /// What two requests have in common that came of one by different ways; `None` where it does
+    /// not matter.
+    pub(super) fn merged(&self, request: &Request) -> Option<Fingerprint> {
+        let headers = &request.headers;
+        // A MESSAGE is stored once however often it comes, and the sender may try another transport.
+        // RFC 3261 8.2.2.2: without a To tag, the From tag, Call-ID and CSeq are compared.
+        if request.method == Method::Message || headers.to_tag().is_some() {
+            return None;
+        }
+        let fields = Fields::new(b'm').add(&headers.from_tag().unwrap_or_default());
+        let fields = fields.add(&field(headers, &HeaderName::CallId)).add(&cseq_number(headers));
+        Some(self.take(fields.add(request.method.as_bytes())))
+    }
+}
+
+fn field(headers: &Headers, name: &HeaderName) -> bytes::Bytes {
+    headers.get(name).cloned().unwrap_or_default()
+}
+
+fn cseq_number(headers: &Headers) -> [u8; 4] {
+    headers.cseq().map_or(0, |cseq| cseq.number).to_be_bytes()
+}
+
+/// Fields one after the other, each with its length, so that none runs into the next.
+struct Fields(SmallVec<[u8; 128]>);
+
+impl Fields {
+    fn new(kind: u8) -> Self {
+        Self(SmallVec::from_slice(&[kind]))
+    }
+
+    fn add(mut self, field: &[u8]) -> Self {
+        self.0.extend_from_slice(&(field.len() as u64).to_be_bytes());
+        self.0.extend_from_slice(field);
+        self
+    }
+
+    fn host(self, host: &Host) -> Self {
+        match host {
+            Host::Name(name) => self.add(&name.to_ascii_lowercase()),
+            Host::V4(address) => self.add(&address.octets()),
+            Host::V6(address) => self.add(&address.octets()),
+        }
+    }
+}

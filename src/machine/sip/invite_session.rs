@@ -1,0 +1,450 @@
+//! The session somebody invited us to: [`InviteSession`], the UAS half of an INVITE usage
+//! (RFC 3261 13.3, 14.2, 15; RFC 6026; RFC 3311). Which offer gets which answer is its user's
+//! affair; so are Require and everything else that can be said of a request before it gets here.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::dialog::Dialog;
+use super::event::{FailureCause, ServerTxn};
+use super::session_event::{Body, EndedBy, Rejection, SessionAction, SessionEvent};
+use super::timers::Timers;
+use crate::time::Instant;
+use crate::wire::sip::{HeaderError, HeaderName, Method, Request, Response, StatusCode};
+
+/// A session, from the INVITE received to the BYE answered.
+///
+/// * Inputs: the `handle_*`, for what the endpoint reports of this dialog and its transactions.
+/// * Commands: [`progress`](Self::progress), then [`accept`](Self::accept) or
+///   [`reject`](Self::reject); [`answer_reinvite`](Self::answer_reinvite); [`bye`](Self::bye).
+/// * After each of them, drain [`poll_action`](Self::poll_action) and
+///   [`poll_event`](Self::poll_event), then arm an alarm for [`poll_timeout`](Self::poll_timeout).
+///
+/// A 2xx is repeated until its ACK comes; a BYE waits for that ACK.
+#[derive(Debug)]
+pub struct InviteSession {
+    dialog: Dialog,
+    contact: String,
+    timers: Timers,
+    state: State,
+    pending: Option<Pending>,
+    awaiting: Option<Awaiting>,
+    bye: Option<Option<String>>,
+    actions: VecDeque<SessionAction>,
+    events: VecDeque<SessionEvent>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The INVITE has no final response.
+    Early,
+    /// It was accepted.
+    Established,
+    /// A BYE was sent.
+    Leaving(EndedBy),
+    /// Nothing is left.
+    Ended,
+}
+
+/// A request the user has to answer: the INVITE, a re-INVITE, or an UPDATE with an offer.
+#[derive(Debug)]
+struct Pending {
+    txn: ServerTxn,
+    request: Request,
+}
+
+/// A 2xx whose ACK has not come.
+#[derive(Debug)]
+struct Awaiting {
+    txn: ServerTxn,
+    response: Response,
+    cseq: u32,
+    /// Whether it bore an offer, so that the ACK bears the answer.
+    offered: bool,
+    /// Whether it accepted the INVITE that opened the session.
+    opening: bool,
+    interval: Duration,
+    next: Instant,
+    until: Instant,
+}
+
+impl InviteSession {
+    /// Begins with an INVITE that `txn` brought. `local_tag` goes into every To, `contact` is our
+    /// Contact value.
+    ///
+    /// # Errors
+    /// The INVITE cannot open a dialog; answer 400.
+    pub fn new(
+        invite: Request,
+        txn: ServerTxn,
+        local_tag: &str,
+        contact: impl Into<String>,
+        timers: Timers,
+    ) -> Result<Self, HeaderError> {
+        Ok(Self {
+            dialog: Dialog::uas(&invite, local_tag)?,
+            contact: contact.into(),
+            timers,
+            state: State::Early,
+            pending: Some(Pending { txn, request: invite }),
+            awaiting: None,
+            bye: None,
+            actions: VecDeque::new(),
+            events: VecDeque::new(),
+        })
+    }
+
+    /// The dialog.
+    #[must_use]
+    pub const fn dialog(&self) -> &Dialog {
+        &self.dialog
+    }
+
+    /// The INVITE, re-INVITE or UPDATE that waits for the user's answer.
+    #[must_use]
+    pub fn pending(&self) -> Option<&Request> {
+        self.pending.as_ref().map(|pending| &pending.request)
+    }
+
+    /// Whether the INVITE was accepted and no BYE has been sent or received.
+    #[must_use]
+    pub fn is_established(&self) -> bool {
+        self.state == State::Established
+    }
+
+    /// Whether a 2xx waits for its ACK.
+    #[must_use]
+    pub const fn is_awaiting_ack(&self) -> bool {
+        self.awaiting.is_some()
+    }
+
+    /// Whether the session is over.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.state == State::Ended
+    }
+
+    /// The next thing to hand to the endpoint.
+    pub fn poll_action(&mut self) -> Option<SessionAction> {
+        self.actions.pop_front()
+    }
+
+    /// The next thing for the user to know.
+    pub fn poll_event(&mut self) -> Option<SessionEvent> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.awaiting.as_ref().map(|awaiting| awaiting.next.min(awaiting.until))
+    }
+
+    /// Sends a provisional response other than 100, such as 180, for the INVITE.
+    pub fn progress(&mut self, status: StatusCode) {
+        if self.state != State::Early || !status.is_provisional() {
+            return;
+        }
+        if let Some(Pending { txn, request }) = &self.pending {
+            let response = self.establishing(request, status);
+            self.actions.push_back(SessionAction::Respond(*txn, response));
+        }
+    }
+
+    /// Accepts the INVITE with an answer, or with an offer where it bore none; `headers` are added.
+    pub fn accept(&mut self, now: Instant, body: Option<Body>, headers: Vec<(HeaderName, Bytes)>) {
+        if self.state == State::Early && self.pending.is_some() {
+            self.state = State::Established;
+            self.answer_ok(now, body, headers, true);
+        }
+    }
+
+    /// Rejects the INVITE.
+    pub fn reject(&mut self, rejection: &Rejection) {
+        if self.state == State::Early {
+            self.refuse_pending(rejection);
+            self.end(EndedBy::Rejected);
+        }
+    }
+
+    /// Answers the re-INVITE or UPDATE reported by [`SessionEvent::Reinvite`]. Rejected, the session
+    /// goes on as it was (RFC 3261 14.2).
+    pub fn answer_reinvite(&mut self, now: Instant, answer: Result<Option<Body>, Rejection>) {
+        if self.state != State::Established {
+            return;
+        }
+        match answer {
+            Ok(body) => self.answer_ok(now, body, Vec::new(), false),
+            Err(rejection) => self.refuse_pending(&rejection),
+        }
+    }
+
+    /// Ends the session: with a BYE, as soon as the ACK to a 2xx has come; with a 480 where the
+    /// INVITE is not answered yet. `reason` is a Reason value (RFC 3326).
+    pub fn bye(&mut self, reason: Option<&str>) {
+        match self.state {
+            State::Early => self.reject(&Rejection::from(StatusCode::TEMPORARILY_UNAVAILABLE)),
+            // RFC 3261 15: the callee MUST NOT send a BYE until it has the ACK or has given it up.
+            State::Established if self.awaiting.is_some() => self.bye = Some(reason.map(str::to_owned)),
+            State::Established => self.leave(EndedBy::Local, reason),
+            State::Leaving(_) | State::Ended => {}
+        }
+    }
+
+    /// Takes a request of this dialog, other than ACK and CANCEL.
+    pub fn handle_request(&mut self, txn: ServerTxn, request: Request) {
+        if !self.dialog.matches(&request) || self.is_ended() {
+            return self.refuse(txn, &request, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
+        }
+        if let Err(status) = self.dialog.accept(&request) {
+            return self.refuse(txn, &request, status);
+        }
+        match (&request.method, self.state) {
+            (Method::Bye, _) => self.take_bye(txn, &request),
+            // RFC 3261 12.2.2: after a BYE of our own there is no session left to speak of.
+            (_, State::Leaving(_)) => {
+                self.refuse(txn, &request, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
+            }
+            (Method::Invite, _) => self.take_reinvite(txn, request),
+            (Method::Update, _) => self.take_update(txn, request),
+            (Method::Info, _) => self.take_info(txn, &request),
+            // RFC 3262 3: a PRACK that matches no reliable provisional response, of which there is none.
+            (Method::Prack, _) => {
+                self.refuse(txn, &request, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
+            }
+            _ => self.events.push_back(SessionEvent::Unhandled { txn, request }),
+        }
+        self.bye_if_possible();
+    }
+
+    /// Takes an ACK of this dialog.
+    pub fn handle_ack(&mut self, request: &Request) {
+        let number = request.headers.cseq().map(|cseq| cseq.number);
+        // RFC 3261 17.1.1.3, 13.2.2.4: the CSeq number is that of the INVITE.
+        let Some(awaiting) = self.awaiting.take_if(|awaiting| number == Ok(awaiting.cseq)) else { return };
+        let body = Body::of(request);
+        self.events.push_back(match awaiting.opening {
+            true => SessionEvent::Confirmed { body },
+            false => SessionEvent::Reconfirmed { body },
+        });
+        if let Some(reason) = self.bye.take() {
+            self.leave(EndedBy::Local, reason.as_deref());
+        }
+    }
+
+    /// The endpoint answered a CANCEL for `txn`.
+    pub fn handle_cancelled(&mut self, txn: ServerTxn) {
+        if self.pending.as_ref().is_none_or(|pending| pending.txn != txn) {
+            return;
+        }
+        // RFC 3261 9.2: the INVITE SHOULD be answered 487 at once.
+        self.refuse_pending(&Rejection::from(StatusCode::REQUEST_TERMINATED));
+        match self.state {
+            State::Early => self.end(EndedBy::Cancelled),
+            _ => self.events.push_back(SessionEvent::ReinviteCancelled),
+        }
+    }
+
+    /// Takes a response to our BYE.
+    pub fn handle_response(&mut self, response: &Response) {
+        // RFC 3261 15.1.1: the session is over when the BYE is sent, whatever it is answered.
+        if let State::Leaving(by) = self.state
+            && response.status.is_final()
+        {
+            self.end(by);
+        }
+    }
+
+    /// Our BYE was not answered, or could not be sent.
+    pub fn handle_failed(&mut self) {
+        if let State::Leaving(by) = self.state {
+            self.end(by);
+        }
+    }
+
+    /// The endpoint reports a server transaction of this session as ended. What the user did not
+    /// answer in time was answered by the endpoint; of other failures the ACK's absence tells.
+    pub fn handle_server_ended(&mut self, txn: ServerTxn, cause: FailureCause) {
+        if cause == FailureCause::Timeout && self.pending.take_if(|pending| pending.txn == txn).is_some() {
+            match self.state {
+                State::Early => self.end(EndedBy::Failed),
+                _ => self.bye_if_possible(),
+            }
+        }
+    }
+
+    /// Repeats a 2xx that is due, or gives its ACK up.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let Some(awaiting) = &mut self.awaiting else { return };
+        if awaiting.until <= now {
+            // RFC 3261 13.3.1.4: without an ACK for 64*T1 the session SHOULD be terminated by a BYE.
+            self.awaiting = None;
+            let reason = self.bye.take().flatten();
+            self.leave(EndedBy::AckTimeout, reason.as_deref());
+        } else if awaiting.next <= now {
+            // RFC 3261 13.3.1.4: repeated at T1, doubling up to T2, whatever the transport.
+            awaiting.interval = awaiting.interval.saturating_mul(2).min(self.timers.t2);
+            awaiting.next = now + awaiting.interval;
+            self.actions.push_back(SessionAction::Respond(awaiting.txn, awaiting.response.clone()));
+        }
+    }
+
+    fn take_bye(&mut self, txn: ServerTxn, request: &Request) {
+        self.respond(txn, request.respond(StatusCode::OK));
+        // RFC 3261 15.1.2: pending requests MUST still be answered, a 487 is RECOMMENDED.
+        self.refuse_pending(&Rejection::from(StatusCode::REQUEST_TERMINATED));
+        match self.state {
+            State::Leaving(by) => self.end(by),
+            _ => self.end(EndedBy::Remote),
+        }
+    }
+
+    fn take_reinvite(&mut self, txn: ServerTxn, request: Request) {
+        if self.pending.is_some() {
+            // RFC 3261 14.2: a second INVITE before the first is answered MUST get 500 with Retry-After.
+            self.refuse(txn, &request, StatusCode::SERVER_INTERNAL_ERROR);
+        } else if self.awaiting.is_some() || self.bye.is_some() {
+            // RFC 3261 14.2, RFC 5407 3.1.4: while our own INVITE exchange is open: 491.
+            self.refuse(txn, &request, StatusCode::REQUEST_PENDING);
+        } else {
+            self.events.push_back(SessionEvent::Reinvite { request: request.clone() });
+            self.pending = Some(Pending { txn, request });
+        }
+    }
+
+    fn take_update(&mut self, txn: ServerTxn, request: Request) {
+        if request.body.is_empty() {
+            // RFC 3311 5.2: without an offer it refreshes the target and nothing else.
+            let response = self.with_contact(request.respond(StatusCode::OK));
+            self.respond(txn, response);
+        } else if self.pending.is_some() {
+            // RFC 3311 5.2: an offer received is not answered yet: MUST be 500 with Retry-After.
+            self.refuse(txn, &request, StatusCode::SERVER_INTERNAL_ERROR);
+        } else if self.awaiting.as_ref().is_some_and(|awaiting| awaiting.offered) {
+            // RFC 3311 5.2: an offer of ours is not answered yet: MUST be 491.
+            self.refuse(txn, &request, StatusCode::REQUEST_PENDING);
+        } else {
+            self.events.push_back(SessionEvent::Reinvite { request: request.clone() });
+            self.pending = Some(Pending { txn, request });
+        }
+    }
+
+    fn take_info(&mut self, txn: ServerTxn, request: &Request) {
+        let mut response = request.respond(StatusCode::OK);
+        let name = |name: &'static [u8]| HeaderName::parse(&Bytes::from_static(name));
+        if request.headers.contains(&name(b"Info-Package")) {
+            // RFC 6086 4.2.2: a package not announced MUST be answered 469, with our (empty) Recv-Info.
+            response = request.respond(StatusCode::BAD_INFO_PACKAGE);
+            response.headers.push(name(b"Recv-Info"), Bytes::new());
+        } else if !request.body.is_empty() {
+            // RFC 6086 4.2.2, RFC 3261 8.2.3: a body that is not understood: 415.
+            response = request.respond(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+            response.headers.push(HeaderName::Accept, Bytes::from_static(b"application/sdp"));
+        }
+        self.respond(txn, response);
+    }
+
+    /// Accepts what is pending.
+    fn answer_ok(
+        &mut self,
+        now: Instant,
+        body: Option<Body>,
+        headers: Vec<(HeaderName, Bytes)>,
+        opening: bool,
+    ) {
+        let Some(Pending { txn, request }) = self.pending.take() else { return };
+        let mut response = self.establishing(&request, StatusCode::OK);
+        for (name, value) in headers {
+            response.headers.push(name, value);
+        }
+        if let Some(body) = body {
+            response.headers.push(HeaderName::ContentType, body.content_type);
+            response.body = body.bytes;
+        }
+        if request.method == Method::Invite {
+            self.awaiting = Some(Awaiting {
+                txn,
+                response: response.clone(),
+                cseq: request.headers.cseq().map_or(0, |cseq| cseq.number),
+                offered: request.body.is_empty(),
+                opening,
+                interval: self.timers.t1,
+                next: now + self.timers.t1,
+                until: now + self.timers.give_up(),
+            });
+        }
+        self.actions.push_back(SessionAction::Respond(txn, response));
+        self.bye_if_possible();
+    }
+
+    /// A response that opens or refreshes the dialog.
+    fn establishing(&self, request: &Request, status: StatusCode) -> Response {
+        let mut response = request.respond(status);
+        Dialog::establish(request, &mut response);
+        self.with_contact(self.tagged(response))
+    }
+
+    fn with_contact(&self, mut response: Response) -> Response {
+        // RFC 3261 12.1.1: the UAS MUST add a Contact.
+        response.headers.push(HeaderName::Contact, self.contact.clone());
+        response
+    }
+
+    fn tagged(&self, mut response: Response) -> Response {
+        response.set_to_tag(&String::from_utf8_lossy(self.dialog.local_tag()));
+        response
+    }
+
+    fn respond(&mut self, txn: ServerTxn, response: Response) {
+        self.actions.push_back(SessionAction::Respond(txn, response));
+    }
+
+    fn refuse(&mut self, txn: ServerTxn, request: &Request, status: StatusCode) {
+        let mut response = request.respond(status);
+        if status == StatusCode::SERVER_INTERNAL_ERROR {
+            // RFC 3261 14.2: Retry-After with a randomly chosen value between 0 and 10 seconds.
+            let spread = self.dialog.call_id().iter().fold(0_u32, |sum, byte| sum + u32::from(*byte));
+            response.headers.push(HeaderName::RetryAfter, (spread % 11).to_string());
+        }
+        self.respond(txn, response);
+    }
+
+    fn refuse_pending(&mut self, rejection: &Rejection) {
+        let Some(Pending { txn, request }) = self.pending.take() else { return };
+        let mut response = self.tagged(request.respond(rejection.status));
+        for (name, value) in &rejection.headers {
+            response.headers.push(name.clone(), value.clone());
+        }
+        self.respond(txn, response);
+    }
+
+    /// Sends a BYE that was held back, where nothing keeps it any more.
+    fn bye_if_possible(&mut self) {
+        if self.state == State::Established
+            && self.awaiting.is_none()
+            && let Some(reason) = self.bye.take()
+        {
+            self.leave(EndedBy::Local, reason.as_deref());
+        }
+    }
+
+    fn leave(&mut self, by: EndedBy, reason: Option<&str>) {
+        self.refuse_pending(&Rejection::from(StatusCode::REQUEST_TERMINATED));
+        let mut bye = self.dialog.request(Method::Bye, None);
+        if let Some(reason) = reason {
+            bye.headers.push(HeaderName::Reason, Bytes::copy_from_slice(reason.as_bytes()));
+        }
+        self.state = State::Leaving(by);
+        self.actions.push_back(SessionAction::Request(bye));
+    }
+
+    fn end(&mut self, by: EndedBy) {
+        self.state = State::Ended;
+        self.awaiting = None;
+        self.bye = None;
+        self.pending = None;
+        self.events.push_back(SessionEvent::Ended { by });
+    }
+}

@@ -1,0 +1,361 @@
+//! A subscription somebody holds with us: [`Notifier`], the notifier half of one (RFC 6665 4.2),
+//! for any event package. Who may subscribe, for how long and what a body says is its user's affair.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::dialog::Dialog;
+use super::session_event::Body;
+use crate::time::{Instant, Timestamp};
+use crate::wire::sip::{Event, HeaderError, HeaderName, Method, Request, Response, StatusCode};
+
+/// A subscription, from the SUBSCRIBE accepted to the last NOTIFY answered.
+///
+/// One NOTIFY at a time is on its way; changes meanwhile, and those within the least interval, are
+/// told by the next one. After each input and command ask [`due`](Self::due): when it says `true`,
+/// compose a body (it may take its time) and call [`notify`](Self::notify), or
+/// [`defer`](Self::defer); send what it returns to where the dialog's next hop resolves, and hand
+/// the outcome to [`handle_response`](Self::handle_response) or
+/// [`handle_failed`](Self::handle_failed). Then arm an alarm for
+/// [`poll_timeout`](Self::poll_timeout).
+#[derive(Clone, Debug)]
+pub struct Notifier {
+    dialog: Dialog,
+    contact: String,
+    event: Bytes,
+    min_interval: Duration,
+    expires: Instant,
+    phase: Phase,
+    /// Whether a NOTIFY is being composed or on its way.
+    busy: Option<Busy>,
+    /// Since when there is something to tell, and whether it must not wait for the interval.
+    news: Option<(Instant, bool)>,
+    last: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Active,
+    /// One last NOTIFY is to be answered.
+    Ending(TerminationReason, Option<u32>),
+    Ended,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Busy {
+    Composing,
+    InFlight,
+}
+
+/// Why a subscription was ended by the notifier (RFC 6665 4.1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TerminationReason {
+    /// The subscriber should subscribe anew at once.
+    Deactivated,
+    /// The subscriber should subscribe anew later.
+    Probation,
+    /// The subscriber may not have it any more.
+    Rejected,
+    /// It was not refreshed, or was unsubscribed.
+    Timeout,
+    /// Nobody could be asked for leave.
+    GiveUp,
+    /// What was subscribed to does not exist any more.
+    NoResource,
+    /// What was subscribed to will never change again.
+    Invariant,
+}
+
+impl TerminationReason {
+    /// The value of the `reason` parameter.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deactivated => "deactivated",
+            Self::Probation => "probation",
+            Self::Rejected => "rejected",
+            Self::Timeout => "timeout",
+            Self::GiveUp => "giveup",
+            Self::NoResource => "noresource",
+            Self::Invariant => "invariant",
+        }
+    }
+}
+
+/// What came of a NOTIFY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NotifyOutcome {
+    /// A provisional response: wait.
+    Waiting,
+    /// The subscriber has it.
+    Delivered,
+    /// The subscriber does not have it; the subscription goes on with the next change.
+    Refused,
+    /// The subscription is over; forget it.
+    Ended,
+}
+
+/// What is written down of a subscription to survive a restart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotifierRecord {
+    /// The dialog.
+    pub dialog: Dialog,
+    /// Our Contact value.
+    pub contact: String,
+    /// The Event value.
+    pub event: Bytes,
+    /// When it ends unless it is refreshed.
+    pub expires: Timestamp,
+}
+
+impl Notifier {
+    /// Accepts a SUBSCRIBE for `granted`; zero fetches the state once. Returns the 200 to answer
+    /// with; a NOTIFY is due at once, and never two within `min_interval` but to follow a refresh.
+    ///
+    /// # Errors
+    /// The request cannot open a dialog; answer 400.
+    pub fn accept(
+        now: Instant,
+        request: &Request,
+        local_tag: &str,
+        contact: impl Into<String>,
+        granted: Duration,
+        min_interval: Duration,
+    ) -> Result<(Self, Response), HeaderError> {
+        let event = request.headers.get(&HeaderName::Event);
+        let mut notifier = Self {
+            dialog: Dialog::uas(request, local_tag)?,
+            contact: contact.into(),
+            event: event.map_or_else(Bytes::new, |event| Bytes::copy_from_slice(event)),
+            min_interval,
+            expires: now,
+            phase: Phase::Active,
+            busy: None,
+            news: None,
+            last: None,
+        };
+        let mut response = notifier.grant(now, request, granted);
+        Dialog::establish(request, &mut response);
+        response.set_to_tag(local_tag);
+        Ok((notifier, response))
+    }
+
+    /// Takes a SUBSCRIBE in the dialog: refreshes for `granted`, or ends where that is zero. Returns
+    /// the response to answer with; after a 200 a NOTIFY is due at once.
+    #[must_use]
+    pub fn handle_subscribe(&mut self, now: Instant, request: &Request, granted: Duration) -> Response {
+        if self.phase != Phase::Active || !self.dialog.matches(request) {
+            return request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
+        }
+        if !self.is_same_event(request) {
+            // RFC 6665 4.5.2: another subscription in the same dialog is not taken; 7.2: a 489 names what is.
+            let mut response = request.respond(StatusCode::BAD_EVENT);
+            response.headers.push(HeaderName::AllowEvents, self.package());
+            return response;
+        }
+        match self.dialog.accept(request) {
+            Ok(()) => self.grant(now, request, granted),
+            Err(status) => request.respond(status),
+        }
+    }
+
+    fn grant(&mut self, now: Instant, request: &Request, granted: Duration) -> Response {
+        self.expires = now + granted;
+        // RFC 6665 4.2.2: after a 200 to a SUBSCRIBE a NOTIFY MUST be sent immediately.
+        self.news = Some((now, true));
+        if granted.is_zero() {
+            // RFC 6665 4.2.1.4, 4.4.3: unsubscribing and fetching end with a NOTIFY that says so.
+            self.phase = Phase::Ending(TerminationReason::Timeout, None);
+        }
+        let mut response = request.respond(StatusCode::OK);
+        // RFC 6665 4.2.1.1: the 200 MUST tell the actual duration.
+        response.headers.push(HeaderName::Expires, granted.as_secs().to_string());
+        response.headers.push(HeaderName::Contact, self.contact.clone());
+        response
+    }
+
+    fn is_same_event(&self, request: &Request) -> bool {
+        let ours = Event::parse(&self.event).ok();
+        ours.is_some() && request.headers.event().ok().flatten() == ours
+    }
+
+    fn package(&self) -> Bytes {
+        Event::parse(&self.event).map(|event| event.package).unwrap_or_default()
+    }
+
+    /// The dialog.
+    #[must_use]
+    pub const fn dialog(&self) -> &Dialog {
+        &self.dialog
+    }
+
+    /// When it ends unless it is refreshed.
+    #[must_use]
+    pub const fn expires(&self) -> Instant {
+        self.expires
+    }
+
+    /// Whether it is neither over nor about to be.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.phase == Phase::Active
+    }
+
+    /// Whether it is over.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// What is subscribed to has changed.
+    pub fn changed(&mut self, now: Instant) {
+        if self.phase == Phase::Active && self.news.is_none() {
+            self.news = Some((now, false));
+        }
+    }
+
+    /// Ends the subscription with a last NOTIFY, which is due at once; `retry_after` in seconds.
+    pub fn terminate(&mut self, now: Instant, reason: TerminationReason, retry_after: Option<u32>) {
+        if self.phase == Phase::Active {
+            self.phase = Phase::Ending(reason, retry_after);
+            self.news = Some((now, true));
+        }
+    }
+
+    /// Whether a NOTIFY is to be composed now. Says `true` once, and then no more until
+    /// [`notify`](Self::notify) or [`defer`](Self::defer).
+    #[must_use]
+    pub fn due(&mut self, now: Instant) -> bool {
+        let due = self.due_at().is_some_and(|at| at <= now);
+        if due {
+            self.news = None;
+            self.busy = Some(Busy::Composing);
+        }
+        due
+    }
+
+    fn due_at(&self) -> Option<Instant> {
+        let (since, at_once) = self.news.filter(|_| self.busy.is_none() && !self.is_ended())?;
+        let earliest = self.last.map_or(since, |last| last + self.min_interval);
+        Some(if at_once { since } else { since.max(earliest) })
+    }
+
+    /// Builds the NOTIFY; its outcome is awaited before another is due.
+    #[must_use]
+    pub fn notify(&mut self, now: Instant, body: Option<Body>) -> Request {
+        self.busy = Some(Busy::InFlight);
+        self.last = Some(now);
+        if self.phase != Phase::Active {
+            self.news = None;
+        }
+        let mut request = self.dialog.request(Method::Notify, Some(&self.contact));
+        // RFC 6665 4.1.3, 8.2.1: the Event of the SUBSCRIBE MUST be repeated, with its id.
+        request.headers.push(HeaderName::Event, self.event.clone());
+        request.headers.push(HeaderName::SubscriptionState, self.subscription_state(now));
+        if let Some(body) = body {
+            request.headers.push(HeaderName::ContentType, body.content_type);
+            request.body = body.bytes;
+        }
+        request
+    }
+
+    fn subscription_state(&self, now: Instant) -> String {
+        match self.phase {
+            // RFC 6665 4.2.2: active MUST come with the time remaining.
+            Phase::Active => format!("active;expires={}", (self.expires - now).as_secs()),
+            // RFC 6665 4.2.2: terminated SHOULD come with a reason, and may with retry-after.
+            Phase::Ending(reason, Some(seconds)) => {
+                format!("terminated;reason={};retry-after={seconds}", reason.as_str())
+            }
+            Phase::Ending(reason, None) => format!("terminated;reason={}", reason.as_str()),
+            Phase::Ended => "terminated;reason=timeout".to_owned(),
+        }
+    }
+
+    /// The body could not be composed: the NOTIFY is due again after the least interval.
+    pub fn defer(&mut self, now: Instant) {
+        if self.busy == Some(Busy::Composing) {
+            self.busy = None;
+            let after = self.min_interval.max(Duration::from_millis(100));
+            self.news = Some((now + after, true));
+        }
+    }
+
+    /// Takes the status of a response to the NOTIFY.
+    pub fn handle_response(&mut self, status: StatusCode) -> NotifyOutcome {
+        if self.busy != Some(Busy::InFlight) || status.is_provisional() {
+            return NotifyOutcome::Waiting;
+        }
+        self.busy = None;
+        // RFC 6665 4.2.2: after one of these the notifier MUST remove the subscription.
+        let fatal = matches!(status.0, 404 | 405 | 410 | 416 | 480..=485 | 489 | 501 | 604);
+        if fatal || self.is_last_sent() {
+            self.phase = Phase::Ended;
+            return NotifyOutcome::Ended;
+        }
+        if status.is_success() { NotifyOutcome::Delivered } else { NotifyOutcome::Refused }
+    }
+
+    /// The NOTIFY was not answered, or could not be sent: RFC 6665 4.2.2: the subscription SHOULD be
+    /// removed.
+    pub fn handle_failed(&mut self) {
+        self.busy = None;
+        self.phase = Phase::Ended;
+    }
+
+    /// Whether the NOTIFY that says that it is over has been sent.
+    fn is_last_sent(&self) -> bool {
+        matches!(self.phase, Phase::Ending(..)) && self.news.is_none()
+    }
+
+    /// Ends the subscription where its time is up.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.expires <= now {
+            // RFC 6665 4.2.1.4, 4.4.3: an expired one ends with a NOTIFY that says so.
+            self.terminate(now, TerminationReason::Timeout, None);
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), and ask [`due`](Self::due).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let expiry = (self.phase == Phase::Active).then_some(self.expires);
+        match (self.due_at(), expiry) {
+            (Some(due), Some(expiry)) => Some(due.min(expiry)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// What to write down; `None` where it is over or about to be. `now` and `wall` are the same
+    /// moment by both clocks.
+    #[must_use]
+    pub fn record(&self, now: Instant, wall: Timestamp) -> Option<NotifierRecord> {
+        self.is_active().then(|| NotifierRecord {
+            dialog: self.dialog.clone(),
+            contact: self.contact.clone(),
+            event: self.event.clone(),
+            expires: wall.after(self.expires - now),
+        })
+    }
+
+    /// The subscription as it was written down; a NOTIFY is due at once, for nobody knows what was
+    /// missed. The sequence number leaps ahead of what may have been sent since.
+    #[must_use]
+    pub fn restore(record: NotifierRecord, now: Instant, wall: Timestamp, min_interval: Duration) -> Self {
+        let mut dialog = record.dialog;
+        dialog.skip(1 << 16);
+        Self {
+            dialog,
+            contact: record.contact,
+            event: record.event,
+            min_interval,
+            expires: now + record.expires.saturating_since(wall),
+            phase: Phase::Active,
+            busy: None,
+            news: Some((now, true)),
+            last: None,
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Where a response goes (RFC 3261 18.2.2, RFC 3581 4), and whether one that came is ours
+//! (RFC 3261 18.1.2).
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+use super::transport::{Destination, Flow};
+use crate::wire::sip::{Host, Via};
+
+/// Where the responses to a request go that came by `flow` with `via` on top.
+pub(super) fn destination(via: &Via, flow: Flow) -> Destination {
+    let sent_by_port = via.port.unwrap_or(flow.transport.default_port());
+    let addr = if flow.transport.is_reliable() {
+        // RFC 3261 18.2.2: over the same connection; if that is gone, to the address the request came
+        // from and the port of sent-by.
+        SocketAddr::new(flow.peer.ip(), sent_by_port)
+    } else if let Some(group) = maddr(via) {
+        // RFC 3261 18.2.2: with maddr, the response MUST go there, to the port of sent-by.
+        SocketAddr::new(group, sent_by_port)
+    } else if via.wants_rport() {
+        // RFC 3581 4: to the address and port the request came from, from where it was received.
+        flow.peer
+    } else {
+        // RFC 3261 18.2.2: to the received address, which is that of sent-by where they are the same,
+        // and the port of sent-by.
+        SocketAddr::new(flow.peer.ip(), sent_by_port)
+    };
+    Destination { transport: flow.transport, addr, flow: Some(flow), upgrade: false }
+}
+
+fn maddr(via: &Via) -> Option<IpAddr> {
+    match Host::parse(&via.params.value("maddr")?)? {
+        Host::V4(address) => Some(address.into()),
+        Host::V6(address) => Some(address.into()),
+        Host::Name(_) => None,
+    }
+}
+
+/// Whether `via` names as sender one of `names`.
+pub(super) fn is_sent_by<'a>(via: &Via, mut names: impl Iterator<Item = &'a String>) -> bool {
+    let mut sent_by = String::with_capacity(48);
+    let _ = match via.port {
+        Some(port) => write!(sent_by, "{}:{port}", via.host),
+        None => write!(sent_by, "{}", via.host),
+    };
+    names.any(|name| name.eq_ignore_ascii_case(&sent_by))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::machine::sip::transport::Transport;
+    use bytes::Bytes;
+
+    fn via(text: &'static str) -> Via {
+        Via::parse(&Bytes::from_static(text.as_bytes())).unwrap()
+    }
+
+    fn goes_to(transport: Transport, text: &'static str) -> String {
+        let flow = Flow {
+            transport,
+            connection: 7,
+            local: "10.0.0.1:5060".parse().unwrap(),
+            peer: "192.0.2.9:40000".parse().unwrap(),
+        };
+        let to = destination(&via(text), flow);
+        assert_eq!(to.flow, Some(flow));
+        to.addr.to_string()
+    }
+
+    // proves RFC 3261 18.2.2, RFC 3581 4
+    #[test]
+    fn datagrams_go_back_by_maddr_then_rport_then_sent_by() {
+        let udp = |text| goes_to(Transport::Udp, text);
+        assert_eq!(
+            udp("SIP/2.0/UDP pc.example.com:5099;branch=z9hG4bKa;received=192.0.2.9"),
+            "192.0.2.9:5099"
+        );
+        assert_eq!(udp("SIP/2.0/UDP pc.example.com;branch=z9hG4bKa;received=192.0.2.9"), "192.0.2.9:5060");
+        assert_eq!(
+            udp("SIP/2.0/UDP pc.example.com;branch=z9hG4bKa;rport=40000;received=192.0.2.9"),
+            "192.0.2.9:40000"
+        );
+        assert_eq!(
+            udp("SIP/2.0/UDP pc.example.com:5070;maddr=224.0.1.75;branch=z9hG4bKa;rport=40000"),
+            "224.0.1.75:5070"
+        );
+    }
+
+    // proves RFC 3261 18.2.2
+    #[test]
+    fn streams_go_back_by_the_connection_or_to_the_port_of_sent_by() {
+        assert_eq!(
+            goes_to(Transport::Tcp, "SIP/2.0/TCP pc.example.com:5099;branch=z9hG4bKa"),
+            "192.0.2.9:5099"
+        );
+        assert_eq!(
+            goes_to(Transport::Tls, "SIP/2.0/TLS pc.example.com;branch=z9hG4bKa;rport=40000"),
+            "192.0.2.9:5061"
+        );
+    }
+
+    // proves RFC 3261 18.1.2
+    #[test]
+    fn a_response_is_ours_by_its_sent_by() {
+        let names = ["store.example.com:5060".to_owned(), "[::1]:5060".to_owned()];
+        assert!(is_sent_by(&via("SIP/2.0/UDP Store.example.com:5060;branch=z9hG4bKa"), names.iter()));
+        assert!(is_sent_by(&via("SIP/2.0/UDP [::1]:5060;branch=z9hG4bKa"), names.iter()));
+        assert!(!is_sent_by(&via("SIP/2.0/UDP store.example.com:5061;branch=z9hG4bKa"), names.iter()));
+    }
+}

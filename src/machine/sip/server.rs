@@ -1,0 +1,406 @@
+//! The server side of an endpoint: requests in, responses out (RFC 3261 8.2, 9.2, 17.2, 18.2).
+
+use bytes::Bytes;
+
+use super::alarms::Clock;
+use super::endpoint::{Endpoint, Txn};
+use super::event::{EndpointEvent, FailureCause, ServerTxn, Transmit, TransmitId};
+use super::fingerprint::Fingerprint;
+use super::reply;
+use super::timers::Timer;
+use super::transactions::{Action, server_invite, server_non_invite};
+use super::transport::{Destination, Flow};
+use crate::time::Instant;
+use crate::wire::sip::{
+    HeaderName, Limits, Message, Method, Request, Response, StatusCode, Via, parse_datagram,
+};
+
+/// What is kept of a server transaction: no request, and of responses the last one, encoded.
+#[derive(Debug)]
+pub(super) struct Server {
+    machine: Machine,
+    key: Fingerprint,
+    merged: Option<Fingerprint>,
+    to: Destination,
+    last: Bytes,
+    unsent: bool,
+    pub(super) clock: Clock,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Machine {
+    Invite(server_invite::State),
+    NonInvite(server_non_invite::State),
+}
+
+/// What a server transaction can meet, whichever it is.
+#[derive(Clone, Copy, Debug)]
+enum Heard {
+    Request,
+    Ack,
+    Response(StatusCode),
+    TransportError,
+    Timer(Timer),
+}
+
+impl Machine {
+    const fn new(method: &Method) -> (Self, &'static [Action]) {
+        match method {
+            Method::Invite => (Self::Invite(server_invite::State::Proceeding), server_invite::START),
+            _ => (Self::NonInvite(server_non_invite::State::Trying), server_non_invite::START),
+        }
+    }
+
+    fn step(self, heard: Heard) -> Option<(Self, &'static [Action])> {
+        match self {
+            Self::Invite(state) => {
+                use server_invite::Input;
+                let input = match heard {
+                    Heard::Request => Input::Invite,
+                    Heard::Ack => Input::Ack,
+                    Heard::Response(status) if status.is_provisional() => Input::RespondProvisional,
+                    Heard::Response(status) if status.is_success() => Input::RespondSuccess,
+                    Heard::Response(_) => Input::RespondFailure,
+                    Heard::TransportError => Input::TransportError,
+                    Heard::Timer(timer) => Input::Timer(timer),
+                };
+                server_invite::step(state, input).map(|step| (Self::Invite(step.next), step.actions))
+            }
+            Self::NonInvite(state) => {
+                use server_non_invite::Input;
+                let input = match heard {
+                    Heard::Request => Input::Request,
+                    Heard::Ack => return None,
+                    Heard::Response(status) if status.is_provisional() => Input::RespondProvisional,
+                    Heard::Response(_) => Input::RespondFinal,
+                    Heard::TransportError => Input::TransportError,
+                    Heard::Timer(timer) => Input::Timer(timer),
+                };
+                server_non_invite::step(state, input).map(|step| (Self::NonInvite(step.next), step.actions))
+            }
+        }
+    }
+
+    const fn is_terminated(self) -> bool {
+        matches!(
+            self,
+            Self::Invite(server_invite::State::Terminated)
+                | Self::NonInvite(server_non_invite::State::Terminated)
+        )
+    }
+
+    /// Whether an INVITE waits for its final response.
+    const fn is_pending_invite(self) -> bool {
+        matches!(self, Self::Invite(server_invite::State::Proceeding))
+    }
+}
+
+impl Endpoint {
+    /// Takes a request off the wire: valid, its topmost Via stamped with where it came from.
+    pub fn handle_request(&mut self, now: Instant, request: Request, flow: Flow) {
+        // Without a Via it belongs to nobody and cannot be answered.
+        if let Ok(via) = request.headers.via() {
+            match request.method {
+                Method::Ack => self.take_ack(now, request, flow, &via),
+                _ => self.take_request(now, request, flow, &via),
+            }
+        }
+        self.prune();
+    }
+
+    /// Answers a request. A To tag is added where there is none; further 2xx to an INVITE are sent
+    /// as they come (RFC 6026 7.1). `false`: the transaction is gone or already has a final
+    /// response, and nothing is sent.
+    pub fn respond(&mut self, now: Instant, txn: ServerTxn, response: Response) -> bool {
+        let sent = self.send_response(now, txn.0, response);
+        self.prune();
+        sent
+    }
+
+    fn take_request(&mut self, now: Instant, request: Request, flow: Flow, via: &Via) {
+        let key = self.fingerprints.server(&request, via, &request.method);
+        if let Some(&id) = self.server_keys.get(&key) {
+            self.drive_server(now, id, Heard::Request, None);
+        } else if request.method == Method::Cancel {
+            self.take_cancel(now, &request, flow, via, key);
+        } else if !self.has_room(&request) {
+            self.refuse(&request, flow, via, key);
+        } else {
+            let merged = self.fingerprints.merged(&request);
+            if merged.is_some_and(|merged| self.ongoing.contains(&merged)) {
+                // RFC 3261 8.2.2.2: the same request by another way SHOULD be answered 482.
+                let response = request.respond(StatusCode::LOOP_DETECTED);
+                self.answer_here(now, &request, flow, via, key, response);
+            } else {
+                self.open_server(now, request, flow, via, key, merged);
+            }
+        }
+    }
+
+    /// Passes a request that is new to the user.
+    fn open_server(
+        &mut self,
+        now: Instant,
+        request: Request,
+        flow: Flow,
+        via: &Via,
+        key: Fingerprint,
+        merged: Option<Fingerprint>,
+    ) {
+        let (machine, actions) = Machine::new(&request.method);
+        // A 100 is at hand for when one is due.
+        let last = match request.method {
+            Method::Invite => request.respond(StatusCode::TRYING).encode(),
+            _ => Bytes::new(),
+        };
+        let to = reply::destination(via, flow);
+        let clock = Clock::default();
+        let server = Server { machine, key, merged, to, last, unsent: false, clock };
+        let Some(id) = self.servers.insert(server) else { return };
+        self.server_keys.insert(key, id);
+        self.ongoing.extend(merged);
+        let event = EndpointEvent::Request { txn: ServerTxn(id), request, flow };
+        self.carry_out_server(now, id, actions, Some(event));
+    }
+
+    /// Answers a request without the user, in a transaction of its own where there is room.
+    fn answer_here(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        flow: Flow,
+        via: &Via,
+        key: Fingerprint,
+        response: Response,
+    ) {
+        if !self.has_room(request) {
+            return self.answer_stateless(flow, via, key, response);
+        }
+        let (machine, _) = Machine::new(&request.method);
+        let to = reply::destination(via, flow);
+        let clock = Clock::default();
+        let server = Server { machine, key, merged: None, to, last: Bytes::new(), unsent: true, clock };
+        if let Some(id) = self.servers.insert(server) {
+            self.server_keys.insert(key, id);
+            self.send_response(now, id, response);
+        }
+    }
+
+    fn answer_stateless(&mut self, flow: Flow, via: &Via, key: Fingerprint, mut response: Response) {
+        self.complete_response(&mut response, key);
+        let (to, bytes) = (reply::destination(via, flow), response.encode());
+        self.transmits.push_back(Transmit { to, bytes, id: TransmitId::Stateless });
+    }
+
+    /// RFC 3261 9.2: answers a CANCEL, and tells the user where it matters.
+    fn take_cancel(&mut self, now: Instant, request: &Request, flow: Flow, via: &Via, key: Fingerprint) {
+        let find =
+            |method: &Method| self.server_keys.get(&self.fingerprints.server(request, via, method)).copied();
+        let mut response = request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
+        if let Some(id) = CANCELLABLE.iter().find_map(find) {
+            response = request.respond(StatusCode::OK);
+            if let Some(server) = self.servers.get(id) {
+                // RFC 3261 9.2: the To tag of both responses SHOULD be the same.
+                if let Some(tag) = sent_tag(&server.last) {
+                    response.set_to_tag(&String::from_utf8_lossy(&tag));
+                }
+                if server.machine.is_pending_invite() {
+                    self.events.push_back(EndpointEvent::Cancelled { txn: ServerTxn(id) });
+                }
+            }
+        }
+        self.answer_here(now, request, flow, via, key, response);
+    }
+
+    fn take_ack(&mut self, now: Instant, request: Request, flow: Flow, via: &Via) {
+        // RFC 3261 17.2.3: an ACK matches the transaction of the INVITE it acknowledges.
+        let key = self.fingerprints.server(&request, via, &Method::Invite);
+        let tag = request.headers.to_tag();
+        let unique = via.unique_branch().is_some();
+        let id = self.server_keys.get(&key).copied().filter(|id| {
+            // RFC 3261 17.2.3: without a unique branch, the To tag is that of the response sent.
+            unique || self.servers.get(*id).is_some_and(|server| sent_tag(&server.last) == tag)
+        });
+        let event = EndpointEvent::Ack { request, flow };
+        if let Some(id) = id {
+            self.drive_server(now, id, Heard::Ack, Some(event));
+        } else if tag.is_none_or(|tag| tag != self.tag(key)) {
+            self.events.push_back(event);
+        }
+    }
+
+    /// Whether a new transaction may be opened; what belongs to a dialog gets an eighth more, so
+    /// that what is going on can end.
+    fn has_room(&self, request: &Request) -> bool {
+        let most = self.config.max_transactions;
+        let taken = self.servers.len() + self.clients.len();
+        taken < most
+            || taken < most + most / 8
+                && (request.method == Method::Cancel || request.headers.to_tag().is_some())
+    }
+
+    /// RFC 3261 21.5.4: answers 503 and keeps nothing.
+    fn refuse(&mut self, request: &Request, flow: Flow, via: &Via, key: Fingerprint) {
+        let mut response = request.respond(StatusCode::SERVICE_UNAVAILABLE);
+        response.headers.push(HeaderName::RetryAfter, self.config.retry_after.to_string());
+        self.answer_stateless(flow, via, key, response);
+    }
+
+    /// The tag that goes with a transaction where the user gives none.
+    fn tag(&self, key: Fingerprint) -> String {
+        format!("{}{}", self.config.prefix, key.token())
+    }
+
+    fn complete_response(&self, response: &mut Response, key: Fingerprint) {
+        // RFC 3261 8.2.6.2: the UAS MUST add a tag to the To of a response, except to a 100.
+        if response.status != StatusCode::TRYING && response.headers.to_tag().is_none() {
+            response.set_to_tag(&self.tag(key));
+        }
+        if !self.config.server_name.is_empty() && response.headers.get(&HeaderName::Server).is_none() {
+            response.headers.push(HeaderName::Server, self.config.server_name.clone());
+        }
+    }
+
+    fn send_response(&mut self, now: Instant, id: u64, mut response: Response) -> bool {
+        let heard = Heard::Response(response.status);
+        let Some(server) = self.servers.get(id) else { return false };
+        if server.machine.step(heard).is_none() {
+            return false;
+        }
+        self.complete_response(&mut response, server.key);
+        if let Some(server) = self.servers.get_mut(id) {
+            server.last = response.encode();
+        }
+        self.drive_server(now, id, heard, None)
+    }
+
+    pub(super) fn server_unsent(&mut self, now: Instant, id: u64) {
+        self.drive_server(now, id, Heard::TransportError, None);
+    }
+
+    pub(super) fn fire_server(&mut self, now: Instant, at: Instant, id: u64) {
+        if !self.servers.get(id).is_some_and(|server| server.clock.is_armed(at)) {
+            return;
+        }
+        if let Some(server) = self.servers.get_mut(id) {
+            server.clock.disarm();
+        }
+        while let Some(timer) = self.servers.get_mut(id).and_then(|server| server.clock.fired(now)) {
+            self.drive_server(now, id, Heard::Timer(timer), None);
+        }
+        self.arm_server(id);
+    }
+
+    fn arm_server(&mut self, id: u64) {
+        if let Some(at) = self.servers.get_mut(id).and_then(|server| server.clock.arm()) {
+            self.alarms.push(at, Txn::Server(id));
+        }
+    }
+
+    /// Steps a transaction; `false` where its table absorbs what was heard.
+    fn drive_server(&mut self, now: Instant, id: u64, heard: Heard, tell: Option<EndpointEvent>) -> bool {
+        let Some(server) = self.servers.get_mut(id) else { return false };
+        let Some((next, actions)) = server.machine.step(heard) else { return false };
+        server.machine = next;
+        self.carry_out_server(now, id, actions, tell);
+        true
+    }
+
+    fn carry_out_server(
+        &mut self,
+        now: Instant,
+        id: u64,
+        actions: &[Action],
+        mut tell: Option<EndpointEvent>,
+    ) {
+        let Some(server) = self.servers.get_mut(id) else { return };
+        let (timers, reliable) = (&self.config.timers, server.to.transport.is_reliable());
+        let txn = ServerTxn(id);
+        let mut fired = None;
+        for action in actions {
+            match *action {
+                Action::Send => {
+                    let (to, bytes) = (server.to, server.last.clone());
+                    self.transmits.push_back(Transmit { to, bytes, id: TransmitId::Server(txn) });
+                }
+                Action::GiveUp => {
+                    let tag = format!("{}{}", self.config.prefix, server.key.token());
+                    server.last = give_up(&server.last, &tag);
+                }
+                Action::Tell => self.events.extend(tell.take()),
+                Action::TimedOut => {
+                    self.events.push_back(EndpointEvent::Ended { txn, cause: FailureCause::Timeout });
+                }
+                Action::Unsent => {
+                    if !std::mem::replace(&mut server.unsent, true) {
+                        self.events.push_back(EndpointEvent::Ended { txn, cause: FailureCause::Transport });
+                    }
+                }
+                Action::Start(timer) if server.clock.start(now, timer, timers, reliable) => {
+                    fired = Some(timer);
+                }
+                Action::Again(timer) => server.clock.again(now, timer, timers),
+                Action::Slowly(timer) => server.clock.slowly(now, timer, timers),
+                Action::Stop(timer) => server.clock.stop(timer),
+                Action::Start(_) | Action::Ack | Action::Cancel => {}
+            }
+        }
+        if server.machine.is_terminated() {
+            self.close_server(id);
+        } else if let Some(timer) = fired {
+            self.drive_server(now, id, Heard::Timer(timer), None);
+        } else {
+            self.arm_server(id);
+        }
+    }
+
+    fn close_server(&mut self, id: u64) {
+        if let Some(server) = self.servers.remove(id) {
+            self.server_keys.remove(&server.key);
+            if let Some(merged) = server.merged {
+                self.ongoing.remove(&merged);
+            }
+        }
+    }
+}
+
+/// The methods whose transactions a CANCEL may name; it has an effect on the first one alone.
+const CANCELLABLE: [Method; 12] = [
+    Method::Invite,
+    Method::Message,
+    Method::Subscribe,
+    Method::Options,
+    Method::Bye,
+    Method::Update,
+    Method::Info,
+    Method::Notify,
+    Method::Publish,
+    Method::Refer,
+    Method::Register,
+    Method::Prack,
+];
+
+const OWN: Limits = Limits { message: usize::MAX, headers: usize::MAX, body: usize::MAX };
+
+/// Reads back a response of our own.
+fn sent_response(last: &Bytes) -> Option<Response> {
+    match parse_datagram(last.clone(), &OWN) {
+        Ok(Message::Response(response)) => Some(response),
+        _ => None,
+    }
+}
+
+/// The To tag of the last response sent.
+fn sent_tag(last: &Bytes) -> Option<Bytes> {
+    sent_response(last)?.headers.to_tag()
+}
+
+/// The 408 that takes the place of the provisional response `last`.
+fn give_up(last: &Bytes, tag: &str) -> Bytes {
+    let Some(mut response) = sent_response(last) else { return last.clone() };
+    response.status = StatusCode::REQUEST_TIMEOUT;
+    response.reason = Bytes::from_static(StatusCode::REQUEST_TIMEOUT.reason().as_bytes());
+    response.body = Bytes::new();
+    response.set_to_tag(tag);
+    response.encode()
+}

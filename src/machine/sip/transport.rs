@@ -1,0 +1,136 @@
+//! Where a message came from and where one goes: [`Transport`], [`Flow`], [`Destination`]
+//! (RFC 3261 18, RFC 3581, RFC 7118). No socket here; whoever owns the sockets obeys these values.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+/// A SIP transport protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub enum Transport {
+    /// Datagrams (RFC 3261 18).
+    Udp,
+    /// A stream (RFC 3261 18).
+    Tcp,
+    /// TLS over TCP (RFC 3261 26.3.1).
+    Tls,
+    /// WebSocket (RFC 7118).
+    Ws,
+    /// WebSocket over TLS (RFC 7118).
+    Wss,
+}
+
+impl Transport {
+    /// Whether the transport delivers what it accepts, so that nothing is retransmitted over it.
+    #[must_use]
+    pub const fn is_reliable(self) -> bool {
+        !matches!(self, Self::Udp)
+    }
+
+    /// Whether what is said over it is encrypted.
+    #[must_use]
+    pub const fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    /// The name a Via header field carries, such as `UDP`.
+    #[must_use]
+    pub const fn via_name(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+            Self::Ws => "WS",
+            Self::Wss => "WSS",
+        }
+    }
+
+    /// The port meant where none is written (RFC 3261 19.1.2, RFC 7118 5).
+    #[must_use]
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Udp | Self::Tcp => 5060,
+            Self::Tls => 5061,
+            Self::Ws => 80,
+            Self::Wss => 443,
+        }
+    }
+
+    /// Reads the name out of a Via header field or a `transport` parameter, in any case.
+    #[must_use]
+    pub fn parse(name: &[u8]) -> Option<Self> {
+        const ALL: [Transport; 5] =
+            [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
+        ALL.into_iter().find(|transport| name.eq_ignore_ascii_case(transport.via_name().as_bytes()))
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.via_name())
+    }
+}
+
+/// The way a message came: a connection, or a pair of UDP addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Flow {
+    /// The transport protocol.
+    pub transport: Transport,
+    /// The number its owner gave the connection; 0 for UDP.
+    pub connection: u64,
+    /// The address of this node on which it came.
+    pub local: SocketAddr,
+    /// The address of the peer from which it came.
+    pub peer: SocketAddr,
+}
+
+/// The way a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Destination {
+    /// The transport protocol.
+    pub transport: Transport,
+    /// Where to send, or to connect to where `flow` does not live any more.
+    pub addr: SocketAddr,
+    /// The open connection to reuse while it lives. For UDP: its `local` names the socket to send
+    /// from (RFC 3581 4).
+    pub flow: Option<Flow>,
+    /// Whether a request of more than 1300 bytes may go over TCP instead of UDP (RFC 3261 18.1.1).
+    pub upgrade: bool,
+}
+
+impl Destination {
+    /// The address `addr` over `transport`, by no particular connection; UDP may be upgraded.
+    #[must_use]
+    pub const fn new(transport: Transport, addr: SocketAddr) -> Self {
+        Self { transport, addr, flow: None, upgrade: true }
+    }
+
+    /// Back along `flow`; the peer's own address stands in where the connection is gone.
+    #[must_use]
+    pub const fn back(flow: Flow) -> Self {
+        Self { transport: flow.transport, addr: flow.peer, flow: Some(flow), upgrade: true }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_in_any_case_and_written_in_capitals() {
+        for transport in [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss] {
+            assert_eq!(Transport::parse(transport.via_name().as_bytes()), Some(transport));
+            assert_eq!(
+                Transport::parse(transport.to_string().to_ascii_lowercase().as_bytes()),
+                Some(transport)
+            );
+        }
+        assert_eq!(Transport::parse(b"SCTP"), None);
+    }
+
+    #[test]
+    fn only_udp_loses_messages() {
+        assert!(!Transport::Udp.is_reliable());
+        assert!(Transport::Wss.is_reliable() && Transport::Wss.is_secure() && !Transport::Tcp.is_secure());
+        assert_eq!((Transport::Tls.default_port(), Transport::Udp.default_port()), (5061, 5060));
+    }
+}

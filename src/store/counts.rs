@@ -1,0 +1,150 @@
+//! How much a mailbox holds, as RFC 3842 counts it, and how much it may hold.
+
+use super::{Envelope, ItemState};
+
+/// Counts of one message class (RFC 3842 5.2): `new/old (urgent new/urgent old)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tally {
+    /// Items not yet retrieved, urgent ones included.
+    pub new: u64,
+    /// Items retrieved, urgent ones included.
+    pub old: u64,
+    /// Urgent items not yet retrieved.
+    pub urgent_new: u64,
+    /// Urgent items retrieved.
+    pub urgent_old: u64,
+}
+
+impl Tally {
+    fn add(&mut self, state: ItemState, urgent: bool) {
+        let (all, urgents) = self.of(state);
+        *all = all.saturating_add(1);
+        *urgents = urgents.saturating_add(u64::from(urgent));
+    }
+
+    fn remove(&mut self, state: ItemState, urgent: bool) {
+        let (all, urgents) = self.of(state);
+        *all = all.saturating_sub(1);
+        *urgents = urgents.saturating_sub(u64::from(urgent));
+    }
+
+    fn of(&mut self, state: ItemState) -> (&mut u64, &mut u64) {
+        match state {
+            ItemState::New => (&mut self.new, &mut self.urgent_new),
+            ItemState::Old => (&mut self.old, &mut self.urgent_old),
+        }
+    }
+}
+
+/// How much a mailbox holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Counts {
+    /// Items whose content is text.
+    pub text: Tally,
+    /// All other items.
+    pub multimedia: Tally,
+    /// Items that count against the quota: all, and the sessions under way that hold a message.
+    pub items: u64,
+    /// Bytes of content that count against the quota, those of sessions under way included.
+    pub bytes: u64,
+}
+
+impl Counts {
+    /// Items not yet retrieved, of both classes.
+    #[must_use]
+    pub const fn new_items(&self) -> u64 {
+        self.text.new.saturating_add(self.multimedia.new)
+    }
+
+    /// Counts an item that has come into the mailbox, but not its share of the quota.
+    pub fn enter(&mut self, envelope: &Envelope, state: ItemState) {
+        self.class(envelope).add(state, envelope.urgent);
+    }
+
+    /// Takes back [`Counts::enter`].
+    pub fn leave(&mut self, envelope: &Envelope, state: ItemState) {
+        self.class(envelope).remove(state, envelope.urgent);
+    }
+
+    /// Counts `items` and `bytes` against the quota.
+    pub const fn charge(&mut self, items: u64, bytes: u64) {
+        self.items = self.items.saturating_add(items);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// Takes back [`Counts::charge`].
+    pub const fn discharge(&mut self, items: u64, bytes: u64) {
+        self.items = self.items.saturating_sub(items);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    fn class(&mut self, envelope: &Envelope) -> &mut Tally {
+        if envelope.text { &mut self.text } else { &mut self.multimedia }
+    }
+}
+
+/// How much a mailbox may hold; 0 is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Quota {
+    /// The most items, old ones and sessions under way included.
+    pub items: u64,
+    /// The most bytes of content.
+    pub bytes: u64,
+}
+
+impl Quota {
+    /// Whether `items` and `bytes` more fit into a mailbox that holds `counts`.
+    ///
+    /// # Errors
+    /// [`super::StoreError::QuotaItems`] or [`super::StoreError::QuotaBytes`], whichever limit is
+    /// exceeded.
+    pub const fn admit(&self, counts: &Counts, items: u64, bytes: u64) -> Result<(), super::StoreError> {
+        if self.items != 0 && items != 0 && counts.items.saturating_add(items) > self.items {
+            return Err(super::StoreError::QuotaItems { limit: self.items });
+        }
+        if self.bytes != 0 && counts.bytes.saturating_add(bytes) > self.bytes {
+            return Err(super::StoreError::QuotaBytes { limit: self.bytes });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use crate::store::StoreError;
+
+    #[test]
+    fn what_enters_and_leaves_counts_as_nothing() {
+        let urgent = Envelope { text: true, urgent: true, ..Envelope::default() };
+        let film = Envelope::default();
+        let mut counts = Counts::default();
+        counts.enter(&urgent, ItemState::New);
+        counts.enter(&film, ItemState::Old);
+        assert_eq!(counts.text, Tally { new: 1, urgent_new: 1, ..Tally::default() });
+        assert_eq!(counts.multimedia, Tally { old: 1, ..Tally::default() });
+        assert_eq!(counts.new_items(), 1);
+        counts.leave(&urgent, ItemState::New);
+        counts.leave(&film, ItemState::Old);
+        counts.leave(&film, ItemState::Old);
+        assert_eq!(counts, Counts::default());
+    }
+
+    #[test]
+    fn a_quota_of_zero_admits_everything() {
+        let full = Counts { items: u64::MAX, bytes: u64::MAX, ..Counts::default() };
+        Quota::default().admit(&full, 1, 1).expect("no limit");
+    }
+
+    #[test]
+    fn a_quota_admits_up_to_its_limit() {
+        let quota = Quota { items: 2, bytes: 10 };
+        let counts = Counts { items: 1, bytes: 4, ..Counts::default() };
+        quota.admit(&counts, 1, 6).expect("exactly full");
+        assert_eq!(quota.admit(&counts, 2, 0), Err(StoreError::QuotaItems { limit: 2 }));
+        assert_eq!(quota.admit(&counts, 1, 7), Err(StoreError::QuotaBytes { limit: 10 }));
+        let full = Counts { items: 2, bytes: 4, ..Counts::default() };
+        quota.admit(&full, 0, 6).expect("a session that is counted already may grow");
+    }
+}

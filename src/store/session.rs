@@ -1,0 +1,48 @@
+//! The deposit of a session, message by message.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Body, DepositKey, Envelope, Owner, Quota};
+use crate::time::Timestamp;
+
+/// Names a session that is being deposited; it means nothing after the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// A session that begins.
+#[derive(Clone, Debug)]
+pub struct SessionDeposit {
+    /// Whose mailbox it goes to.
+    pub owner: Owner,
+    /// The INVITE's identity, from which the item's id is made.
+    pub key: DepositKey,
+    /// What is kept of the INVITE.
+    pub envelope: Envelope,
+    /// How much the mailbox may hold, this session included.
+    pub quota: Quota,
+    /// When it began.
+    pub now: Timestamp,
+    /// When the item ends; `Timestamp(u64::MAX)` is never.
+    pub ends: Timestamp,
+    /// How long after `now` the item's id stays taken, even if the item is gone.
+    pub remember: Duration,
+}
+
+/// A complete message of a session.
+#[derive(Debug)]
+pub struct NewMessage {
+    /// The MSRP Message-ID as sent.
+    pub message_id: Bytes,
+    /// The content type, if one was named.
+    pub content_type: Option<Bytes>,
+    /// Further headers to be kept with the content, names and values as sent.
+    pub headers: Vec<(Bytes, Bytes)>,
+    /// The content, byte for byte.
+    pub body: Body,
+    /// When it was complete.
+    pub received: Timestamp,
+    /// Whether its content is text; a session counts as text when all of its messages are.
+    pub text: bool,
+}

@@ -1,0 +1,139 @@
+//! Header fields of body parts and their parameters (RFC 2045 section 5.1, RFC 5322 section 2.2).
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::MimeError;
+
+/// Names and unfolded, trimmed values, in order.
+pub type Fields = Vec<(Bytes, Bytes)>;
+
+/// Header fields of one part.
+const MOST_FIELDS: usize = 64;
+
+/// Bytes of one part's header.
+const LONGEST_HEADER: usize = 16 * 1024;
+
+/// Reads the header fields before the first empty line; returns them and what comes after that line.
+/// Where there is no empty line everything is header.
+///
+/// # Errors
+/// [`MimeError::Header`] when a line is no header field or there is too much of them.
+pub fn fields(block: &Bytes) -> Result<(Fields, Bytes), MimeError> {
+    let mut fields = Fields::new();
+    let mut at = 0;
+    while at < block.len() {
+        let (line, next) = line_at(block, at);
+        at = next;
+        if line.is_empty() {
+            return Ok((fields, block.slice(at..)));
+        }
+        if at > LONGEST_HEADER || fields.len() >= MOST_FIELDS {
+            return Err(MimeError::Header);
+        }
+        if line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')) {
+            let (_, value) = fields.last_mut().ok_or(MimeError::Header)?;
+            *value = unfold(value, &line);
+        } else {
+            fields.push(field(&line)?);
+        }
+    }
+    Ok((fields, Bytes::new()))
+}
+
+/// The value of a header field before its parameters, in lower case: `multipart/mixed`, `recipient-list`.
+#[must_use]
+pub fn value(field: &[u8]) -> String {
+    let end = memchr::memchr(b';', field).unwrap_or(field.len());
+    let bare = field.get(..end).unwrap_or_default().trim_ascii();
+    String::from_utf8_lossy(bare).to_ascii_lowercase()
+}
+
+/// The value of the parameter `name` (compared without case) of a header field, without quotes and escapes.
+#[must_use]
+pub fn parameter(field: &[u8], name: &str) -> Option<Vec<u8>> {
+    let mut pieces = Pieces(field);
+    pieces.next()?;
+    pieces.find_map(|piece| {
+        let equals = memchr::memchr(b'=', piece)?;
+        let (key, value) = piece.split_at_checked(equals)?;
+        let wanted = key.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
+        wanted.then(|| unquote(value.get(1..).unwrap_or_default().trim_ascii()))
+    })
+}
+
+/// The pieces of a header field between semicolons that are not quoted.
+struct Pieces<'a>(&'a [u8]);
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let (mut quoted, mut escaped) = (false, false);
+        let end = self.0.iter().position(|byte| {
+            if escaped {
+                escaped = false;
+            } else if quoted && *byte == b'\\' {
+                escaped = true;
+            } else if *byte == b'"' {
+                quoted = !quoted;
+            }
+            *byte == b';' && !quoted
+        });
+        let (piece, rest) = self.0.split_at_checked(end.unwrap_or(self.0.len()))?;
+        self.0 = rest.get(1..).unwrap_or_default();
+        Some(piece)
+    }
+}
+
+fn unquote(value: &[u8]) -> Vec<u8> {
+    let Some(inner) = value.strip_prefix(b"\"") else { return value.to_vec() };
+    let mut out = Vec::with_capacity(inner.len());
+    let mut bytes = inner.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => break,
+            b'\\' => out.extend(bytes.next()),
+            other => out.push(*other),
+        }
+    }
+    out
+}
+
+/// The line that begins at `at`, without its end, and where the next begins.
+fn line_at(block: &Bytes, at: usize) -> (Bytes, usize) {
+    let rest = block.slice(at..);
+    let (end, next) = match memchr::memchr(b'\n', &rest) {
+        Some(end) => (end, at + end + 1),
+        None => (rest.len(), block.len()),
+    };
+    let line = rest.slice(..end);
+    match line.strip_suffix(b"\r") {
+        Some(bare) => (line.slice_ref(bare), next),
+        None => (line, next),
+    }
+}
+
+fn field(line: &Bytes) -> Result<(Bytes, Bytes), MimeError> {
+    let colon = memchr::memchr(b':', line).ok_or(MimeError::Header)?;
+    let (name, value) = line.split_at_checked(colon).ok_or(MimeError::Header)?;
+    let name = name.trim_ascii_end();
+    if name.is_empty() || !name.iter().all(|byte| byte.is_ascii_graphic()) {
+        return Err(MimeError::Header);
+    }
+    let value = value.get(1..).unwrap_or_default().trim_ascii();
+    Ok((line.slice_ref(name), line.slice_ref(value)))
+}
+
+fn unfold(value: &[u8], continuation: &[u8]) -> Bytes {
+    let more = continuation.trim_ascii();
+    let mut whole = BytesMut::with_capacity(value.len() + more.len() + 1);
+    whole.put_slice(value);
+    if !value.is_empty() && !more.is_empty() {
+        whole.put_u8(b' ');
+    }
+    whole.put_slice(more);
+    whole.freeze()
+}

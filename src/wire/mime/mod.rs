@@ -1,0 +1,197 @@
+//! MIME bodies as SIP carries them (RFC 2045, RFC 2046 section 5.1, RFC 5621): a body is a tree of
+//! parts, and what matters are its leaves.
+//!
+//! Parts are slices of the body they were found in, byte for byte. Transfer encodings other than the
+//! identity ones are refused rather than decoded: SIP is 8-bit clean (RFC 5621 section 3.2).
+
+mod field;
+mod multipart;
+
+use bytes::Bytes;
+
+use super::resource_lists;
+
+pub use field::{Fields, fields, parameter, value};
+pub use multipart::{boundary, encode, parts};
+
+/// Parts of one body, at all depths together.
+pub const MOST_PARTS: usize = 64;
+
+/// Multiparts within multiparts.
+pub const DEEPEST: usize = 4;
+
+/// Why a body was not taken apart.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MimeError {
+    /// The Content-Type of a multipart has no (usable) boundary.
+    #[error("multipart without a usable boundary")]
+    NoBoundary,
+    /// No line of the body is the boundary.
+    #[error("multipart whose boundary does not appear")]
+    NoPart,
+    /// The closing boundary is missing.
+    #[error("multipart that is not closed")]
+    NotClosed,
+    /// More than [`MOST_PARTS`] parts.
+    #[error("multipart with more than {MOST_PARTS} parts")]
+    TooMany,
+    /// More than [`DEEPEST`] multiparts within each other.
+    #[error("multiparts nest deeper than {DEEPEST}")]
+    TooDeep,
+    /// A header field of a part is none, or there are too many of them.
+    #[error("malformed header of a body part")]
+    Header,
+    /// A part is encoded in this way.
+    #[error("unsupported Content-Transfer-Encoding {0}")]
+    TransferEncoding(String),
+}
+
+/// One body part: what its header fields say and its bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Name and unfolded value of each header field, in order.
+    pub headers: Fields,
+    /// The content, byte for byte.
+    pub body: Bytes,
+    /// Whether this is one of several alternatives, of which only one must be understood.
+    pub alternative: bool,
+}
+
+impl Part {
+    /// A part of this type and no other header.
+    #[must_use]
+    pub fn new(content_type: impl Into<Bytes>, body: impl Into<Bytes>) -> Self {
+        let headers = vec![(Bytes::from_static(b"Content-Type"), content_type.into())];
+        Self { headers, body: body.into(), alternative: false }
+    }
+
+    /// The same part with one header field more.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<Bytes>) -> Self {
+        self.headers.push((Bytes::from_static(name.as_bytes()), value.into()));
+        self
+    }
+
+    /// The value of the header field `name`, compared without case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&Bytes> {
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| value)
+    }
+
+    /// The media type in lower case without parameters; `text/plain` where none is told (RFC 2045
+    /// section 5.2).
+    #[must_use]
+    pub fn media_type(&self) -> String {
+        match self.header("Content-Type") {
+            Some(text) => value(text),
+            None => "text/plain".to_owned(),
+        }
+    }
+
+    /// The disposition in lower case without parameters.
+    #[must_use]
+    pub fn disposition(&self) -> Option<String> {
+        self.header("Content-Disposition").map(|text| value(text))
+    }
+
+    /// Whether one who does not understand the part must refuse the message.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        // RFC 3261 20.11: if the handling parameter is missing, "required" SHOULD be assumed.
+        let handling = self.header("Content-Disposition").and_then(|text| parameter(text, "handling"));
+        !handling.is_some_and(|handling| handling.eq_ignore_ascii_case(b"optional"))
+    }
+
+    /// The parts that are no multiparts, however deep, in order; of alternatives the best first. A part
+    /// that is no multipart is its own only leaf. To take a message's body apart, make a `Part` of it
+    /// and its Content-* headers.
+    ///
+    /// # Errors
+    /// [`MimeError`] when a multipart is broken, too deep or has too many parts, or a part is encoded.
+    pub fn leaves(&self) -> Result<Vec<Part>, MimeError> {
+        let mut found = Vec::new();
+        let mut budget = MOST_PARTS;
+        self.collect(0, &mut budget, &mut found)?;
+        Ok(found)
+    }
+
+    fn collect(&self, depth: usize, budget: &mut usize, found: &mut Vec<Part>) -> Result<(), MimeError> {
+        let media_type = self.media_type();
+        if !media_type.starts_with("multipart/") {
+            self.refuse_encoding()?;
+            found.push(self.clone());
+            return Ok(());
+        }
+        if depth >= DEEPEST {
+            return Err(MimeError::TooDeep);
+        }
+        let boundary =
+            self.header("Content-Type").and_then(|text| boundary(text)).ok_or(MimeError::NoBoundary)?;
+        let mut inner = parts(&self.body, &boundary)?;
+        *budget = budget.checked_sub(inner.len()).ok_or(MimeError::TooMany)?;
+        let alternative = self.alternative || media_type == "multipart/alternative";
+        if media_type == "multipart/alternative" {
+            // RFC 2046 5.1.4: the last part of those that are understood is the best choice.
+            inner.reverse();
+        }
+        for part in inner {
+            Part { alternative, ..part }.collect(depth + 1, budget, found)?;
+        }
+        Ok(())
+    }
+
+    fn refuse_encoding(&self) -> Result<(), MimeError> {
+        match self.header("Content-Transfer-Encoding").map(|text| value(text)) {
+            None => Ok(()),
+            Some(encoding) if matches!(encoding.as_str(), "7bit" | "8bit" | "binary") => Ok(()),
+            Some(encoding) => Err(MimeError::TransferEncoding(encoding)),
+        }
+    }
+}
+
+/// The parts of this media type and disposition. Without a disposition, the one wanted is the type's
+/// own: parts that tell none, or `session` or `render` (RFC 3261 section 20.11).
+pub fn matching<'a>(
+    parts: &'a [Part],
+    media_type: &'a str,
+    disposition: Option<&'a str>,
+) -> impl Iterator<Item = &'a Part> {
+    parts.iter().filter(move |part| {
+        let own = part.disposition();
+        let fits = match disposition {
+            Some(wanted) => own.is_some_and(|own| own.eq_ignore_ascii_case(wanted)),
+            None => own.is_none_or(|own| own == "session" || own == "render"),
+        };
+        fits && part.media_type().eq_ignore_ascii_case(media_type)
+    })
+}
+
+/// The body of the first part of this media type that is meant to be used as that type usually is,
+/// also where it stands in a multipart among `parts`: a URI-list as `recipient-list` (RFC 5363
+/// section 4.1), anything by its default disposition. Multiparts that are broken hold nothing.
+#[must_use]
+pub fn body_of(parts: &[Part], media_type: &str) -> Option<Bytes> {
+    let leaves: Vec<Part> = parts.iter().filter_map(|part| part.leaves().ok()).flatten().collect();
+    let list = media_type.eq_ignore_ascii_case(resource_lists::MEDIA_TYPE);
+    let named = matching(&leaves, media_type, list.then_some(resource_lists::DISPOSITION));
+    let found = named.chain(matching(&leaves, media_type, None)).next();
+    found.map(|part| part.body.clone())
+}
+
+/// The first part that must be understood and is not of one of the `known` media types: the message has
+/// to be refused with 415 (RFC 5621 section 8.4).
+#[must_use]
+pub fn not_understood<'a>(parts: &'a [Part], known: &[&str]) -> Option<&'a Part> {
+    let is_known = |part: &Part| {
+        let media_type = part.media_type();
+        known.iter().any(|known| known.eq_ignore_ascii_case(&media_type))
+    };
+    let chosen = parts.iter().any(|part| part.alternative && is_known(part));
+    parts.iter().find(|part| part.is_required() && !is_known(part) && !(part.alternative && chosen))
+}
+
+#[cfg(test)]
+mod tests;

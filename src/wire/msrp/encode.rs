@@ -1,0 +1,103 @@
+//! From a [`Head`] to its bytes (RFC 4975 7.1 and 9).
+
+use std::fmt::Write as _;
+
+use bytes::{BufMut as _, BytesMut};
+
+use super::{Continuation, FailureReport, FrameKind, Head, MsrpUri};
+
+impl Head {
+    /// Appends start line and header fields, and the blank line where a body follows.
+    ///
+    /// A line break inside a value is written as a space: a value cannot become a header field.
+    pub fn encode(&self, has_body: bool, out: &mut BytesMut) {
+        out.put_slice(b"MSRP ");
+        out.put_slice(&self.transaction);
+        out.put_u8(b' ');
+        match &self.kind {
+            FrameKind::Send => out.put_slice(b"SEND"),
+            FrameKind::Report => out.put_slice(b"REPORT"),
+            FrameKind::Other(method) => put_text(method, out),
+            FrameKind::Response { status, comment } => put_status(*status, comment, out),
+        }
+        out.put_slice(b"\r\n");
+        put_path(b"To-Path:", &self.to_path, out);
+        put_path(b"From-Path:", &self.from_path, out);
+        self.encode_fields(out);
+        // RFC 4975 7.1: a request with no body MUST NOT include a Content-Type; with a body, it MUST
+        // be the last field, separated from the body with an extra CRLF.
+        if has_body {
+            if let Some(content_type) = &self.content_type {
+                put_field(b"Content-Type", content_type, out);
+            }
+            out.put_slice(b"\r\n");
+        }
+    }
+
+    fn encode_fields(&self, out: &mut BytesMut) {
+        if let Some(message_id) = &self.message_id {
+            put_field(b"Message-ID", message_id, out);
+        }
+        if let Some(range) = self.byte_range {
+            let _ = write!(out, "Byte-Range: {range}\r\n");
+        }
+        if self.success_report {
+            out.put_slice(b"Success-Report: yes\r\n");
+        }
+        match self.failure_report {
+            FailureReport::Yes => {}
+            FailureReport::No => out.put_slice(b"Failure-Report: no\r\n"),
+            FailureReport::Partial => out.put_slice(b"Failure-Report: partial\r\n"),
+        }
+        if let Some(status) = &self.status {
+            let _ = write!(out, "Status: {:03} ", status.namespace % 1000);
+            put_status(status.code, &status.comment, out);
+            out.put_slice(b"\r\n");
+        }
+        for (name, value) in &self.others {
+            put_field(name, value, out);
+        }
+    }
+}
+
+/// Appends the end-line of a frame. After a body, write its CRLF first.
+pub fn encode_end(transaction: &[u8], continuation: Continuation, out: &mut BytesMut) {
+    // RFC 4975 7.1: seven "-", the transaction ID as used in the start line, and a flag character.
+    out.put_slice(b"-------");
+    out.put_slice(transaction);
+    out.put_u8(continuation.flag());
+    out.put_slice(b"\r\n");
+}
+
+/// Appends `code comment`, or the code alone.
+pub(super) fn put_status(code: u16, comment: &[u8], out: &mut BytesMut) {
+    let _ = write!(out, "{:03}", code % 1000);
+    if !comment.is_empty() {
+        out.put_u8(b' ');
+        put_text(comment, out);
+    }
+}
+
+/// Appends a path header field.
+pub(super) fn put_path(name: &[u8], path: &[MsrpUri], out: &mut BytesMut) {
+    out.put_slice(name);
+    for uri in path {
+        out.put_u8(b' ');
+        out.put_slice(uri.as_bytes());
+    }
+    out.put_slice(b"\r\n");
+}
+
+fn put_field(name: &[u8], value: &[u8], out: &mut BytesMut) {
+    put_text(name, out);
+    out.put_slice(b": ");
+    put_text(value, out);
+    out.put_slice(b"\r\n");
+}
+
+fn put_text(text: &[u8], out: &mut BytesMut) {
+    if memchr::memchr2(b'\r', b'\n', text).is_none() {
+        return out.put_slice(text);
+    }
+    out.extend(text.iter().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { *b }));
+}

@@ -1,0 +1,314 @@
+//! SIP and SIPS URIs (RFC 3261 19.1).
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::error::UriError;
+use super::escape::{normalise, unescape};
+use super::grammar::{is_password, is_uri_header, is_user, share};
+use super::host::Host;
+use super::name_addr::is_scheme;
+use super::params::Params;
+
+/// The scheme of a [`SipUri`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// `sip`
+    Sip,
+    /// `sips`: every hop secured.
+    Sips,
+}
+
+/// A SIP or SIPS URI; all text as it came, escapes included.
+///
+/// `==` compares the spelling; [`SipUri::equivalent`] the meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SipUri {
+    /// `sip` or `sips`.
+    pub scheme: Scheme,
+    /// The user, escaped.
+    pub user: Option<Bytes>,
+    /// The password, escaped.
+    pub password: Option<Bytes>,
+    /// The host.
+    pub host: Host,
+    /// The port, if it is written.
+    pub port: Option<u16>,
+    /// The URI parameters.
+    pub params: Params,
+    /// What stands behind the question mark.
+    pub headers: Option<Bytes>,
+}
+
+impl SipUri {
+    /// Reads a URI.
+    pub fn parse(text: &Bytes) -> Result<Self, UriError> {
+        let colon = memchr::memchr(b':', text).ok_or(UriError::Malformed("no scheme"))?;
+        let (scheme, rest) =
+            (text.get(..colon).unwrap_or_default(), text.get(colon + 1..).unwrap_or_default());
+        let scheme = match scheme {
+            scheme if scheme.eq_ignore_ascii_case(b"sip") => Scheme::Sip,
+            scheme if scheme.eq_ignore_ascii_case(b"sips") => Scheme::Sips,
+            scheme if is_scheme(scheme) => return Err(UriError::UnknownScheme),
+            _ => return Err(UriError::Malformed("scheme")),
+        };
+        Self::parse_rest(text, scheme, rest)
+    }
+
+    /// `[ userinfo ] hostport uri-parameters [ headers ]`
+    fn parse_rest(text: &Bytes, scheme: Scheme, rest: &[u8]) -> Result<Self, UriError> {
+        // The user may hold `;`, `?` and `/`; an at sign stands behind userinfo only.
+        let (user, password, rest) = match memchr::memchr(b'@', rest) {
+            Some(at) => {
+                let (user, password) = userinfo(rest.get(..at).unwrap_or_default())?;
+                (Some(user), password, rest.get(at + 1..).unwrap_or_default())
+            }
+            None => (None, None, rest),
+        };
+        let (rest, headers) = match memchr::memchr(b'?', rest) {
+            Some(at) => (rest.get(..at).unwrap_or_default(), rest.get(at + 1..)),
+            None => (rest, None),
+        };
+        let (hostport, params) = rest.split_at(memchr::memchr(b';', rest).unwrap_or(rest.len()));
+        if hostport.iter().any(u8::is_ascii_whitespace) {
+            return Err(UriError::Malformed("host"));
+        }
+        let (host, port) =
+            Host::parse_with_port(&share(text, hostport)).ok_or(UriError::Malformed("host"))?;
+        let params = Params::parse_uri(&share(text, params)).ok_or(UriError::Malformed("parameters"))?;
+        if !headers.is_none_or(headers_are_well_formed) {
+            return Err(UriError::Malformed("headers"));
+        }
+        let share = |part: &[u8]| share(text, part);
+        Ok(Self {
+            scheme,
+            user: user.map(share),
+            password: password.map(share),
+            host,
+            port,
+            params,
+            headers: headers.map(share),
+        })
+    }
+
+    /// The user with its escapes undone; empty when there is none.
+    #[must_use]
+    pub fn user_unescaped(&self) -> Vec<u8> {
+        self.user.as_deref().map(unescape).unwrap_or_default()
+    }
+
+    /// Whether the URI names a loose router (RFC 3261 16.12).
+    #[must_use]
+    pub fn is_loose_route(&self) -> bool {
+        self.params.has("lr")
+    }
+
+    /// The `transport` parameter, as it came.
+    #[must_use]
+    pub fn transport(&self) -> Option<Bytes> {
+        self.params.value("transport")
+    }
+
+    /// The `maddr` parameter.
+    #[must_use]
+    pub fn maddr(&self) -> Option<Host> {
+        self.params.value("maddr").and_then(|host| Host::parse(&host))
+    }
+
+    /// Whether two URIs mean the same (RFC 3261 19.1.4). Not transitive.
+    #[must_use]
+    pub fn equivalent(&self, other: &Self) -> bool {
+        let userinfo = |text: &Option<Bytes>| text.as_deref().map(normalise);
+        // RFC 3261 19.1.4: a SIP and a SIPS URI are never equivalent; userinfo is compared with its case;
+        // a component left out does not match one written with its default value
+        self.scheme == other.scheme
+            && userinfo(&self.user) == userinfo(&other.user)
+            && userinfo(&self.password) == userinfo(&other.password)
+            && self.host == other.host
+            && self.port == other.port
+            && same_params(&self.params, &other.params)
+            && same_headers(self.headers.as_deref(), other.headers.as_deref())
+    }
+}
+
+/// `user [ ":" password ]`
+fn userinfo(text: &[u8]) -> Result<(&[u8], Option<&[u8]>), UriError> {
+    let (user, password) = match memchr::memchr(b':', text) {
+        Some(colon) => (text.get(..colon).unwrap_or_default(), text.get(colon + 1..)),
+        None => (text, None),
+    };
+    if !is_user(user) {
+        return Err(UriError::Malformed("user"));
+    }
+    if !password.is_none_or(is_password) {
+        return Err(UriError::Malformed("password"));
+    }
+    Ok((user, password))
+}
+
+/// `header *( "&" header )`, `header = hname "=" hvalue`
+fn headers_are_well_formed(text: &[u8]) -> bool {
+    text.split(|byte| *byte == b'&').all(|header| {
+        memchr::memchr(b'=', header).is_some_and(|at| {
+            let (name, value) = header.split_at(at);
+            !name.is_empty() && is_uri_header(name) && is_uri_header(value.get(1..).unwrap_or_default())
+        })
+    })
+}
+
+fn folded(text: &[u8]) -> Vec<u8> {
+    normalise(text).to_ascii_lowercase()
+}
+
+type Pairs = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
+fn same_params(a: &Params, b: &Params) -> bool {
+    let pairs = |params: &Params| -> Pairs {
+        params.iter().map(|(name, value)| (folded(&name), value.map(|value| folded(&value)))).collect()
+    };
+    let (a, b) = (pairs(a), pairs(b));
+    // RFC 3261 19.1.4: one that appears in both must match; these never match when they appear in
+    // one only; all others in one only are ignored
+    let one_way = |a: &Pairs, b: &Pairs| {
+        a.iter().all(|(name, value)| match b.iter().find(|(other, _)| other == name) {
+            Some((_, other)) => other == value,
+            None => !matches!(name.as_slice(), b"user" | b"ttl" | b"method" | b"maddr" | b"transport"),
+        })
+    };
+    one_way(&a, &b) && one_way(&b, &a)
+}
+
+fn same_headers(a: Option<&[u8]>, b: Option<&[u8]>) -> bool {
+    let sorted = |headers: Option<&[u8]>| {
+        let mut list: Vec<_> =
+            headers.into_iter().flat_map(|text| text.split(|byte| *byte == b'&')).map(folded).collect();
+        list.sort_unstable();
+        list
+    };
+    // RFC 3261 19.1.4: header components are never ignored, their order is not significant
+    sorted(a) == sorted(b)
+}
+
+impl fmt::Display for SipUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        f.write_str(if self.scheme == Scheme::Sips { "sips:" } else { "sip:" })?;
+        if let Some(user) = &self.user {
+            f.write_str(&text(user))?;
+            if let Some(password) = &self.password {
+                write!(f, ":{}", text(password))?;
+            }
+            f.write_str("@")?;
+        }
+        self.host.fmt(f)?;
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        f.write_str(&text(self.params.as_bytes()))?;
+        self.headers.as_deref().map_or(Ok(()), |headers| write!(f, "?{}", text(headers)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn parse(text: &str) -> Result<SipUri, UriError> {
+        SipUri::parse(&Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    // proves RFC 3261 19.1.1, 25.1 SIP-URI
+    #[test]
+    fn the_pieces_of_a_uri_are_found() {
+        let odd = parse("sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*:&it+has=1,weird!*pas$wo~d_too.(doesn't-it)@example.com").unwrap();
+        assert_eq!(odd.user.unwrap(), "1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*");
+        assert_eq!(odd.password.unwrap(), "&it+has=1,weird!*pas$wo~d_too.(doesn't-it)");
+        let semi = parse("sip:user;par=u%40example.net@example.com").unwrap();
+        assert_eq!(semi.user_unescaped(), b"user;par=u@example.net");
+        assert!(semi.params.is_empty());
+        let full = parse("SIPS:a:@[2001:db8::1]:5070;LR;transport=tcp?Route=%3Csip:x%3E&a=").unwrap();
+        assert_eq!((full.scheme, full.port, full.is_loose_route()), (Scheme::Sips, Some(5070), true));
+        assert_eq!(full.transport().unwrap(), "tcp");
+        assert_eq!(full.to_string(), "sips:a:@[2001:db8::1]:5070;LR;transport=tcp?Route=%3Csip:x%3E&a=");
+        assert_eq!(
+            parse("sip:sips%3Auser%40example.com@example.net").unwrap().user_unescaped(),
+            b"sips:user@example.com"
+        );
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for unknown in
+            ["tel:+123", "nobodyKnowsThisScheme:totallyopaquecontent", "soap.beep://192.0.2.103:3002"]
+        {
+            assert_eq!(parse(unknown), Err(UriError::UnknownScheme), "{unknown}");
+        }
+        for bad in [
+            "<sip:user@example.com>",
+            "sip:",
+            "sip:@x",
+            "sip:a@",
+            "sip:a@b@c",
+            "sip:a b@c",
+            "sip:a@b c",
+            "sip:a@b; lr",
+            "sip:a%4@b",
+            "sip:a@b:70000",
+            "sip:a@b:",
+            "sip:a@b?x",
+            "sip:a@b?",
+            "sip:a@b?=y",
+            "user@example.com",
+            "",
+            "sip:\u{e9}@b",
+            "sip:a@b;x=\u{e9}",
+        ] {
+            assert!(matches!(parse(bad), Err(UriError::Malformed(_))), "{bad}");
+        }
+    }
+
+    // proves RFC 3261 19.1.4: its own examples
+    #[test]
+    fn equivalence_follows_the_examples() {
+        let same = [
+            ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
+            ("sip:carol@chicago.com;newparam=5", "sip:carol@chicago.com;security=on"),
+            (
+                "sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
+                "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com",
+            ),
+            (
+                "sip:alice@atlanta.com?subject=project%20x&priority=urgent",
+                "sip:alice@atlanta.com?priority=urgent&subject=project%20x",
+            ),
+            ("sip:a%3bb@x", "sip:a%3Bb@x"),
+        ];
+        for (a, b) in same {
+            assert!(parse(a).unwrap().equivalent(&parse(b).unwrap()), "{a} {b}");
+            assert!(parse(b).unwrap().equivalent(&parse(a).unwrap()), "{b} {a}");
+        }
+        let different = [
+            ("SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:6000;transport=tcp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting"),
+            ("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4"),
+            ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off"),
+            ("sip:a@x", "sips:a@x"),
+            ("sip:a@x", "sip:x"),
+            ("sip:a:p@x", "sip:a@x"),
+            ("sip:a@x;maddr=1.2.3.4", "sip:a@x"),
+            ("sip:a@x;user=phone", "sip:a@x"),
+            ("sip:a%3Bb@x", "sip:a;b@x"),
+            ("sip:a%2541@x", "sip:a%41@x"),
+        ];
+        for (a, b) in different {
+            assert!(!parse(a).unwrap().equivalent(&parse(b).unwrap()), "{a} {b}");
+            assert!(!parse(b).unwrap().equivalent(&parse(a).unwrap()), "{b} {a}");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The Via header field: who sent a request and where its responses go
+//! (RFC 3261 18.2.1, 18.2.2, 20.42; RFC 3581).
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use nom::Parser;
+
+use super::grammar::{blanks, decimal, is_blank, separator, share, token};
+use super::header_name::HeaderName;
+use super::headers::element_end;
+use super::host::Host;
+use super::message::{Request, Response};
+use super::params::{Params, name_and_value, raw_params};
+
+/// What every branch minted by an RFC 3261 element begins with.
+pub const MAGIC_COOKIE: &str = "z9hG4bK";
+
+/// One Via value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Via {
+    /// The transport, as it came: `UDP`, `TCP`, `TLS` ...
+    pub transport: Bytes,
+    /// The host of `sent-by`.
+    pub host: Host,
+    /// The port of `sent-by`, if it is written.
+    pub port: Option<u16>,
+    /// The parameters.
+    pub params: Params,
+}
+
+/// Where the pieces of a Via value stand.
+struct Parts<'a> {
+    transport: &'a [u8],
+    sent_by: &'a [u8],
+    params: &'a [u8],
+}
+
+impl Via {
+    /// Reads one Via value; the error says what is wrong.
+    pub fn parse(value: &Bytes) -> Result<Self, &'static str> {
+        let parts = parts(value)?;
+        let params = Params::parse(&share(value, parts.params)).ok_or("parameters")?;
+        Self::build(value, &parts, params)
+    }
+
+    /// Reads a Via value as far as a response needs it: parameters up to the first malformed one.
+    fn parse_leniently(value: &Bytes) -> Result<Self, &'static str> {
+        let parts = parts(value)?;
+        let params = Params::parse_leading(&share(value, parts.params));
+        Self::build(value, &parts, params)
+    }
+
+    fn build(value: &Bytes, parts: &Parts<'_>, params: Params) -> Result<Self, &'static str> {
+        let (host, port) = Host::parse_with_port(&share(value, parts.sent_by)).ok_or("sent-by")?;
+        Ok(Self { transport: share(value, parts.transport), host, port, params })
+    }
+
+    /// The branch parameter.
+    #[must_use]
+    pub fn branch(&self) -> Option<Bytes> {
+        self.params.value("branch")
+    }
+
+    /// The branch, when it identifies a transaction by itself: the magic cookie and something
+    /// behind it (RFC 3261 8.1.1.7). A bare cookie is matched as RFC 2543 did.
+    #[must_use]
+    pub fn unique_branch(&self) -> Option<Bytes> {
+        self.branch().filter(|branch| {
+            branch.len() > MAGIC_COOKIE.len()
+                && branch
+                    .get(..MAGIC_COOKIE.len())
+                    .is_some_and(|c| c.eq_ignore_ascii_case(MAGIC_COOKIE.as_bytes()))
+        })
+    }
+
+    /// The address the request came from, as the next hop saw it.
+    #[must_use]
+    pub fn received(&self) -> Option<IpAddr> {
+        let value = self.params.value("received")?;
+        let text = std::str::from_utf8(&value).ok()?;
+        // RFC 5118 4.5: an address in brackets is met in the wild
+        text.trim_start_matches('[').trim_end_matches(']').parse().ok()
+    }
+
+    /// The port the request came from, as the next hop saw it (RFC 3581).
+    #[must_use]
+    pub fn rport(&self) -> Option<u16> {
+        self.params.value("rport").and_then(|port| u16::try_from(decimal(&port)?).ok())
+    }
+
+    /// Whether the sender asked for symmetric responses (RFC 3581 3), answered or not.
+    #[must_use]
+    pub fn wants_rport(&self) -> bool {
+        self.params.has("rport")
+    }
+
+    /// The port of `sent-by`, written or default for the transport (RFC 3261 18.2.2).
+    #[must_use]
+    pub fn port_or_default(&self) -> u16 {
+        self.port.unwrap_or(if self.transport.to_ascii_uppercase().starts_with(b"TLS") { 5061 } else { 5060 })
+    }
+
+    /// Whether two values name the same sender: `sent-by` compared, default port understood
+    /// (RFC 3261 17.2.3).
+    #[must_use]
+    pub fn same_sent_by(&self, other: &Self) -> bool {
+        self.host == other.host && self.port_or_default() == other.port_or_default()
+    }
+}
+
+impl fmt::Display for Via {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SIP/2.0/{} {}", String::from_utf8_lossy(&self.transport), self.host)?;
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        f.write_str(&String::from_utf8_lossy(self.params.as_bytes()))
+    }
+}
+
+/// `sent-protocol LWS sent-by *( SEMI via-params )`
+fn parts(value: &[u8]) -> Result<Parts<'_>, &'static str> {
+    let slash = || separator(b'/');
+    let mut protocol = (blanks, token, slash(), token, slash(), token);
+    let (rest, (_, _, _, _, _, transport)) = protocol.parse(value).map_err(|_| "protocol")?;
+    if !rest.first().is_some_and(|byte| is_blank(*byte)) {
+        return Err("protocol");
+    }
+    let end = memchr::memchr(b';', rest).unwrap_or(rest.len());
+    let (sent_by, params) = rest.split_at(end);
+    Ok(Parts { transport, sent_by, params })
+}
+
+/// Writes into the topmost Via where the request came from.
+///
+/// Does nothing to a Via that cannot be read.
+pub fn stamp_via(request: &mut Request, peer: SocketAddr) {
+    if let Some(value) = request.headers.first_mut(&HeaderName::Via)
+        && let Some(stamped) = stamped(value, peer)
+    {
+        *value = stamped;
+    }
+}
+
+/// `value` with `received` and `rport` as `peer` demands; `None` when it may stay as it is.
+fn stamped(value: &Bytes, peer: SocketAddr) -> Option<Bytes> {
+    let top = value.slice(..element_end(value));
+    let via = Via::parse_leniently(&top).ok()?;
+    let source = peer.ip().to_canonical();
+    // RFC 3261 18.2.1: received is added when sent-by holds a name or another address;
+    // RFC 3581 4: with rport it MUST be added even if the addresses are the same
+    let received = via.wants_rport() || via.host.ip() != Some(source);
+    if !received && !via.params.has("received") {
+        return None;
+    }
+    let params = via.params.as_bytes();
+    let params_end = params_offset(&top)? + params.len();
+    let mut out = Vec::with_capacity(value.len() + 64);
+    out.extend_from_slice(top.get(..params_offset(&top)?)?);
+    for raw in raw_params(params) {
+        let name = name_and_value(raw).0;
+        if name.eq_ignore_ascii_case(b"received") {
+            continue;
+        }
+        out.push(b';');
+        if name.eq_ignore_ascii_case(b"rport") {
+            // RFC 3581 4: the server MUST set rport to the source port of the request
+            out.extend_from_slice(format!("rport={}", peer.port()).as_bytes());
+        } else {
+            out.extend_from_slice(raw);
+        }
+    }
+    if received {
+        out.extend_from_slice(format!(";received={source}").as_bytes());
+    }
+    out.extend_from_slice(value.get(params_end..)?);
+    Some(Bytes::from(out))
+}
+
+fn params_offset(value: &[u8]) -> Option<usize> {
+    Some(value.len() - parts(value).ok()?.params.len())
+}
+
+/// Where a response goes over a transport without connections: transport name, host, port.
+///
+/// `None` when its topmost Via is missing or cannot be read.
+#[must_use]
+pub fn response_destination(response: &Response) -> Option<(Bytes, Host, u16)> {
+    let value = response.headers.get(&HeaderName::Via)?;
+    let via = Via::parse_leniently(&value.slice(..element_end(value))).ok()?;
+    // RFC 3261 18.2.2: maddr first, with the port of sent-by
+    if let Some(maddr) = via.params.value("maddr").and_then(|maddr| Host::parse(&maddr)) {
+        return Some((via.transport.clone(), maddr, via.port_or_default()));
+    }
+    // RFC 3261 18.2.2: then received; RFC 3581 4: with rport, its port
+    let port = via.rport().unwrap_or_else(|| via.port_or_default());
+    match via.received() {
+        Some(address) => Some((via.transport.clone(), Host::from(address), port)),
+        None => Some((via.transport.clone(), via.host.clone(), via.port_or_default())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::wire::sip::{Method, StatusCode};
+
+    fn parse(text: &'static str) -> Result<Via, &'static str> {
+        Via::parse(&Bytes::from_static(text.as_bytes()))
+    }
+
+    fn stamp(via: &'static str, peer: &str) -> String {
+        let mut request = Request::new(Method::Options, "sip:a");
+        request.headers.push(HeaderName::Via, via);
+        stamp_via(&mut request, peer.parse().unwrap());
+        String::from_utf8(request.headers.get(&HeaderName::Via).unwrap().to_vec()).unwrap()
+    }
+
+    fn destination(via: &'static str) -> Option<String> {
+        let mut request = Request::new(Method::Options, "sip:a");
+        request.headers.push(HeaderName::Via, via);
+        let (transport, host, port) = response_destination(&request.respond(StatusCode::OK))?;
+        Some(format!("{} {host}:{port}", String::from_utf8_lossy(&transport)))
+    }
+
+    // proves RFC 3261 20.42, 25.1 via-parm
+    #[test]
+    fn blanks_may_stand_between_the_pieces() {
+        let via =
+            parse("SIP  / 2.0  / TCP     spindle.example.com : 5070  ;  branch  =   z9hG4bK9ikj8").unwrap();
+        assert_eq!(via.transport, "TCP");
+        assert_eq!((via.host.to_string().as_str(), via.port), ("spindle.example.com", Some(5070)));
+        assert_eq!(via.branch().unwrap(), "z9hG4bK9ikj8");
+        assert_eq!(
+            parse("SIP/2.0/UDP [2001:db8::9:1];branch=z9hG4bKas3").unwrap().host.to_string(),
+            "[2001:db8::9:1]"
+        );
+        let odd = parse("SIP/2.0/TCP host1.example.com;branch=z9hG4bK-.!%66*_+`'~").unwrap();
+        assert_eq!(odd.unique_branch().unwrap(), "z9hG4bK-.!%66*_+`'~");
+        for bad in
+            ["SIP/2.0/UDP 192.0.2.15;;", "SIP/2.0 a", "SIP/2.0/UDPa", "SIP/2.0/UDP ", "SIP/2.0/UDP a b", ""]
+        {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    // proves RFC 3261 8.1.1.7: a branch without the cookie, or with nothing behind it, identifies nothing
+    #[test]
+    fn a_bare_cookie_is_no_transaction() {
+        assert_eq!(parse("SIP/2.0/UDP a;branch=z9hG4bK").unwrap().unique_branch(), None);
+        assert_eq!(parse("SIP/2.0/UDP a;branch=1").unwrap().unique_branch(), None);
+        assert_eq!(parse("SIP/2.0/UDP a").unwrap().unique_branch(), None);
+    }
+
+    // proves RFC 3261 18.2.1 and RFC 3581 4
+    #[test]
+    fn the_source_is_written_into_the_topmost_via() {
+        let same = "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1";
+        assert_eq!(stamp(same, "192.0.2.1:9999"), same);
+        assert_eq!(
+            stamp("SIP/2.0/UDP a.example;branch=1", "192.0.2.1:5060"),
+            "SIP/2.0/UDP a.example;branch=1;received=192.0.2.1"
+        );
+        assert_eq!(
+            stamp("SIP/2.0/UDP 10.1.1.1:4540;rport;branch=z9hG4bKkjshdyff", "192.0.2.1:9988"),
+            "SIP/2.0/UDP 10.1.1.1:4540;rport=9988;branch=z9hG4bKkjshdyff;received=192.0.2.1"
+        );
+        assert_eq!(
+            stamp("SIP/2.0/UDP 192.0.2.1;rport , SIP/2.0/TCP b;received=1.1.1.1", "192.0.2.1:9"),
+            "SIP/2.0/UDP 192.0.2.1;rport=9;received=192.0.2.1, SIP/2.0/TCP b;received=1.1.1.1"
+        );
+    }
+
+    #[test]
+    fn a_claimed_source_is_not_believed() {
+        assert_eq!(
+            stamp("SIP/2.0/UDP a;received=6.6.6.6;rport=1;x=\"y;\"", "[::ffff:192.0.2.1]:7"),
+            "SIP/2.0/UDP a;rport=7;x=\"y;\";received=192.0.2.1"
+        );
+        assert_eq!(stamp("SIP/2.0/UDP 192.0.2.1;received=6.6.6.6", "192.0.2.1:7"), "SIP/2.0/UDP 192.0.2.1");
+        assert_eq!(
+            stamp("SIP/2.0/UDP [2001:db8::1];rport", "[2001:db8::1]:7"),
+            "SIP/2.0/UDP [2001:db8::1];rport=7;received=2001:db8::1"
+        );
+    }
+
+    #[test]
+    fn a_via_that_cannot_be_read_stays_as_it_is() {
+        assert_eq!(stamp("nonsense", "192.0.2.1:7"), "nonsense");
+        assert_eq!(
+            stamp("SIP/2.0/UDP 192.0.2.15;;,;,,", "192.0.2.1:7"),
+            "SIP/2.0/UDP 192.0.2.15;received=192.0.2.1;;,;,,"
+        );
+    }
+
+    // proves RFC 3261 18.2.2 and RFC 3581 4
+    #[test]
+    fn responses_go_where_the_via_says() {
+        let to = |via| destination(via).unwrap();
+        assert_eq!(to("SIP/2.0/UDP a:7;maddr=224.2.0.1;received=192.0.2.1;rport=9"), "UDP 224.2.0.1:7");
+        assert_eq!(to("SIP/2.0/UDP a;received=192.0.2.1;rport=9"), "UDP 192.0.2.1:9");
+        assert_eq!(to("SIP/2.0/UDP a:7;received=192.0.2.1"), "UDP 192.0.2.1:7");
+        assert_eq!(to("SIP/2.0/UDP a;received=[2001:db8::1]"), "UDP [2001:db8::1]:5060");
+        assert_eq!(to("SIP/2.0/TLS a.example"), "TLS a.example:5061");
+        assert_eq!(to("SIP/2.0/UDP 192.0.2.15;;,;,,"), "UDP 192.0.2.15:5060");
+        assert_eq!(destination("nonsense"), None);
+    }
+}

@@ -1,0 +1,331 @@
+//! Small XML documents as bounded trees: what the XML bodies of SIP ([`resource_lists`] and
+//! [`conference_info`]) have in common.
+//!
+//! XML 1.0 with namespaces, UTF-8 only. A document type declaration is refused, and with it every
+//! entity beyond the five predefined ones: nothing here expands or fetches. Mixed content is not
+//! kept in order: an element's text is what stands directly in it.
+//!
+//! [`resource_lists`]: super::resource_lists
+//! [`conference_info`]: super::conference_info
+
+use quick_xml::XmlVersion;
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::name::{NamespaceResolver, ResolveResult};
+use quick_xml::reader::NsReader;
+
+/// How large a document may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct XmlLimits {
+    /// Bytes of the whole document.
+    pub bytes: usize,
+    /// Elements within elements, the root counted as one.
+    pub depth: usize,
+    /// Elements in the whole document.
+    pub elements: usize,
+}
+
+/// Why a document was not read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum XmlError {
+    /// More bytes than allowed.
+    #[error("more than {0} bytes of XML")]
+    TooLarge(usize),
+    /// Elements nest deeper than allowed.
+    #[error("XML elements nest deeper than {0}")]
+    TooDeep(usize),
+    /// More elements than allowed.
+    #[error("more than {0} XML elements")]
+    TooMany(usize),
+    /// A document type declaration, which no body of SIP needs.
+    #[error("XML with a document type declaration")]
+    Dtd,
+    /// Not a well-formed document in UTF-8.
+    #[error("broken XML: {0}")]
+    Broken(String),
+}
+
+/// One element with all it contains.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Element {
+    /// The namespace the element's name is bound to; empty where there is none.
+    pub namespace: String,
+    /// The name without its prefix.
+    pub name: String,
+    /// The attributes that have no prefix, by name, with normalized values.
+    pub attributes: Vec<(String, String)>,
+    /// The elements directly inside, in order.
+    pub children: Vec<Element>,
+    /// The text directly inside.
+    pub text: String,
+}
+
+impl Element {
+    /// The value of the attribute `name`.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The first child `name` of the same namespace as this element.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Option<&Element> {
+        self.children.iter().find(|child| child.is(&self.namespace, name))
+    }
+
+    /// The trimmed text of the first child `name` of the same namespace as this element.
+    #[must_use]
+    pub fn child_text(&self, name: &str) -> Option<&str> {
+        self.child(name).map(|child| child.text.trim())
+    }
+
+    /// Whether this is the element `name` of `namespace`.
+    #[must_use]
+    pub fn is(&self, namespace: &str, name: &str) -> bool {
+        self.namespace == namespace && self.name == name
+    }
+}
+
+/// Reads a whole document and returns its root element.
+///
+/// # Errors
+/// [`XmlError`] when the document is not well-formed, not UTF-8, has a DTD or exceeds a limit.
+pub fn parse(xml: &[u8], limits: XmlLimits) -> Result<Element, XmlError> {
+    if xml.len() > limits.bytes {
+        return Err(XmlError::TooLarge(limits.bytes));
+    }
+    let text = std::str::from_utf8(xml).map_err(|_| broken("not UTF-8"))?;
+    let mut reader = NsReader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
+    reader.config_mut().check_comments = true;
+    let mut tree = Tree::new(limits);
+    loop {
+        let event = reader.read_event().map_err(broken)?;
+        match &event {
+            Event::Start(start) => tree.open(start, reader.resolver())?,
+            Event::Empty(start) => {
+                tree.open(start, reader.resolver())?;
+                tree.close();
+            }
+            Event::End(_) => tree.close(),
+            Event::Text(text) => tree.text(&text.xml10_content())?,
+            Event::CData(text) => tree.text(&text.xml10_content())?,
+            Event::GeneralRef(reference) => {
+                let named = reference.xml10_content();
+                let resolved = reference.resolve_char_ref().map_err(broken)?;
+                match resolved {
+                    Some(character) => tree.text(character.encode_utf8(&mut [0; 4]))?,
+                    None => tree.text(predefined(&named)?)?,
+                }
+            }
+            Event::Decl(declaration) => check_encoding(declaration.encoding())?,
+            Event::DocType(_) => return Err(XmlError::Dtd),
+            Event::Comment(_) | Event::PI(_) => {}
+            Event::Eof => return tree.finish(),
+        }
+    }
+}
+
+/// Writes `text` as XML character data or attribute value: the five special characters escaped,
+/// what XML 1.0 does not allow at all left out.
+pub fn escape_into(out: &mut String, text: &str) {
+    for character in text.chars() {
+        match character {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&apos;"),
+            // Written as references, or attribute normalization would make them spaces.
+            '\t' => out.push_str("&#9;"),
+            '\n' => out.push_str("&#10;"),
+            '\r' => out.push_str("&#13;"),
+            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => {}
+            other => out.push(other),
+        }
+    }
+}
+
+/// The tree under construction: the open elements, outermost first.
+struct Tree {
+    limits: XmlLimits,
+    seen: usize,
+    open: Vec<Element>,
+    root: Option<Element>,
+}
+
+impl Tree {
+    fn new(limits: XmlLimits) -> Self {
+        Self { limits, seen: 0, open: Vec::new(), root: None }
+    }
+
+    fn open(&mut self, start: &BytesStart<'_>, names: &NamespaceResolver) -> Result<(), XmlError> {
+        if self.root.is_some() {
+            return Err(broken("a second root element"));
+        }
+        if self.open.len() >= self.limits.depth {
+            return Err(XmlError::TooDeep(self.limits.depth));
+        }
+        if self.seen >= self.limits.elements {
+            return Err(XmlError::TooMany(self.limits.elements));
+        }
+        self.seen += 1;
+        let (resolved, local) = names.resolve_element(start.name());
+        let namespace = match resolved {
+            ResolveResult::Bound(bound) => bound.as_ref().to_owned(),
+            ResolveResult::Unbound => String::new(),
+            ResolveResult::Unknown(prefix) => return Err(unbound(&prefix)),
+        };
+        let name = local.as_ref().to_owned();
+        let attributes = attributes(start, names)?;
+        self.open.push(Element { namespace, name, attributes, ..Element::default() });
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        let Some(element) = self.open.pop() else { return };
+        match self.open.last_mut() {
+            Some(parent) => parent.children.push(element),
+            None => self.root = Some(element),
+        }
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), XmlError> {
+        match self.open.last_mut() {
+            Some(element) => element.text.push_str(text),
+            None if text.trim().is_empty() => {}
+            None => return Err(broken("text outside the root element")),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Element, XmlError> {
+        if !self.open.is_empty() {
+            return Err(broken("an element is not closed"));
+        }
+        self.root.ok_or_else(|| broken("no root element"))
+    }
+}
+
+/// The attributes without prefix; those with one are checked and left out.
+fn attributes(start: &BytesStart<'_>, names: &NamespaceResolver) -> Result<Vec<(String, String)>, XmlError> {
+    let mut kept = Vec::new();
+    for attribute in start.attributes() {
+        let attribute = attribute.map_err(broken)?;
+        let value = attribute.normalized_value(XmlVersion::Explicit1_0).map_err(broken)?;
+        let name: &str = attribute.key.as_ref();
+        if attribute.key.as_namespace_binding().is_some() {
+            continue;
+        }
+        match names.resolve_attribute(attribute.key).0 {
+            ResolveResult::Unknown(prefix) => return Err(unbound(&prefix)),
+            ResolveResult::Bound(_) => {}
+            ResolveResult::Unbound => kept.push((name.to_owned(), value.into_owned())),
+        }
+    }
+    Ok(kept)
+}
+
+/// The text of one of the five entities that need no declaration.
+fn predefined(name: &str) -> Result<&'static str, XmlError> {
+    resolve_predefined_entity(name).ok_or_else(|| broken(format!("unknown entity &{name};")))
+}
+
+fn check_encoding(
+    declared: Option<Result<std::borrow::Cow<'_, str>, quick_xml::events::attributes::AttrError>>,
+) -> Result<(), XmlError> {
+    match declared {
+        None => Ok(()),
+        Some(Ok(name)) if name.eq_ignore_ascii_case("utf-8") || name.eq_ignore_ascii_case("us-ascii") => {
+            Ok(())
+        }
+        Some(Ok(name)) => Err(broken(format!("encoding {name} is not UTF-8"))),
+        Some(Err(error)) => Err(broken(error)),
+    }
+}
+
+fn unbound(prefix: &str) -> XmlError {
+    broken(format!("namespace prefix {prefix} is not declared"))
+}
+
+fn broken(cause: impl ToString) -> XmlError {
+    XmlError::Broken(cause.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use proptest::prelude::*;
+
+    const LIMITS: XmlLimits = XmlLimits { bytes: 4096, depth: 4, elements: 16 };
+
+    #[test]
+    fn namespaces_text_and_references_are_resolved() {
+        let xml = br#"<?xml version="1.0" encoding="UTF-8"?><!-- c -->
+            <p:a xmlns:p="urn:x" xmlns:q="urn:y" k="1 &amp; &#50;" q:k="no"><p:b> x&lt;<![CDATA[<y>]]>&#x41; </p:b><c/></p:a>"#;
+        let root = parse(xml, LIMITS).unwrap();
+        assert!(root.is("urn:x", "a"));
+        assert_eq!(root.attributes, [("k".to_owned(), "1 & 2".to_owned())]);
+        assert_eq!(root.child_text("b"), Some("x<<y>A"));
+        assert!(root.child("c").is_none(), "c is in no namespace");
+        assert_eq!(root.children.len(), 2);
+    }
+
+    #[test]
+    fn what_could_expand_is_refused() {
+        let dtd = br#"<!DOCTYPE a [<!ENTITY e "boom">]><a>&e;</a>"#;
+        assert_eq!(parse(dtd, LIMITS), Err(XmlError::Dtd));
+        for xml in ["<a>&e;</a>", "<a k='&e;'/>", "<p:a/>", "<a p:k='1'/>", "<a k='1' k='2'/>"] {
+            assert!(matches!(parse(xml.as_bytes(), LIMITS), Err(XmlError::Broken(_))), "{xml}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_document_is_broken() {
+        for xml in [
+            "",
+            "<a>",
+            "<a></b>",
+            "</a>",
+            "<a/><b/>",
+            "x<a/>",
+            "<a/>x",
+            "<?xml version='1.0' encoding='utf-16'?><a/>",
+        ] {
+            assert!(matches!(parse(xml.as_bytes(), LIMITS), Err(XmlError::Broken(_))), "{xml}");
+        }
+        assert!(matches!(parse(b"<a>\xff</a>", LIMITS), Err(XmlError::Broken(_))));
+    }
+
+    #[test]
+    fn every_limit_holds() {
+        assert_eq!(parse(&[b' '; 5000], LIMITS), Err(XmlError::TooLarge(4096)));
+        assert_eq!(parse(b"<a><a><a><a><a/></a></a></a></a>", LIMITS), Err(XmlError::TooDeep(4)));
+        let wide = format!("<a>{}</a>", "<b/>".repeat(16));
+        assert_eq!(parse(wide.as_bytes(), LIMITS), Err(XmlError::TooMany(16)));
+    }
+
+    proptest! {
+        #[test]
+        fn escaped_text_comes_back(text in "[^\u{0}-\u{8}\u{b}\u{c}\u{e}-\u{1f}\u{fffe}\u{ffff}]{0,40}") {
+            let mut xml = String::from("<a k=\"");
+            escape_into(&mut xml, &text);
+            xml.push_str("\">");
+            escape_into(&mut xml, &text);
+            xml.push_str("</a>");
+            let root = parse(xml.as_bytes(), LIMITS).unwrap();
+            prop_assert_eq!(root.attribute("k"), Some(text.as_str()));
+            prop_assert_eq!(&root.text, &text);
+        }
+
+        #[test]
+        fn no_bytes_panic(xml in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&xml, LIMITS);
+        }
+
+        #[test]
+        fn no_markup_panics(xml in "[<>/a='\"&;! \\[\\]?x:-]{0,60}") {
+            let _ = parse(xml.as_bytes(), LIMITS);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The command line of the real binary: what it prints, what it refuses, and how it exits.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// The binary with a clean environment, in a folder of its own.
+fn restante(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_restante"));
+    command.args(arguments).current_dir(folder).env_clear().stdin(Stdio::null());
+    command
+}
+
+fn run(command: &mut Command) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+fn folder_with(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("node.toml");
+    std::fs::write(&file, text).unwrap();
+    (folder, file)
+}
+
+/// Runs `check` on a file of this text, which must be refused with one line on stderr; gives that line.
+fn refusal(text: &str) -> String {
+    let (folder, _) = folder_with(text);
+    let (code, stdout, stderr) = run(&mut restante(folder.path(), &["check", "--config", "node.toml"]));
+    assert_eq!((code, stdout.as_str()), (Some(1), ""), "{text}: {stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    stderr.trim_end().to_owned()
+}
+
+#[test]
+fn check_says_that_a_good_file_is_good() {
+    let (folder, _) = folder_with("[sip]\nlisten = [\"udp:127.0.0.1:0\"]\n[log]\nformat = \"json\"\n");
+    let (code, stdout, stderr) = run(&mut restante(folder.path(), &["check", "--config", "node.toml"]));
+    assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(0), "node.toml: good\n", ""));
+}
+
+#[test]
+fn check_names_file_line_and_key_of_what_it_refuses() {
+    assert!(refusal("[sip]\nlisen = []\n").starts_with("restante: node.toml:2: unknown key `sip.lisen`"));
+    assert!(refusal("\n[spi]\n").starts_with("restante: node.toml:2: unknown section `spi`"));
+    assert!(
+        refusal("[node]\nworkers = \"two\"\n")
+            .ends_with("node.workers: expected a whole number, found `two`")
+    );
+    assert!(
+        refusal("[store]\nurl = \"postgres://u@h/d\"\n").contains("store.url: `postgres://`: PostgreSQL")
+    );
+    assert!(refusal("[sip]\nlisten = [\"tls:127.0.0.1:5061\"]\n").contains("tls is not supported yet"));
+    assert!(refusal("[sip\n").starts_with("restante: node.toml:1: "));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [["check", "--config", "absent.toml"], ["serve", "--config", "absent.toml"]] {
+        let (code, _, stderr) = run(&mut restante(folder.path(), &arguments));
+        assert_eq!(code, Some(1));
+        assert!(stderr.starts_with("restante: cannot read configuration file absent.toml: "), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "nothing is made before the file is read"
+    );
+}
+
+#[test]
+fn serve_refuses_a_bad_file_before_it_makes_anything() {
+    let (folder, _) = folder_with("[store]\nurl = \"embedded:./data\"\n[http]\nport = 8080\n");
+    let (code, _, stderr) = run(&mut restante(folder.path(), &["serve", "--config", "node.toml"]));
+    assert_eq!(code, Some(1));
+    assert!(stderr.starts_with("restante: node.toml:4: unknown key `http.port`"), "{stderr}");
+    assert!(!folder.path().join("data").exists());
+}
+
+#[test]
+fn the_environment_is_checked_like_the_file() {
+    let (folder, _) = folder_with("");
+    let mut check = restante(folder.path(), &["check", "--config", "node.toml"]);
+    let (code, _, stderr) = run(check.env("RESTANTE_SIP__LISTN", "udp:127.0.0.1:0"));
+    assert_eq!(code, Some(1));
+    assert!(
+        stderr.starts_with("restante: environment variable RESTANTE_SIP__LISTN: unknown key"),
+        "{stderr}"
+    );
+    let mut check = restante(folder.path(), &["check", "--config", "node.toml"]);
+    let (code, _, stderr) = run(check.env("RESTANTE_SIP__LISTEN", "udp:127.0.0.1:0,tcp:[::1]:0"));
+    assert_eq!(code, Some(0), "{stderr}");
+    let mut serve = restante(folder.path(), &["serve"]);
+    let (code, _, stderr) = run(serve.env("RESTANTE_STORE__URL", "mysql://h"));
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("RESTANTE_STORE__URL: store.url: expected embedded:"), "{stderr}");
+}
+
+#[test]
+fn a_bad_rust_log_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, stderr) = run(restante(folder.path(), &["serve"]).env("RUST_LOG", "loud"));
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("RUST_LOG") && stderr.lines().count() == 1, "{stderr}");
+}
+
+#[test]
+fn what_config_prints_is_a_good_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, stdout, _) = run(&mut restante(folder.path(), &["config"]));
+    assert_eq!(code, Some(0));
+    for section in ["node", "sip", "msrp", "deposit", "summary", "retrieval", "store", "trust", "http", "log"]
+    {
+        assert!(stdout.contains(&format!("\n[{section}]\n")), "{section}");
+    }
+    assert!(stdout.contains("\nlisten = [\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]\n"));
+    std::fs::write(folder.path().join("all.toml"), stdout).unwrap();
+    let (code, _, stderr) = run(&mut restante(folder.path(), &["check", "--config", "all.toml"]));
+    assert_eq!(code, Some(0), "{stderr}");
+}
+
+#[test]
+fn config_prints_the_tables_of_the_guide() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, stdout, _) = run(&mut restante(folder.path(), &["config", "--markdown"]));
+    assert_eq!(code, Some(0));
+    assert!(stdout.contains("| `max_headers` | `128` |"), "{stdout}");
+}
+
+#[test]
+fn usage_errors_exit_with_two_and_help_with_zero() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(run(&mut restante(folder.path(), &["chekc"])).0, Some(2));
+    assert_eq!(run(&mut restante(folder.path(), &["check"])).0, Some(2));
+    let (code, stdout, _) = run(&mut restante(folder.path(), &["--help"]));
+    assert_eq!(code, Some(0));
+    for subcommand in ["serve", "check", "config"] {
+        assert!(stdout.contains(subcommand), "{stdout}");
+    }
+    let (code, stdout, _) = run(&mut restante(folder.path(), &["--version"]));
+    assert_eq!((code, stdout.starts_with("restante ")), (Some(0), true));
+}

@@ -1,0 +1,121 @@
+//! Nothing that arrives makes the reader panic, hang or let a line break through.
+
+use bytes::{Bytes, BytesMut};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use restante::wire::sip::{
+    Headers, Limits, Message, ParseError, Request, Response, SipUri, StreamDecoder, StreamEvent,
+    parse_datagram, response_destination, stamp_via, validate, validate_response,
+};
+
+use crate::torture::{VERDICTS, load};
+
+const LIMITS: Limits = Limits { message: 4096, headers: 40, body: 2048 };
+
+/// Reads everything that can be read of header fields.
+fn read_all(headers: &Headers) {
+    assert!(headers.len() <= LIMITS.headers + 7, "{}", headers.len());
+    let _ = (headers.via(), headers.vias(), headers.from(), headers.to(), headers.call_id(), headers.cseq());
+    let _ = (headers.contact(), headers.contacts(), headers.max_forwards(), headers.content_length());
+    let _ = (headers.content_type(), headers.expires(), headers.routes(), headers.record_routes());
+    let _ = (
+        headers.p_asserted_identity(),
+        headers.event(),
+        headers.accept(),
+        headers.from_tag(),
+        headers.to_tag(),
+    );
+    for header in headers {
+        assert!(!header.value.contains(&b'\n') && !header.value.contains(&b'\r'));
+        assert!(headers.values(&header.name).count() >= 1);
+        let _ = SipUri::parse(&header.value).map(|uri| assert!(uri.equivalent(&uri)));
+    }
+}
+
+fn exercise_request(mut request: Request) {
+    read_all(&request.headers);
+    let verdict = validate(&request);
+    stamp_via(&mut request, "[2001:db8::7]:4711".parse().unwrap());
+    // Stamping harms nothing: what was valid stays valid.
+    assert_eq!(validate(&request).is_ok(), verdict.is_ok());
+    let (status, reason) = verdict.err().unwrap_or((restante::wire::sip::StatusCode::OK, "OK".to_owned()));
+    let mut response = request.respond_with(status, &reason);
+    response.set_to_tag("tag");
+    exercise_response(&response);
+    assert!(matches!(parse_datagram(response.encode(), &Limits::default()), Ok(Message::Response(_))));
+    assert!(!request.encode().is_empty());
+}
+
+fn exercise_response(response: &Response) {
+    read_all(&response.headers);
+    let _ = validate_response(response);
+    let _ = response_destination(response);
+}
+
+fn exercise_outcome(outcome: Result<Message, ParseError>) {
+    match outcome {
+        Ok(Message::Request(request)) => exercise_request(request),
+        Ok(Message::Response(response)) => exercise_response(&response),
+        Err(ParseError::Reject { request, .. }) => exercise_request(*request),
+        Err(ParseError::Silent(reason)) => assert!(!reason.is_empty()),
+    }
+}
+
+fn exercise(bytes: &[u8]) {
+    exercise_outcome(parse_datagram(Bytes::copy_from_slice(bytes), &LIMITS));
+    let mut decoder = StreamDecoder::new(LIMITS);
+    let mut buffer = BytesMut::from(bytes);
+    while let Some(event) = decoder.decode(&mut buffer) {
+        match event {
+            StreamEvent::Message(message) => exercise_outcome(Ok(message)),
+            StreamEvent::Malformed(error) | StreamEvent::Broken(error) => exercise_outcome(Err(error)),
+            StreamEvent::Ping => {}
+        }
+    }
+}
+
+#[test]
+fn every_torture_message_truncated_at_every_byte() {
+    for (name, _) in VERDICTS {
+        let text = load(name);
+        for end in 0..=text.len() {
+            exercise(&text[..end]);
+        }
+    }
+}
+
+#[test]
+fn every_torture_message_with_each_byte_replaced() {
+    for (name, _) in VERDICTS {
+        let text = load(name);
+        for at in (0..text.len()).step_by(3) {
+            for byte in [0, b'\n', b'"', b'<', b',', b';', b'%', 0xff] {
+                let mut changed = text.to_vec();
+                changed[at] = byte;
+                exercise(&changed);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn any_bytes(bytes in vec(any::<u8>(), 0..300)) {
+        exercise(&bytes);
+    }
+
+    #[test]
+    fn any_header_values(values in vec("[ -~\t]{0,40}", 1..12)) {
+        let names = ["Via", "From", "To", "Contact", "CSeq", "l", "Route", "Accept", "Event", "Max-Forwards", "c", "i"];
+        let fields: String = names.iter().zip(&values).map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        exercise(format!("MESSAGE sip:bob@example.com SIP/2.0\r\n{fields}\r\n").as_bytes());
+    }
+
+    #[test]
+    fn spliced_torture(a in 0..VERDICTS.len(), b in 0..VERDICTS.len(), x in 0_usize..1000, y in 0_usize..1000) {
+        let (left, right) = (load(VERDICTS[a].0), load(VERDICTS[b].0));
+        exercise(&[&left[..x.min(left.len())], &right[y.min(right.len())..]].concat());
+    }
+}
