@@ -128,9 +128,8 @@ impl DialogPort {
         let Some(offer) = body.sdp else { return Ok(Body::sdp(offer_answer::offer(local))) };
         match offer_answer::answer(&offer, local) {
             Ok((answer, _)) => Ok(Body::sdp(answer)),
-            Err(refusal) => {
-                Err(Rejection::new(StatusCode(refusal.status())).with(HeaderName::Warning, refusal.warning(agent)))
-            }
+            Err(refusal) => Err(Rejection::new(StatusCode(refusal.status()))
+                .with(HeaderName::Warning, refusal.warning(agent))),
         }
     }
 }

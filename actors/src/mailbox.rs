@@ -399,7 +399,7 @@ impl Handler<DialogInput> for Mailbox {
                 tracing::warn!(parent: &self.span, ?cause, "NOTIFY not answered: subscription ended");
                 if let Some(subscription) = self.subscriptions.iter_mut().find(|known| known.ticket == ticket)
                 {
-                                        subscription.notifier.handle_failed();
+                    subscription.notifier.handle_failed();
                 }
             }
             // Subscriptions are written down; the next run of the node goes on with them.

@@ -77,7 +77,7 @@ fn notifying_makes_nothing_old() {
     let id = deposit(&mut alice, BOB, "x");
     for _ in 0..3 {
         let summary = fetch(&node, "bob");
-        assert_eq!((summary.ids(), summary.totals()), (vec!std::slice::from_ref(&id), (1, 0)));
+        assert_eq!((summary.ids(), summary.totals()), (vec![id.clone()], (1, 0)));
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod call;
 pub mod clock;
 pub mod cpim;
+pub mod digest;
 pub mod frame;
 pub mod msrp;
 pub mod node;
