@@ -17,11 +17,12 @@ use restante::wire::sdp::Direction;
 use restante::wire::sip::{HeaderName, StatusCode};
 
 use crate::alarm::Alarm;
+use crate::capabilities;
 use crate::clock;
 use crate::conference::ConferenceSubscribers;
 use crate::dialog_port::{DialogPort, of_rejection};
 use crate::ports::DialogInput;
-use crate::session::{Close, Deliver, MsrpSession, SessionReport};
+use crate::session::{Answered, Close, Deliver, MsrpSession, SessionReport};
 use crate::shard::Exited;
 use crate::shared::Shared;
 use crate::virtual_ua::{Frame, Grant, HangUp, Piece, Replayed, VirtualUa};
@@ -85,6 +86,7 @@ pub struct Focus {
     alarm: Alarm,
     deadline: Option<Instant>,
     dialog_over: bool,
+    bound: bool,
     span: tracing::Span,
 }
 
@@ -117,6 +119,7 @@ impl Focus {
             alarm: Alarm::default(),
             deadline: None,
             dialog_over: false,
+            bound: false,
             span,
         }
     }
@@ -258,12 +261,15 @@ impl Focus {
             Some((sdp, negotiated)) => (sdp, Some(negotiated)),
             None => (offer_answer::offer(&local), None),
         };
+        let remote = negotiated.as_ref().map_or(&[][..], |negotiated| &negotiated.remote_path);
+        let session = self.shared.session_config(local.uri.clone(), remote, false);
+        self.session = Some(MsrpSession::open(session, self.shared.msrp.clone(), &ctx.address().recipient()));
         self.local = Some(local);
         self.invite.accept(clock::now(), Some(SipBody::sdp(sdp)), Vec::new());
         self.deadline = Some(clock::now() + self.shared.bind_timeout());
         tracing::info!(parent: &self.span, items = self.retrieval.entries().len(), "retrieval accepted");
         if let Some(negotiated) = negotiated {
-            self.open_session(&negotiated, ctx);
+            self.negotiated(&negotiated);
         }
         for participant in unknown {
             self.fan_out.leave(participant);
@@ -273,16 +279,14 @@ impl Focus {
     }
 
     /// The offer/answer exchange is complete: the client's side is known.
-    fn open_session(&mut self, negotiated: &Negotiated, ctx: &mut Context<Self>) {
-        let Some(local) = &self.local else { return };
+    fn negotiated(&mut self, negotiated: &Negotiated) {
         self.client = Some(Arc::new(ClientLimits {
             accepts: negotiated.remote_accepts.clone(),
             max_size: negotiated.remote_max_size,
         }));
-        let config = self.shared.session_config(local.uri.clone(), negotiated, false);
-        let session = MsrpSession::new(config, self.shared.msrp.clone(), &ctx.address().recipient()).start();
-        crate::session::connect(&session, &self.shared.resolver, negotiated);
-        self.session = Some(session);
+        if let Some(session) = &self.session {
+            crate::session::connect(session, &self.shared.resolver, negotiated);
+        }
     }
 
     fn refuse(&mut self, rejection: &Rejection, ctx: &mut Context<Self>) {
@@ -296,7 +300,7 @@ impl Focus {
 
     /// Grants what credit there is; virtual user agents are born with their first grant.
     fn pump(&mut self, ctx: &mut Context<Self>) {
-        let Some(client) = self.client.clone() else { return };
+        let Some(client) = self.client.clone().filter(|_| self.bound) else { return };
         if self.deadline.is_some() && self.agents.is_empty() {
             self.agents.resize_with(self.retrieval.entries().len(), || None);
         }
@@ -432,7 +436,10 @@ impl Focus {
                 let answer = body.map(|body| body.bytes).unwrap_or_default();
                 match offer_answer::accept_answer(local, &answer) {
                     Ok(negotiated) => {
-                        self.open_session(&negotiated, ctx);
+                        if let Some(session) = &self.session {
+                            session.do_send(Answered { remote: negotiated.remote_path.clone() });
+                        }
+                        self.negotiated(&negotiated);
                         self.pump(ctx);
                     }
                     Err(_) => self.broken("the ACK brought no usable answer"),
@@ -443,7 +450,7 @@ impl Focus {
                 self.invite.answer_reinvite(clock::now(), answer);
             }
             SessionEvent::Unhandled { txn, request } => {
-                self.port.respond(txn, Rejection::method_not_allowed().response(&request))
+                self.port.respond(txn, capabilities::within(&request))
             }
             SessionEvent::Reconfirmed { .. } | SessionEvent::ReinviteCancelled => {}
             SessionEvent::Ended { by } => {
@@ -524,7 +531,10 @@ impl Handler<SessionReport> for Focus {
             self.deadline = Some(clock::now() + self.shared.config.msrp.idle_timeout);
         }
         match report {
-            SessionReport::Bound => self.pump(ctx),
+            SessionReport::Bound => {
+                self.bound = true;
+                self.pump(ctx);
+            }
             SessionReport::Credit(pieces) => {
                 self.fan_out.credit(pieces);
                 self.pump(ctx);

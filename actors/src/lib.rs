@@ -2,6 +2,7 @@
 
 pub mod alarm;
 pub mod archive;
+pub mod capabilities;
 pub mod chance;
 pub mod cli;
 pub mod clock;

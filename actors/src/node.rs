@@ -55,6 +55,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     node.resume().await?;
     node.sweep();
     readiness.set(true);
+    metrics::gauge!("restante_workers").set(u32::try_from(node.endpoints.len()).unwrap_or(u32::MAX));
     tracing::info!(
         sip = node.bound_sip.join(","),
         msrp = node.bound_msrp.join(","),

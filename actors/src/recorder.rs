@@ -19,10 +19,11 @@ use restante::wire::sip::{HeaderName, StatusCode};
 use tokio::sync::OnceCell;
 
 use crate::alarm::Alarm;
+use crate::capabilities;
 use crate::clock;
 use crate::dialog_port::{DialogPort, of_rejection};
 use crate::ports::DialogInput;
-use crate::session::{Close, Judge, MsrpSession, ReadCredit, SessionReport};
+use crate::session::{Answered, Close, Judge, MsrpSession, ReadCredit, SessionReport};
 use crate::shard::Exited;
 use crate::shared::Shared;
 
@@ -137,24 +138,24 @@ impl Recorder {
                 }
             },
         };
+        let remote = negotiated.as_ref().map_or(&[][..], |negotiated| &negotiated.remote_path);
+        let session = shared.session_config(local.uri.clone(), remote, true);
+        self.session = Some(MsrpSession::open(session, shared.msrp.clone(), &ctx.address().recipient()));
         self.local = Some(local);
         self.birth.invite.accept(clock::now(), Some(SipBody::sdp(sdp)), Vec::new());
         self.deadline = Some(clock::now() + shared.bind_timeout());
         tracing::info!(parent: &self.span, "session accepted in the owner's place");
         if let Some(negotiated) = negotiated {
-            self.open_session(&negotiated, ctx);
+            self.negotiated(&negotiated);
         }
         self.drain(ctx);
     }
 
-    fn open_session(&mut self, negotiated: &Negotiated, ctx: &mut Context<Self>) {
-        let Some(local) = &self.local else { return };
+    fn negotiated(&mut self, negotiated: &Negotiated) {
         self.negotiated = true;
-        let shared = &self.birth.shared;
-        let config = shared.session_config(local.uri.clone(), negotiated, true);
-        let session = MsrpSession::new(config, shared.msrp.clone(), &ctx.address().recipient()).start();
-        crate::session::connect(&session, &shared.resolver, negotiated);
-        self.session = Some(session);
+        if let Some(session) = &self.session {
+            crate::session::connect(session, &self.birth.shared.resolver, negotiated);
+        }
     }
 
     fn refuse(&mut self, rejection: &Rejection, ctx: &mut Context<Self>) {
@@ -334,10 +335,13 @@ impl Recorder {
 
     fn drain(&mut self, ctx: &mut Context<Self>) {
         while let Some(event) = self.birth.invite.poll_event() {
-            self.session_event(event, ctx);
+            self.session_event(event);
         }
-        self.birth.port.send_all(&mut self.birth.invite);
         self.close(ctx);
+        // A BYE is answered, or sent, when what was said is an item: whoever sees it may look.
+        if !self.dialog_over || (self.closed && self.storing == 0) {
+            self.birth.port.send_all(&mut self.birth.invite);
+        }
         if self.closed && self.storing == 0 && self.birth.invite.is_ended() {
             ctx.stop();
             return;
@@ -346,13 +350,18 @@ impl Recorder {
         self.alarm.arm(ctx, next, Self::ring);
     }
 
-    fn session_event(&mut self, event: SessionEvent, ctx: &mut Context<Self>) {
+    fn session_event(&mut self, event: SessionEvent) {
         match event {
             SessionEvent::Confirmed { body } => {
                 let (Some(local), false) = (&self.local, self.negotiated) else { return };
                 let answer = body.map(|body| body.bytes).unwrap_or_default();
                 match offer_answer::accept_answer(local, &answer) {
-                    Ok(negotiated) => self.open_session(&negotiated, ctx),
+                    Ok(negotiated) => {
+                        if let Some(session) = &self.session {
+                            session.do_send(Answered { remote: negotiated.remote_path.clone() });
+                        }
+                        self.negotiated(&negotiated);
+                    }
                     Err(_) => self.hang_up("the ACK brought no usable answer"),
                 }
             }
@@ -362,7 +371,7 @@ impl Recorder {
                 self.birth.invite.answer_reinvite(clock::now(), answer);
             }
             SessionEvent::Unhandled { txn, request } => {
-                self.birth.port.respond(txn, Rejection::method_not_allowed().response(&request))
+                self.birth.port.respond(txn, capabilities::within(&request))
             }
             SessionEvent::Reconfirmed { .. } | SessionEvent::ReinviteCancelled => {}
             SessionEvent::Ended { .. } => {

@@ -12,7 +12,7 @@ use restante::machine::sip::{Destination, Flow, TransmitId};
 use restante::store::Owner;
 use restante::wire::sip::{
     HeaderName, MAGIC_COOKIE, Message, Method, ParseError, Request, Response, StatusCode, stamp_via, tag_of,
-    validate,
+    validate, validate_response,
 };
 use rustc_hash::FxBuildHasher;
 
@@ -94,6 +94,11 @@ impl Router {
                 self.give(shard, received);
             }
             Ok(Message::Response(response)) => {
+                // RFC 3261 8.1.3.3: a response with more than our Via was misrouted.
+                if let Err(problem) = validate_response(response) {
+                    tracing::debug!(peer = %received.flow.peer, %problem, "response dropped");
+                    return;
+                }
                 if let Some(shard) = shard_of_response(response) {
                     self.give(shard, received);
                 }

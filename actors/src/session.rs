@@ -15,6 +15,7 @@ use restante::machine::msrp::{
 };
 use restante::machine::offer_answer::Negotiated;
 use restante::time::Instant;
+use restante::wire::msrp::MsrpUri;
 use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -46,12 +47,20 @@ pub struct Judge {
     pub verdict: Verdict,
 }
 
-/// The session-description exchange is over: this is the other side.
+/// The session is negotiated to be connected by us.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Connect {
-    /// Where to connect; `None`: the client connects to us.
-    pub to: Option<Vec<SocketAddr>>,
+struct Connect {
+    /// Where to connect, best first; empty: the client's URI leads nowhere.
+    to: Vec<SocketAddr>,
+}
+
+/// The answer to an offer of ours: the other side is known.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Answered {
+    /// The client's path.
+    pub remote: Vec<MsrpUri>,
 }
 
 /// The session is over.
@@ -127,7 +136,6 @@ pub struct MsrpSession {
     machine: Session,
     user: actix::WeakRecipient<SessionReport>,
     transport: MsrpTransport,
-    session_id: Bytes,
     registration: Option<MsrpRegistration>,
     link: Option<MsrpLink>,
     alarm: Alarm,
@@ -139,16 +147,32 @@ pub struct MsrpSession {
 }
 
 impl MsrpSession {
-    /// A session by `config` that reports to `user`.
+    /// Starts a session by `config` that reports to `user`. It is known to the links when this returns: the
+    /// client may connect as soon as it has our session description.
     #[must_use]
-    pub fn new(config: SessionConfig, transport: MsrpTransport, user: &Recipient<SessionReport>) -> Self {
-        let session_id = config.local.session_id.clone();
+    pub fn open(
+        config: SessionConfig,
+        transport: MsrpTransport,
+        user: &Recipient<SessionReport>,
+    ) -> Addr<Self> {
+        Self::create(|ctx| {
+            ctx.set_mailbox_capacity(64);
+            let registration = transport.register(config.local.session_id.clone(), port(ctx.address()));
+            Self::new(config, transport, user, registration)
+        })
+    }
+
+    fn new(
+        config: SessionConfig,
+        transport: MsrpTransport,
+        user: &Recipient<SessionReport>,
+        registration: MsrpRegistration,
+    ) -> Self {
         Self {
             machine: Session::new(config, &mut Chance),
             user: user.downgrade(),
             transport,
-            session_id,
-            registration: None,
+            registration: Some(registration),
             link: None,
             alarm: Alarm::default(),
             current: FxHashMap::default(),
@@ -296,10 +320,10 @@ pub fn connect(session: &Addr<MsrpSession>, resolver: &Resolver, negotiated: &Ne
     let session = session.clone();
     actix::spawn(async move {
         match resolving.await {
-            Ok(to) => session.do_send(Connect { to: Some(to) }),
+            Ok(to) => session.do_send(Connect { to }),
             Err(error) => {
                 tracing::warn!(%error, "the client's MSRP URI leads nowhere");
-                session.do_send(Connect { to: Some(Vec::new()) });
+                session.do_send(Connect { to: Vec::new() });
             }
         }
     });
@@ -307,11 +331,6 @@ pub fn connect(session: &Addr<MsrpSession>, resolver: &Resolver, negotiated: &Ne
 
 impl Actor for MsrpSession {
     type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(64);
-        self.registration = Some(self.transport.register(self.session_id.clone(), port(ctx.address())));
-    }
 }
 
 impl Handler<FromLink> for MsrpSession {
@@ -335,9 +354,8 @@ impl Handler<FromLink> for MsrpSession {
 impl Handler<Connect> for MsrpSession {
     type Result = ();
     fn handle(&mut self, connect: Connect, ctx: &mut Self::Context) {
-        let Some(to) = connect.to else { return };
         let Some(registration) = &self.registration else { return };
-        let connecting = self.transport.connect(registration.session().clone(), to);
+        let connecting = self.transport.connect(registration.session().clone(), connect.to);
         let me = ctx.address();
         actix::spawn(async move { me.do_send(Connected(connecting.await)) });
     }
@@ -361,6 +379,14 @@ impl Handler<Connected> for MsrpSession {
                 self.end("connect failed");
             }
         }
+    }
+}
+
+impl Handler<Answered> for MsrpSession {
+    type Result = ();
+    fn handle(&mut self, answered: Answered, ctx: &mut Self::Context) {
+        self.machine.set_remote(answered.remote);
+        self.drain(ctx, &ReadCredit::default());
     }
 }
 

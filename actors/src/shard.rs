@@ -9,13 +9,14 @@ use dashmap::DashMap;
 use restante::focus::intent::{self, FOCUS_PREFIX, Intent};
 use restante::focus::pager::{self, Pager};
 use restante::focus::recipient_list::{self, InviteBody};
-use restante::focus::rejection::{self, Rejection};
+use restante::focus::rejection::Rejection;
 use restante::focus::{identity, retrieval, session_deposit};
 use restante::machine::sip::{Flow, InviteSession, ServerTxn};
 use restante::store::{Body, Owner, PagerDeposit, SubscriptionRecord};
 use restante::wire::sip::{HeaderName, Request, Response, StatusCode};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::capabilities;
 use crate::clock;
 use crate::dialog_port::DialogPort;
 use crate::endpoint::{Arrived, SipEndpoint};
@@ -119,6 +120,7 @@ impl Shard {
     }
 
     fn respond(&self, txn: ServerTxn, response: Response) {
+        metrics::counter!("restante_sip_responses_total", "class" => class(response.status)).increment(1);
         if let Some(endpoint) = &self.endpoint {
             endpoint.do_send(Respond { txn, response: Box::new(response) });
         }
@@ -153,13 +155,7 @@ impl Shard {
     }
 
     fn capabilities(&self, visitor: &Visitor) -> Result<(), Rejection> {
-        let mut response = visitor.request.respond(StatusCode::OK);
-        response.headers.push(HeaderName::Allow, rejection::ALLOW);
-        response.headers.push(HeaderName::Accept, rejection::ACCEPT);
-        response.headers.push(HeaderName::AcceptEncoding, "identity");
-        response.headers.push(HeaderName::Supported, rejection::SUPPORTED);
-        response.headers.push(HeaderName::AllowEvents, rejection::ALLOW_EVENTS);
-        self.respond(visitor.txn, response);
+        self.respond(visitor.txn, capabilities::of_node(&visitor.request));
         Ok(())
     }
 
@@ -189,6 +185,7 @@ impl Shard {
             let call_id = accepted.headers.get(&HeaderName::CallId).map(|id| String::from_utf8_lossy(id).into_owned()).unwrap_or_default();
             match stored {
                 Ok(deposited) => {
+                    metrics::counter!("restante_deposits_total", "outcome" => if deposited.repeated { "repeated" } else { "stored" }).increment(1);
                     tracing::debug!(call_id, message_id = ?deposited.message_id, repeated = deposited.repeated, "deposited");
                     shard.respond(txn, accepted);
                 }
@@ -366,6 +363,18 @@ fn call_id(request: &Request) -> String {
         .get(&HeaderName::CallId)
         .map(|id| String::from_utf8_lossy(id).into_owned())
         .unwrap_or_default()
+}
+
+/// The class of a status, as a metric's label.
+const fn class(status: StatusCode) -> &'static str {
+    match status.0 {
+        100..=199 => "1xx",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        500..=599 => "5xx",
+        _ => "6xx",
+    }
 }
 
 fn busy(agent: &str, why: &str) -> Rejection {

@@ -11,7 +11,7 @@ use restante::focus::pager::DepositRules;
 use restante::focus::realm::Realm;
 use restante::focus::summary::SummaryRules;
 use restante::machine::msrp::SessionConfig;
-use restante::machine::offer_answer::{LocalMedia, Negotiated};
+use restante::machine::offer_answer::LocalMedia;
 use restante::machine::sip::{Flow, Timers};
 use restante::store::{Owner, Quota, Store};
 use restante::wire::msrp::MsrpUri;
@@ -115,10 +115,10 @@ impl Shared {
 
     /// The configuration of the MSRP machine for a session that was negotiated.
     #[must_use]
-    pub fn session_config(&self, local: MsrpUri, negotiated: &Negotiated, receives: bool) -> SessionConfig {
+    pub fn session_config(&self, local: MsrpUri, remote: &[MsrpUri], receives: bool) -> SessionConfig {
         SessionConfig {
             local,
-            remote: negotiated.remote_path.clone(),
+            remote: remote.to_vec(),
             max_message: self.config.msrp.max_message.bytes(),
             accepts: vec!["*".to_owned()],
             max_chunk: self.config.msrp.max_chunk.bytes(),

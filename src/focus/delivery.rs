@@ -44,16 +44,24 @@ pub fn present(item: &ItemHead, message: &StoredMessage, client: &ClientLimits) 
 
 /// The media type of a stored message; without a Content-Type it is text/plain (RFC 2045 5.2).
 #[must_use]
-pub fn content_type(message: &StoredMessage) -> Bytes {
-    message
-        .content_type
-        .clone()
-        .filter(|value| !value.is_empty())
-        .unwrap_or(Bytes::from_static(b"text/plain"))
+pub fn content_type(item: &ItemHead, message: &StoredMessage) -> Bytes {
+    let is_type = |(name, _): &&(Bytes, Bytes)| name.eq_ignore_ascii_case(b"content-type");
+    let of_item = || fields(item, message).find(is_type).map(|(_, value)| value.clone());
+    let told = message.content_type.clone().or_else(of_item);
+    told.filter(|value| !value.is_empty()).unwrap_or(Bytes::from_static(b"text/plain"))
+}
+
+/// The headers kept with a message: those of a pager request are kept with its item.
+fn fields<'a>(item: &'a ItemHead, message: &'a StoredMessage) -> impl Iterator<Item = &'a (Bytes, Bytes)> {
+    let of_item: &[(Bytes, Bytes)] = match item.kind {
+        ItemKind::Pager => &item.envelope.content,
+        ItemKind::Session => &[],
+    };
+    message.headers.iter().chain(of_item)
 }
 
 fn form(item: &ItemHead, message: &StoredMessage, accepts: &AcceptTypes) -> Option<Presented> {
-    let content_type = content_type(message);
+    let content_type = content_type(item, message);
     let essence = mime::value(&content_type);
     let is_cpim = essence.eq_ignore_ascii_case(cpim::MEDIA_TYPE);
     if !is_cpim && accepts.wants_cpim() && accepts.accepts_wrapped(&essence) {
@@ -66,7 +74,7 @@ fn form(item: &ItemHead, message: &StoredMessage, accepts: &AcceptTypes) -> Opti
         return None;
     }
     let mut headers = vec![deferred(item)];
-    headers.extend(described(message).filter(|(name, _)| !is_transfer_encoding(name)).cloned());
+    headers.extend(described(item, message).filter(|(name, _)| !is_transfer_encoding(name)).cloned());
     Some(Presented { content_type, headers, prefix: Bytes::new(), total: message.size })
 }
 
@@ -75,8 +83,8 @@ fn deferred(item: &ItemHead) -> (Bytes, Bytes) {
 }
 
 /// The Content-* headers beside Content-Type that describe the content.
-fn described(message: &StoredMessage) -> impl Iterator<Item = &(Bytes, Bytes)> {
-    message.headers.iter().filter(|(name, _)| {
+fn described<'a>(item: &'a ItemHead, message: &'a StoredMessage) -> impl Iterator<Item = &'a (Bytes, Bytes)> {
+    fields(item, message).filter(|(name, _)| {
         name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"content-"))
             && !name.eq_ignore_ascii_case(b"content-type")
             && !name.eq_ignore_ascii_case(b"content-length")
@@ -94,7 +102,7 @@ fn wrapper(item: &ItemHead, message: &StoredMessage, content_type: &Bytes) -> Wr
             .unwrap_or_else(|| Party { display: None, uri: "sip:anonymous@anonymous.invalid".into() })
     };
     let mut content = vec![(Bytes::from_static(b"Content-Type"), content_type.clone())];
-    content.extend(described(message).cloned());
+    content.extend(described(item, message).cloned());
     Wrapper {
         from: party(&item.envelope.from),
         to: party(&item.envelope.to),

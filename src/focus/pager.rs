@@ -42,10 +42,14 @@ pub enum Pager {
 /// Judges a MESSAGE that arrived at `now` for a mailbox of this store.
 ///
 /// # Errors
-/// 400 for headers that cannot be kept, 413 for a body over the limit.
+/// 400 for headers that cannot be kept, 413 for a body over the limit, 415 for a content coding: MSRP,
+/// by which it would be retrieved, has none.
 pub fn pager(request: &Request, rules: &DepositRules, now: Timestamp) -> Result<Pager, Rejection> {
     if request.body.len() > rules.max_body {
         return Err(Rejection::new(StatusCode::REQUEST_ENTITY_TOO_LARGE));
+    }
+    if coded(request) {
+        return Err(Rejection::unsupported_encoding());
     }
     if ignored(request, rules) {
         return Ok(Pager::Ignored);
@@ -57,6 +61,15 @@ pub fn pager(request: &Request, rules: &DepositRules, now: Timestamp) -> Result<
         return Ok(Pager::Ignored);
     }
     Ok(Pager::Kept { key: key(request)?, envelope: Box::new(envelope), ends })
+}
+
+/// Whether the body is in a content coding (RFC 3261 20.12).
+#[must_use]
+pub fn coded(request: &Request) -> bool {
+    request
+        .headers
+        .get(&HeaderName::ContentEncoding)
+        .is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// When an item ends that asks for `expires`: never later than the rules allow.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::rejection::Rejection;
 use crate::wire::mime::{self, Part};
 use crate::wire::resource_lists::{self, ListError, ListLimits};
-use crate::wire::sip::{HeaderName, Request, StatusCode};
+use crate::wire::sip::{Request, StatusCode};
 
 /// The option tag of RFC 5366 4.
 pub const OPTION: &str = "recipient-list-invite";
@@ -33,9 +33,7 @@ pub fn present(request: &Request) -> bool {
 /// 415 for types and encodings that are not understood, 400 for a broken multipart.
 pub fn body(request: &Request) -> Result<InviteBody, Rejection> {
     let malformed = |what: &str| Rejection::because(StatusCode::BAD_REQUEST, format!("Malformed {what}"));
-    if let Some(encoding) = request.headers.get(&HeaderName::ContentEncoding)
-        && !encoding.eq_ignore_ascii_case(b"identity")
-    {
+    if super::pager::coded(request) {
         return Err(Rejection::unsupported_encoding());
     }
     if request.body.is_empty() {
@@ -78,7 +76,7 @@ fn from_parts(parts: &[Part]) -> Result<InviteBody, Rejection> {
 pub fn uris(list: &[u8], max: usize) -> Result<Vec<String>, Rejection> {
     let limits = ListLimits { entries: max, ..ListLimits::default() };
     resource_lists::uris(list, limits).map_err(|error| match error {
-        ListError::TooMany => {
+        error if error.is_over_limit() => {
             Rejection::because(StatusCode::REQUEST_ENTITY_TOO_LARGE, "Recipient List Too Long")
         }
         ListError::Empty => Rejection::because(StatusCode::BAD_REQUEST, "Empty Recipient List"),

@@ -26,6 +26,7 @@ fn play(node: &Node, scenario: &str, transport: &str, arguments: &[&str]) -> boo
             "60s",
             "-timeout_error",
         ])
+        .args(["-max_socket", "1000"])
         .args(["-trace_err", "-error_file", "errors.log"])
         .args(arguments)
         .env("TERM", "dumb")

@@ -151,8 +151,7 @@ fn every_refusal_can_be_sent() {
             let response = request.respond_with(status, &reason);
             assert!(response_destination(&response).is_some(), "{name} {verdict:?}");
             assert!(
-                response.encode().starts_with(format!("SIP/2.0 {status} {reason}\r\nVia").as_bytes())
-                    || response.encode().starts_with(format!("SIP/2.0 {status} {reason}\r\n").as_bytes()),
+                response.encode().starts_with(format!("SIP/2.0 {status} {reason}\r\n").as_bytes()),
                 "{name}"
             );
         }

@@ -106,7 +106,7 @@ fn counts(config: &Config) -> Verdict {
     within("deposit.max_messages", deposit.max_messages, 1, 1_000_000)?;
     within("deposit.sessions_per_user", deposit.sessions_per_user, 1, MANY)?;
     within("deposit.sessions_total", deposit.sessions_total, 1, MANY)?;
-    within("summary.max_items", summary.max_items, 1, 10_000)?;
+    within("summary.max_items", summary.max_items, 1, 100_000)?;
     within("summary.subscriptions_per_user", summary.subscriptions_per_user, 1, MANY)?;
     within("retrieval.max_list", retrieval.max_list, 1, 100_000)?;
     within("retrieval.parallel", retrieval.parallel, 1, 100_000)?;
@@ -127,7 +127,7 @@ fn sizes(config: &Config) -> Verdict {
     within("sip.max_message", sip.max_message, Size::kib(4), Size::gib(1))?;
     within("sip.max_body", sip.max_body, Size::kib(1), Size::gib(1))?;
     within("msrp.max_header", msrp.max_header, Size::kib(1), Size::mib(16))?;
-    within("msrp.max_message", msrp.max_message, Size::kib(1), tib)?;
+    within("msrp.max_message", msrp.max_message, Size::of(1), tib)?;
     // RFC 4975 7.1.1: chunks of more than 2048 octets MUST be interruptible; ours are, and shorter ones waste.
     within("msrp.max_chunk", msrp.max_chunk, Size::kib(2), Size::gib(1))?;
     within("deposit.max_body", deposit.max_body, Size::of(1), Size::gib(1))?;

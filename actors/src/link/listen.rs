@@ -110,19 +110,20 @@ async fn failed(protocol: &'static str, error: &io::Error) {
 /// Reads and discards until the peer closes, so that what was written last is not lost to a reset.
 pub(crate) async fn see_off(stream: &TcpStream) {
     let _ = SockRef::from(stream).shutdown(std::net::Shutdown::Write);
-    let mut scratch = [0_u8; 1024];
     let discard = async {
-        loop {
-            if stream.readable().await.is_err() {
-                return;
-            }
-            match stream.try_read(&mut scratch) {
-                Ok(0) => return,
-                Ok(_) => tokio::task::yield_now().await,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return,
-            }
+        while stream.readable().await.is_ok() && discard_some(stream) {
+            tokio::task::yield_now().await;
         }
     };
     let _ = tokio::time::timeout(super::LINGER, discard).await;
+}
+
+/// Discards some of what is there; `false` at the end. The buffer is on the stack here so that no waiting
+/// task carries it.
+fn discard_some(stream: &TcpStream) -> bool {
+    let mut scratch = [0_u8; 4096];
+    match stream.try_read(&mut scratch) {
+        Ok(count) => count > 0,
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    }
 }

@@ -15,6 +15,8 @@ mod cores;
 mod intake;
 mod listen;
 mod msrp;
+#[cfg(test)]
+mod msrp_limits_tests;
 mod msrp_link;
 mod msrp_reader;
 mod msrp_registry;

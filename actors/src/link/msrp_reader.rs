@@ -44,7 +44,8 @@ pub(crate) async fn serve(opened: Opened) {
     metrics::gauge!("restante_connections", "protocol" => "msrp").increment(1.0);
     debug!(protocol = "msrp", link = %link.id(), peer = %link.peer(), direction, "connection opened");
     let writer = tokio::spawn(write(link.clone(), Arc::clone(&stream)));
-    let cause = Reader::new(&hub, link.clone(), Arc::clone(&stream), stop.clone(), bound).run().await;
+    let mut reader = Reader::new(&hub, link.clone(), Arc::clone(&stream), stop, bound);
+    let Err(cause) = reader.read_on().await;
     let cause = end(&link, cause).await;
     for port in hub.registry.release(&link) {
         port.tell(MsrpEvent::Closed(LinkClosed { link: link.id(), cause }));
@@ -61,7 +62,7 @@ pub(crate) async fn serve(opened: Opened) {
     } else {
         warn!(protocol = "msrp", link = %link.id(), peer = %link.peer(), %cause, "connection broken");
     }
-    drop((stream, seat, stop));
+    drop((reader, seat));
 }
 
 async fn write(link: MsrpLink, stream: Arc<TcpStream>) {
@@ -133,11 +134,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    async fn run(mut self) -> CloseCause {
-        let Err(cause) = self.read_on().await;
-        cause
-    }
-
+    /// Reads to the end; by reference, so that the task carries the reader only once.
     async fn read_on(&mut self) -> Result<Infallible, CloseCause> {
         loop {
             match self.intake.read()? {

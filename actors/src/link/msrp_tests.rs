@@ -14,32 +14,32 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A transport that listens, and a way to get what sessions are told.
-struct Rig {
-    transport: MsrpTransport,
-    stopper: Stopper,
-    addr: SocketAddr,
+pub(super) struct Rig {
+    pub(super) transport: MsrpTransport,
+    pub(super) stopper: Stopper,
+    pub(super) addr: SocketAddr,
 }
 
-struct Session {
-    registration: Option<MsrpRegistration>,
-    told: UnboundedReceiver<MsrpEvent>,
+pub(super) struct Session {
+    pub(super) registration: Option<MsrpRegistration>,
+    pub(super) told: UnboundedReceiver<MsrpEvent>,
 }
 
 impl Rig {
-    fn new(limits: MsrpLimits) -> Self {
+    pub(super) fn new(limits: MsrpLimits) -> Self {
         let stopper = Stopper::new();
         let transport = MsrpTransport::new(limits, Cores::here(), stopper.clone());
         let addr = transport.listen("127.0.0.1:0".parse().unwrap()).unwrap();
         Self { transport, stopper, addr }
     }
 
-    fn session(&self, id: &'static str) -> Session {
+    pub(super) fn session(&self, id: &'static str) -> Session {
         let (tell, told) = unbounded_channel();
         let port = MsrpPort::new(move |event| drop(tell.send(event)));
         Session { registration: Some(self.transport.register(Bytes::from_static(id.as_bytes()), port)), told }
     }
 
-    async fn client(&self) -> TcpStream {
+    pub(super) async fn client(&self) -> TcpStream {
         TcpStream::connect(self.addr).await.unwrap()
     }
 }
@@ -57,7 +57,7 @@ impl Session {
     }
 
     /// The pieces up to and with the given number of frame ends, and the link.
-    async fn pieces(&mut self, ends: usize) -> (MsrpLink, Vec<Piece>) {
+    pub(super) async fn pieces(&mut self, ends: usize) -> (MsrpLink, Vec<Piece>) {
         let mut pieces = Vec::new();
         loop {
             let frames = self.frames().await;
@@ -68,7 +68,7 @@ impl Session {
         }
     }
 
-    async fn closed(&mut self) -> CloseCause {
+    pub(super) async fn closed(&mut self) -> CloseCause {
         loop {
             if let MsrpEvent::Closed(closed) = self.event().await {
                 return closed.cause;
@@ -77,7 +77,7 @@ impl Session {
     }
 }
 
-fn frame(transaction: &str, session: &str, extra: &str, body: &str) -> String {
+pub(super) fn frame(transaction: &str, session: &str, extra: &str, body: &str) -> String {
     format!(
         "MSRP {transaction} SEND\r\nTo-Path: msrp://127.0.0.1:2855/{session};tcp\r\n\
          From-Path: msrp://client.invalid:9/c;tcp\r\nMessage-ID: m{transaction}\r\n{extra}\
@@ -85,7 +85,7 @@ fn frame(transaction: &str, session: &str, extra: &str, body: &str) -> String {
     )
 }
 
-fn body(pieces: &[Piece]) -> Vec<u8> {
+pub(super) fn body(pieces: &[Piece]) -> Vec<u8> {
     let bodies = pieces.iter().filter_map(|piece| match piece {
         Piece::Body(bytes) => Some(bytes.as_ref()),
         _ => None,
@@ -93,7 +93,7 @@ fn body(pieces: &[Piece]) -> Vec<u8> {
     bodies.flatten().copied().collect()
 }
 
-async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
+pub(super) async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     tokio::time::timeout(PATIENCE, stream.read_to_end(&mut all)).await.expect("still open").unwrap();
     all
@@ -302,85 +302,6 @@ async fn closing_writes_first_what_is_queued() {
     assert_eq!(read_to_end(&mut client).await.len(), 1_000_000);
     assert_eq!(session.closed().await, CloseCause::Local);
     assert_eq!(session.registration.as_ref().unwrap().link(), None);
-}
-
-#[tokio::test]
-async fn connections_without_a_session_end() {
-    let limits = MsrpLimits { bind_timeout: Duration::from_millis(100), ..MsrpLimits::default() };
-    let rig = Rig::new(limits);
-    let mut never = rig.client().await;
-    assert!(read_to_end(&mut never).await.is_empty());
-    let mut session = rig.session("one");
-    let mut client = rig.client().await;
-    client.write_all(frame("aaaa1111", "one", "", "x").as_bytes()).await.unwrap();
-    session.pieces(1).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    client.write_all(frame("bbbb2222", "one", "", "y").as_bytes()).await.unwrap();
-    session.pieces(1).await;
-    session.registration = None;
-    assert!(read_to_end(&mut client).await.is_empty());
-}
-
-#[tokio::test]
-async fn idle_connections_and_dripped_headers_end() {
-    let limits = MsrpLimits {
-        header_timeout: Duration::from_millis(150),
-        idle_timeout: Duration::from_millis(600),
-        ..MsrpLimits::default()
-    };
-    let rig = Rig::new(limits);
-    let (mut one, mut two) = (rig.session("one"), rig.session("two"));
-    let (mut idle, mut dripping) = (rig.client().await, rig.client().await);
-    idle.write_all(frame("aaaa1111", "one", "", "x").as_bytes()).await.unwrap();
-    dripping.write_all(frame("aaaa1111", "two", "", "x").as_bytes()).await.unwrap();
-    let drip = tokio::spawn(async move {
-        for byte in frame("bbbb2222", "two", "", "y").bytes() {
-            if dripping.write_all(&[byte]).await.is_err() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    assert_eq!(two.closed().await, CloseCause::SlowSender);
-    assert_eq!(one.closed().await, CloseCause::Idle);
-    drip.abort();
-}
-
-#[tokio::test]
-async fn what_is_no_msrp_is_closed() {
-    let rig = Rig::new(MsrpLimits::default());
-    let mut session = rig.session("one");
-    let mut client = rig.client().await;
-    let text = frame("aaaa1111", "one", "", "x") + "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-    client.write_all(text.as_bytes()).await.unwrap();
-    assert_eq!(body(&session.pieces(1).await.1), b"x");
-    assert_eq!(session.closed().await, CloseCause::Broken);
-    assert!(read_to_end(&mut client).await.is_empty());
-}
-
-#[tokio::test]
-async fn connections_beyond_the_limit_are_closed_at_once() {
-    let connections = ConnectionLimits { per_address: 2, ..ConnectionLimits::default() };
-    let rig = Rig::new(MsrpLimits { connections, ..MsrpLimits::default() });
-    let mut session = rig.session("one");
-    let mut first = rig.client().await;
-    first.write_all(frame("aaaa1111", "one", "", "x").as_bytes()).await.unwrap();
-    session.pieces(1).await;
-    let _second = rig.client().await;
-    let mut third = rig.client().await;
-    assert!(read_to_end(&mut third).await.is_empty());
-    drop(first);
-    assert_eq!(session.closed().await, CloseCause::Peer);
-    // The seat is free a moment after the close was told.
-    loop {
-        let mut next = rig.client().await;
-        next.write_all(frame("bbbb2222", "one", "", "y").as_bytes()).await.unwrap();
-        if let Ok(Some(MsrpEvent::Frames(_))) =
-            tokio::time::timeout(Duration::from_millis(100), session.told.recv()).await
-        {
-            break;
-        }
-    }
 }
 
 #[tokio::test]

@@ -316,7 +316,8 @@ async fn flush<T>(
                 tokio::task::yield_now().await;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                wait_writable(outbox, stream).await?;
+                // Boxed, since it is rare: an idle writer does not carry its timer.
+                Box::pin(wait_writable(outbox, stream)).await?;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(CloseCause::Network(error.kind())),

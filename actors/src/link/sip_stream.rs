@@ -81,7 +81,11 @@ async fn serve(
     let writer = tokio::spawn(write(Arc::clone(&connection), Arc::clone(&stream)));
     let flow = stream.local_addr().map(|local| connection.flow(local));
     let cause = match flow {
-        Ok(flow) => Reader::new(hub, &connection, flow, Arc::clone(&stream), stop).run().await,
+        Ok(flow) => {
+            let mut reader = Reader::new(hub, &connection, flow, Arc::clone(&stream), stop.clone());
+            let Err(cause) = reader.read_on().await;
+            cause
+        }
         Err(ref error) => CloseCause::Network(error.kind()),
     };
     let cause = end(&connection, cause).await;
@@ -101,6 +105,7 @@ async fn serve(
     } else {
         warn!(protocol = "sip", connection = id, %peer, %cause, "connection broken");
     }
+    drop(stop);
 }
 
 async fn write(connection: Arc<Connection>, stream: Arc<TcpStream>) {
@@ -149,11 +154,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    async fn run(mut self) -> CloseCause {
-        let Err(cause) = self.read_on().await;
-        cause
-    }
-
+    /// Reads to the end; by reference, so that the task carries the reader only once.
     async fn read_on(&mut self) -> Result<Infallible, CloseCause> {
         loop {
             match self.intake.read()? {

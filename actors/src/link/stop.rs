@@ -1,7 +1,7 @@
-//! The stop signal: one [`Stopper`] for the node, one [`Stop`] in every task that holds a socket.
+//! The stop signal: one [`Stopper`] for the node, one signal in every task that holds a socket.
 //!
-//! A task that holds a [`Stop`] ends soon after [`Stopper::stop`]; [`Stopper::ended`] resolves when the
-//! last one is gone.
+//! A task that holds a signal ends soon after [`Stopper::stop`]; [`Stopper::ended`] resolves when the last
+//! one is gone.
 
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -29,7 +29,7 @@ impl Stopper {
         *self.0.borrow()
     }
 
-    /// Waits until no task holds a [`Stop`] any more.
+    /// Waits until every task of the links has ended.
     pub async fn ended(&self) {
         self.0.closed().await;
     }

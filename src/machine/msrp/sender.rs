@@ -72,6 +72,10 @@ impl Sender {
         }
     }
 
+    pub(super) fn set_remote(&mut self, remote: Vec<crate::wire::msrp::MsrpUri>) {
+        self.head.to_path = remote;
+    }
+
     pub(super) fn begin(&mut self, outgoing: Outgoing) -> OutgoingId {
         self.next += 1;
         let id = OutgoingId(self.next);

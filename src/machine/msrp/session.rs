@@ -63,6 +63,13 @@ impl Session {
         &self.config
     }
 
+    /// Tells the peer's path where it was not known when the session began: the peer answers our offer.
+    /// To be called before anything is sent.
+    pub fn set_remote(&mut self, remote: Vec<crate::wire::msrp::MsrpUri>) {
+        self.sender.set_remote(remote.clone());
+        self.config.remote = remote;
+    }
+
     /// Whether frames can be sent.
     #[must_use]
     pub fn is_bound(&self) -> bool {

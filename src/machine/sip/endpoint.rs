@@ -96,7 +96,8 @@ impl Endpoint {
         self.events.pop_front()
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout).
+    /// When to call [`handle_timeout`](Self::handle_timeout). Never late, and sometimes early: a timer
+    /// that was stopped or put off leaves its alarm behind until it rings.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.alarms.next().map(|(at, _)| at)

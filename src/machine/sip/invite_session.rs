@@ -3,7 +3,6 @@
 //! affair; so are Require and everything else that can be said of a request before it gets here.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -11,6 +10,7 @@ use super::dialog::Dialog;
 use super::event::{FailureCause, ServerTxn};
 use super::session_event::{Body, EndedBy, Rejection, SessionAction, SessionEvent};
 use super::timers::Timers;
+use super::unacknowledged::{Due, Unacknowledged};
 use crate::time::Instant;
 use crate::wire::sip::{HeaderError, HeaderName, Method, Request, Response, StatusCode};
 
@@ -28,16 +28,16 @@ pub struct InviteSession {
     dialog: Dialog,
     contact: String,
     timers: Timers,
-    state: State,
-    pending: Option<Pending>,
-    awaiting: Option<Awaiting>,
-    bye: Option<Option<String>>,
+    pub(super) state: State,
+    pub(super) pending: Option<Pending>,
+    pub(super) awaiting: Option<Unacknowledged>,
+    pub(super) bye: Option<Option<String>>,
     actions: VecDeque<SessionAction>,
-    events: VecDeque<SessionEvent>,
+    pub(super) events: VecDeque<SessionEvent>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// The INVITE has no final response.
     Early,
     /// It was accepted.
@@ -50,24 +50,9 @@ enum State {
 
 /// A request the user has to answer: the INVITE, a re-INVITE, or an UPDATE with an offer.
 #[derive(Debug)]
-struct Pending {
-    txn: ServerTxn,
-    request: Request,
-}
-
-/// A 2xx whose ACK has not come.
-#[derive(Debug)]
-struct Awaiting {
-    txn: ServerTxn,
-    response: Response,
-    cseq: u32,
-    /// Whether it bore an offer, so that the ACK bears the answer.
-    offered: bool,
-    /// Whether it accepted the INVITE that opened the session.
-    opening: bool,
-    interval: Duration,
-    next: Instant,
-    until: Instant,
+pub(super) struct Pending {
+    pub(super) txn: ServerTxn,
+    pub(super) request: Request,
 }
 
 impl InviteSession {
@@ -139,7 +124,7 @@ impl InviteSession {
     /// When to call [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.awaiting.as_ref().map(|awaiting| awaiting.next.min(awaiting.until))
+        self.awaiting.as_ref().map(Unacknowledged::poll_timeout)
     }
 
     /// Sends a provisional response other than 100, such as 180, for the INVITE.
@@ -278,72 +263,19 @@ impl InviteSession {
     /// Repeats a 2xx that is due, or gives its ACK up.
     pub fn handle_timeout(&mut self, now: Instant) {
         let Some(awaiting) = &mut self.awaiting else { return };
-        if awaiting.until <= now {
-            // RFC 3261 13.3.1.4: without an ACK for 64*T1 the session SHOULD be terminated by a BYE.
-            self.awaiting = None;
-            let reason = self.bye.take().flatten();
-            self.leave(EndedBy::AckTimeout, reason.as_deref());
-        } else if awaiting.next <= now {
-            // RFC 3261 13.3.1.4: repeated at T1, doubling up to T2, whatever the transport.
-            awaiting.interval = awaiting.interval.saturating_mul(2).min(self.timers.t2);
-            awaiting.next = now + awaiting.interval;
-            self.actions.push_back(SessionAction::Respond(awaiting.txn, awaiting.response.clone()));
+        match awaiting.handle_timeout(now, &self.timers) {
+            Due::Nothing => {}
+            Due::Repeat => {
+                let (txn, response) = (awaiting.txn, awaiting.response.clone());
+                self.respond(txn, response);
+            }
+            Due::GiveUp => {
+                // RFC 3261 13.3.1.4: without an ACK for 64*T1 the session SHOULD be terminated by a BYE.
+                self.awaiting = None;
+                let reason = self.bye.take().flatten();
+                self.leave(EndedBy::AckTimeout, reason.as_deref());
+            }
         }
-    }
-
-    fn take_bye(&mut self, txn: ServerTxn, request: &Request) {
-        self.respond(txn, request.respond(StatusCode::OK));
-        // RFC 3261 15.1.2: pending requests MUST still be answered, a 487 is RECOMMENDED.
-        self.refuse_pending(&Rejection::from(StatusCode::REQUEST_TERMINATED));
-        match self.state {
-            State::Leaving(by) => self.end(by),
-            _ => self.end(EndedBy::Remote),
-        }
-    }
-
-    fn take_reinvite(&mut self, txn: ServerTxn, request: Request) {
-        if self.pending.is_some() {
-            // RFC 3261 14.2: a second INVITE before the first is answered MUST get 500 with Retry-After.
-            self.refuse(txn, &request, StatusCode::SERVER_INTERNAL_ERROR);
-        } else if self.awaiting.is_some() || self.bye.is_some() {
-            // RFC 3261 14.2, RFC 5407 3.1.4: while our own INVITE exchange is open: 491.
-            self.refuse(txn, &request, StatusCode::REQUEST_PENDING);
-        } else {
-            self.events.push_back(SessionEvent::Reinvite { request: request.clone() });
-            self.pending = Some(Pending { txn, request });
-        }
-    }
-
-    fn take_update(&mut self, txn: ServerTxn, request: Request) {
-        if request.body.is_empty() {
-            // RFC 3311 5.2: without an offer it refreshes the target and nothing else.
-            let response = self.with_contact(request.respond(StatusCode::OK));
-            self.respond(txn, response);
-        } else if self.pending.is_some() {
-            // RFC 3311 5.2: an offer received is not answered yet: MUST be 500 with Retry-After.
-            self.refuse(txn, &request, StatusCode::SERVER_INTERNAL_ERROR);
-        } else if self.awaiting.as_ref().is_some_and(|awaiting| awaiting.offered) {
-            // RFC 3311 5.2: an offer of ours is not answered yet: MUST be 491.
-            self.refuse(txn, &request, StatusCode::REQUEST_PENDING);
-        } else {
-            self.events.push_back(SessionEvent::Reinvite { request: request.clone() });
-            self.pending = Some(Pending { txn, request });
-        }
-    }
-
-    fn take_info(&mut self, txn: ServerTxn, request: &Request) {
-        let mut response = request.respond(StatusCode::OK);
-        let name = |name: &'static [u8]| HeaderName::parse(&Bytes::from_static(name));
-        if request.headers.contains(&name(b"Info-Package")) {
-            // RFC 6086 4.2.2: a package not announced MUST be answered 469, with our (empty) Recv-Info.
-            response = request.respond(StatusCode::BAD_INFO_PACKAGE);
-            response.headers.push(name(b"Recv-Info"), Bytes::new());
-        } else if !request.body.is_empty() {
-            // RFC 6086 4.2.2, RFC 3261 8.2.3: a body that is not understood: 415.
-            response = request.respond(StatusCode::UNSUPPORTED_MEDIA_TYPE);
-            response.headers.push(HeaderName::Accept, Bytes::from_static(b"application/sdp"));
-        }
-        self.respond(txn, response);
     }
 
     /// Accepts what is pending.
@@ -364,16 +296,8 @@ impl InviteSession {
             response.body = body.bytes;
         }
         if request.method == Method::Invite {
-            self.awaiting = Some(Awaiting {
-                txn,
-                response: response.clone(),
-                cseq: request.headers.cseq().map_or(0, |cseq| cseq.number),
-                offered: request.body.is_empty(),
-                opening,
-                interval: self.timers.t1,
-                next: now + self.timers.t1,
-                until: now + self.timers.give_up(),
-            });
+            let (copy, timers) = (response.clone(), &self.timers);
+            self.awaiting = Some(Unacknowledged::new(now, txn, &request, copy, opening, timers));
         }
         self.actions.push_back(SessionAction::Respond(txn, response));
         self.bye_if_possible();
@@ -386,7 +310,7 @@ impl InviteSession {
         self.with_contact(self.tagged(response))
     }
 
-    fn with_contact(&self, mut response: Response) -> Response {
+    pub(super) fn with_contact(&self, mut response: Response) -> Response {
         // RFC 3261 12.1.1: the UAS MUST add a Contact.
         response.headers.push(HeaderName::Contact, self.contact.clone());
         response
@@ -397,11 +321,11 @@ impl InviteSession {
         response
     }
 
-    fn respond(&mut self, txn: ServerTxn, response: Response) {
+    pub(super) fn respond(&mut self, txn: ServerTxn, response: Response) {
         self.actions.push_back(SessionAction::Respond(txn, response));
     }
 
-    fn refuse(&mut self, txn: ServerTxn, request: &Request, status: StatusCode) {
+    pub(super) fn refuse(&mut self, txn: ServerTxn, request: &Request, status: StatusCode) {
         let mut response = request.respond(status);
         if status == StatusCode::SERVER_INTERNAL_ERROR {
             // RFC 3261 14.2: Retry-After with a randomly chosen value between 0 and 10 seconds.
@@ -411,7 +335,7 @@ impl InviteSession {
         self.respond(txn, response);
     }
 
-    fn refuse_pending(&mut self, rejection: &Rejection) {
+    pub(super) fn refuse_pending(&mut self, rejection: &Rejection) {
         let Some(Pending { txn, request }) = self.pending.take() else { return };
         let mut response = self.tagged(request.respond(rejection.status));
         for (name, value) in &rejection.headers {
@@ -440,7 +364,7 @@ impl InviteSession {
         self.actions.push_back(SessionAction::Request(bye));
     }
 
-    fn end(&mut self, by: EndedBy) {
+    pub(super) fn end(&mut self, by: EndedBy) {
         self.state = State::Ended;
         self.awaiting = None;
         self.bye = None;

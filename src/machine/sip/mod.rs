@@ -16,6 +16,7 @@ mod dialog;
 mod endpoint;
 mod event;
 mod fingerprint;
+mod in_dialog;
 mod invite_session;
 mod notifier;
 mod reply;
@@ -25,6 +26,22 @@ mod slab;
 mod timers;
 pub mod transactions;
 mod transport;
+mod unacknowledged;
+
+#[cfg(test)]
+mod client_tests;
+#[cfg(test)]
+mod dialog_tests;
+#[cfg(test)]
+mod invite_session_tests;
+#[cfg(test)]
+mod lossy_tests;
+#[cfg(test)]
+mod notifier_tests;
+#[cfg(test)]
+mod server_tests;
+#[cfg(test)]
+mod test_support;
 
 pub use dialog::Dialog;
 pub use endpoint::Endpoint;

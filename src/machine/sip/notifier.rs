@@ -150,7 +150,7 @@ impl Notifier {
             return request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
         }
         if !self.is_same_event(request) {
-            // RFC 6665 4.5.2: another subscription in the same dialog is not taken; 7.2: a 489 names what is.
+            // RFC 6665 4.5.2: another subscription in the same dialog is not taken; 8.3.2: Bad Event.
             let mut response = request.respond(StatusCode::BAD_EVENT);
             response.headers.push(HeaderName::AllowEvents, self.package());
             return response;
@@ -313,7 +313,7 @@ impl Notifier {
     /// Ends the subscription where its time is up.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.expires <= now {
-            // RFC 6665 4.2.1.4, 4.4.3: an expired one ends with a NOTIFY that says so.
+            // RFC 6665 4.2.1.4: an expired one ends with a NOTIFY that says so.
             self.terminate(now, TerminationReason::Timeout, None);
         }
     }

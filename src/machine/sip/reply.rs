@@ -1,11 +1,13 @@
-//! Where a response goes (RFC 3261 18.2.2, RFC 3581 4), and whether one that came is ours
-//! (RFC 3261 18.1.2).
+//! Where a response goes (RFC 3261 18.2.2, RFC 3581 4), whether one that came is ours
+//! (RFC 3261 18.1.2), and what one that was sent said.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
+use bytes::Bytes;
+
 use super::transport::{Destination, Flow};
-use crate::wire::sip::{Host, Via};
+use crate::wire::sip::{Host, Limits, Message, Response, StatusCode, Via, parse_datagram};
 
 /// Where the responses to a request go that came by `flow` with `via` on top.
 pub(super) fn destination(via: &Via, flow: Flow) -> Destination {
@@ -44,6 +46,31 @@ pub(super) fn is_sent_by<'a>(via: &Via, mut names: impl Iterator<Item = &'a Stri
         None => write!(sent_by, "{}", via.host),
     };
     names.any(|name| name.eq_ignore_ascii_case(&sent_by))
+}
+
+const OWN: Limits = Limits { message: usize::MAX, headers: usize::MAX, body: usize::MAX };
+
+/// Reads back a response of our own.
+fn sent_response(last: &Bytes) -> Option<Response> {
+    match parse_datagram(last.clone(), &OWN) {
+        Ok(Message::Response(response)) => Some(response),
+        _ => None,
+    }
+}
+
+/// The To tag of the last response sent.
+pub(super) fn sent_tag(last: &Bytes) -> Option<Bytes> {
+    sent_response(last)?.headers.to_tag()
+}
+
+/// The 408 that takes the place of the provisional response `last`.
+pub(super) fn give_up(last: &Bytes, tag: &str) -> Bytes {
+    let Some(mut response) = sent_response(last) else { return last.clone() };
+    response.status = StatusCode::REQUEST_TIMEOUT;
+    response.reason = Bytes::from_static(StatusCode::REQUEST_TIMEOUT.reason().as_bytes());
+    response.body = Bytes::new();
+    response.set_to_tag(tag);
+    response.encode()
 }
 
 #[cfg(test)]

@@ -11,9 +11,7 @@ use super::timers::Timer;
 use super::transactions::{Action, server_invite, server_non_invite};
 use super::transport::{Destination, Flow};
 use crate::time::Instant;
-use crate::wire::sip::{
-    HeaderName, Limits, Message, Method, Request, Response, StatusCode, Via, parse_datagram,
-};
+use crate::wire::sip::{HeaderName, Method, Request, Response, StatusCode, Via};
 
 /// What is kept of a server transaction: no request, and of responses the last one, encoded.
 #[derive(Debug)]
@@ -23,7 +21,10 @@ pub(super) struct Server {
     merged: Option<Fingerprint>,
     to: Destination,
     last: Bytes,
+    /// Whether the user has heard already that a response could not be sent.
     unsent: bool,
+    /// Whether the user does not wait for it, because the endpoint itself has answered.
+    quiet: bool,
     pub(super) clock: Clock,
 }
 
@@ -155,7 +156,7 @@ impl Endpoint {
         };
         let to = reply::destination(via, flow);
         let clock = Clock::default();
-        let server = Server { machine, key, merged, to, last, unsent: false, clock };
+        let server = Server { machine, key, merged, to, last, unsent: false, quiet: false, clock };
         let Some(id) = self.servers.insert(server) else { return };
         self.server_keys.insert(key, id);
         self.ongoing.extend(merged);
@@ -179,7 +180,8 @@ impl Endpoint {
         let (machine, _) = Machine::new(&request.method);
         let to = reply::destination(via, flow);
         let clock = Clock::default();
-        let server = Server { machine, key, merged: None, to, last: Bytes::new(), unsent: true, clock };
+        let server =
+            Server { machine, key, merged: None, to, last: Bytes::new(), unsent: false, quiet: true, clock };
         if let Some(id) = self.servers.insert(server) {
             self.server_keys.insert(key, id);
             self.send_response(now, id, response);
@@ -201,7 +203,7 @@ impl Endpoint {
             response = request.respond(StatusCode::OK);
             if let Some(server) = self.servers.get(id) {
                 // RFC 3261 9.2: the To tag of both responses SHOULD be the same.
-                if let Some(tag) = sent_tag(&server.last) {
+                if let Some(tag) = reply::sent_tag(&server.last) {
                     response.set_to_tag(&String::from_utf8_lossy(&tag));
                 }
                 if server.machine.is_pending_invite() {
@@ -219,7 +221,7 @@ impl Endpoint {
         let unique = via.unique_branch().is_some();
         let id = self.server_keys.get(&key).copied().filter(|id| {
             // RFC 3261 17.2.3: without a unique branch, the To tag is that of the response sent.
-            unique || self.servers.get(*id).is_some_and(|server| sent_tag(&server.last) == tag)
+            unique || self.servers.get(*id).is_some_and(|server| reply::sent_tag(&server.last) == tag)
         });
         let event = EndpointEvent::Ack { request, flow };
         if let Some(id) = id {
@@ -325,16 +327,16 @@ impl Endpoint {
                 }
                 Action::GiveUp => {
                     let tag = format!("{}{}", self.config.prefix, server.key.token());
-                    server.last = give_up(&server.last, &tag);
+                    server.last = reply::give_up(&server.last, &tag);
                 }
                 Action::Tell => self.events.extend(tell.take()),
-                Action::TimedOut => {
+                Action::TimedOut if !server.quiet => {
                     self.events.push_back(EndpointEvent::Ended { txn, cause: FailureCause::Timeout });
+                    server.quiet = true;
                 }
-                Action::Unsent => {
-                    if !std::mem::replace(&mut server.unsent, true) {
-                        self.events.push_back(EndpointEvent::Ended { txn, cause: FailureCause::Transport });
-                    }
+                Action::Unsent if !server.quiet && !server.unsent => {
+                    self.events.push_back(EndpointEvent::Ended { txn, cause: FailureCause::Transport });
+                    server.unsent = true;
                 }
                 Action::Start(timer) if server.clock.start(now, timer, timers, reliable) => {
                     fired = Some(timer);
@@ -342,7 +344,7 @@ impl Endpoint {
                 Action::Again(timer) => server.clock.again(now, timer, timers),
                 Action::Slowly(timer) => server.clock.slowly(now, timer, timers),
                 Action::Stop(timer) => server.clock.stop(timer),
-                Action::Start(_) | Action::Ack | Action::Cancel => {}
+                _ => {}
             }
         }
         if server.machine.is_terminated() {
@@ -379,28 +381,3 @@ const CANCELLABLE: [Method; 12] = [
     Method::Register,
     Method::Prack,
 ];
-
-const OWN: Limits = Limits { message: usize::MAX, headers: usize::MAX, body: usize::MAX };
-
-/// Reads back a response of our own.
-fn sent_response(last: &Bytes) -> Option<Response> {
-    match parse_datagram(last.clone(), &OWN) {
-        Ok(Message::Response(response)) => Some(response),
-        _ => None,
-    }
-}
-
-/// The To tag of the last response sent.
-fn sent_tag(last: &Bytes) -> Option<Bytes> {
-    sent_response(last)?.headers.to_tag()
-}
-
-/// The 408 that takes the place of the provisional response `last`.
-fn give_up(last: &Bytes, tag: &str) -> Bytes {
-    let Some(mut response) = sent_response(last) else { return last.clone() };
-    response.status = StatusCode::REQUEST_TIMEOUT;
-    response.reason = Bytes::from_static(StatusCode::REQUEST_TIMEOUT.reason().as_bytes());
-    response.body = Bytes::new();
-    response.set_to_tag(tag);
-    response.encode()
-}

@@ -120,7 +120,7 @@ pub(super) fn trim(text: &[u8]) -> &[u8] {
     text.get(start..end).unwrap_or_default()
 }
 
-/// The bytes of `part`, which lies inside `whole`, shared and not copied.
+/// The bytes of `part`, which lies inside `whole`, not copied.
 pub(super) fn share(whole: &Bytes, part: &[u8]) -> Bytes {
     whole.slice_ref(part)
 }

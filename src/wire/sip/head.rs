@@ -197,7 +197,7 @@ fn fields(
     fault: &mut Option<Fault>,
     limits: &Limits,
 ) -> bool {
-    let mut headers = Headers::with_capacity(limits.headers.min(16));
+    let mut gathered = Gathered::new(limits.headers);
     let mut line = lines.next();
     while let Some(first) = line.filter(|line| !line.is_empty()) {
         let start = offset(text, first);
@@ -212,15 +212,20 @@ fn fields(
         }
         let found = field(text, text.get(start..end).unwrap_or_default(), folded);
         match found {
-            Some((name, value)) => keep(&mut headers, name, value, fault, limits),
+            Some((name, value)) => gathered.keep(name, value),
             None => {
                 fault.get_or_insert_with(|| Fault::bad("Malformed header field"));
             }
         }
     }
+    if gathered.overflowed {
+        fault.get_or_insert_with(|| {
+            Fault::new(StatusCode::REQUEST_ENTITY_TOO_LARGE, "Too many header fields")
+        });
+    }
     match message {
-        Message::Request(request) => request.headers = headers,
-        Message::Response(response) => response.headers = headers,
+        Message::Request(request) => request.headers = gathered.headers,
+        Message::Response(response) => response.headers = gathered.headers,
     }
     if lines.stray {
         fault.get_or_insert_with(|| Fault::bad("Line not ended by CRLF"));
@@ -267,30 +272,43 @@ fn unfold(value: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Appends a field; beyond the limit only those that framing and a response need.
-fn keep(headers: &mut Headers, name: HeaderName, value: Bytes, fault: &mut Option<Fault>, limits: &Limits) {
-    if headers.len() >= limits.headers {
-        fault.get_or_insert_with(|| {
-            Fault::new(StatusCode::REQUEST_ENTITY_TOO_LARGE, "Too many header fields")
-        });
-        let needed = matches!(
-            name,
-            HeaderName::From
-                | HeaderName::To
-                | HeaderName::CallId
-                | HeaderName::CSeq
-                | HeaderName::Via
-                | HeaderName::ContentLength
-        );
-        // A second Content-Length is one too many, and must be seen.
-        if !needed || headers.all(&name).nth(usize::from(name == HeaderName::ContentLength)).is_some() {
-            return;
-        }
-    }
-    headers.push(name, value);
+/// Gathers fields up to the limit, and beyond it those that framing and a response need.
+struct Gathered {
+    headers: Headers,
+    limit: usize,
+    /// Which of the needed fields are there; one bit each, two for Content-Length.
+    seen: u8,
+    overflowed: bool,
 }
 
-/// Whether `message` has a body and no type for it.
+impl Gathered {
+    fn new(limit: usize) -> Self {
+        Self { headers: Headers::with_capacity(limit.min(16)), limit, seen: 0, overflowed: false }
+    }
+
+    fn keep(&mut self, name: HeaderName, value: Bytes) {
+        let bit = match name {
+            HeaderName::Via => 1,
+            HeaderName::From => 2,
+            HeaderName::To => 4,
+            HeaderName::CallId => 8,
+            HeaderName::CSeq => 16,
+            // A second Content-Length is one too many, and must be seen.
+            HeaderName::ContentLength if self.seen & 32 != 0 => 64,
+            HeaderName::ContentLength => 32,
+            _ => 0,
+        };
+        let new = bit & !self.seen != 0;
+        self.seen |= bit;
+        let full = self.headers.len() >= self.limit;
+        self.overflowed |= full;
+        if !full || new {
+            self.headers.push(name, value);
+        }
+    }
+}
+
+/// Whether a body of `length` bytes is too long.
 pub(super) fn body_fault(length: usize, limits: &Limits) -> Option<Fault> {
     (length > limits.body).then(|| {
         Fault::new(StatusCode::REQUEST_ENTITY_TOO_LARGE, StatusCode::REQUEST_ENTITY_TOO_LARGE.reason())

@@ -141,6 +141,7 @@ pub(super) fn split_list(value: &Bytes) -> impl Iterator<Item = Bytes> + use<'_>
 }
 
 /// Where the first element of a list ends: at a comma outside quotes and brackets, or at the end.
+/// What is opened and never closed reaches to the end, so that a list is split in linear time.
 pub(super) fn element_end(text: &[u8]) -> usize {
     let mut at = 0;
     while let Some(rest) = text.get(at..) {
@@ -149,7 +150,7 @@ pub(super) fn element_end(text: &[u8]) -> usize {
         let rest = text.get(at..).unwrap_or_default();
         at += match rest.first() {
             Some(b'"') => closing_quote(rest).unwrap_or(rest.len()),
-            Some(b'<') => memchr::memchr(b'>', rest).map_or(1, |end| end + 1),
+            Some(b'<') => memchr::memchr(b'>', rest).map_or(rest.len(), |end| end + 1),
             _ => return at,
         };
     }
@@ -170,7 +171,7 @@ mod tests {
         assert_eq!(split("a, b ,c"), ["a", "b", "c"]);
         assert_eq!(split(r#""x, \"y" <sip:a,b@c>, <sip:d>"#), [r#""x, \"y" <sip:a,b@c>"#, "<sip:d>"]);
         assert_eq!(split("\"open, b"), ["\"open, b"]);
-        assert_eq!(split("<open, b"), ["<open", "b"]);
+        assert_eq!(split("<open, b"), ["<open, b"]);
         assert_eq!(split("a,"), ["a", ""]);
         assert_eq!(split(""), [""]);
     }

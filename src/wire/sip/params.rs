@@ -130,7 +130,7 @@ pub(super) fn raw_params(text: &[u8]) -> impl Iterator<Item = &[u8]> {
         while let Some(byte) = list.get(end) {
             match byte {
                 b';' => break,
-                b'"' => end += list.get(end..).and_then(closing_quote).unwrap_or(1),
+                b'"' => end += list.get(end..).and_then(closing_quote).unwrap_or(list.len()),
                 _ => end += 1,
             }
         }

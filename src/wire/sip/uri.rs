@@ -1,5 +1,6 @@
 //! SIP and SIPS URIs (RFC 3261 19.1).
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
@@ -161,22 +162,21 @@ fn folded(text: &[u8]) -> Vec<u8> {
     normalise(text).to_ascii_lowercase()
 }
 
-type Pairs = Vec<(Vec<u8>, Option<Vec<u8>>)>;
-
 fn same_params(a: &Params, b: &Params) -> bool {
-    let pairs = |params: &Params| -> Pairs {
-        params.iter().map(|(name, value)| (folded(&name), value.map(|value| folded(&value)))).collect()
+    let by_name = |params: &Params| {
+        let mut names = BTreeMap::<_, Vec<_>>::new();
+        for (name, value) in params.iter() {
+            names.entry(folded(&name)).or_default().push(value.map(|value| folded(&value)));
+        }
+        names
     };
-    let (a, b) = (pairs(a), pairs(b));
-    // RFC 3261 19.1.4: one that appears in both must match; these never match when they appear in
-    // one only; all others in one only are ignored
-    let one_way = |a: &Pairs, b: &Pairs| {
-        a.iter().all(|(name, value)| match b.iter().find(|(other, _)| other == name) {
-            Some((_, other)) => other == value,
-            None => !matches!(name.as_slice(), b"user" | b"ttl" | b"method" | b"maddr" | b"transport"),
-        })
-    };
-    one_way(&a, &b) && one_way(&b, &a)
+    let (a, b) = (by_name(a), by_name(b));
+    // RFC 3261 19.1.4: a parameter in both must match; these never match when they stand in one
+    // only; all others in one only are ignored
+    let must_stand_in_both =
+        |name: &[u8]| matches!(name, b"user" | b"ttl" | b"method" | b"maddr" | b"transport");
+    a.iter().all(|(name, values)| b.get(name).map_or(!must_stand_in_both(name), |other| other == values))
+        && b.keys().all(|name| a.contains_key(name) || !must_stand_in_both(name))
 }
 
 fn same_headers(a: Option<&[u8]>, b: Option<&[u8]>) -> bool {

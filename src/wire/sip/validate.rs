@@ -18,8 +18,7 @@ type Refusal = (StatusCode, String);
 pub fn validate(request: &Request) -> Result<(), Refusal> {
     let headers = &request.headers;
     singles(headers).map_err(bad)?;
-    headers.vias().map_err(bad)?;
-    check_via(headers).map_err(bad)?;
+    check_vias(headers).map_err(bad)?;
     check_address(HeaderName::From, &headers.from().map_err(bad)?).map_err(bad)?;
     check_address(HeaderName::To, &headers.to().map_err(bad)?).map_err(bad)?;
     headers.call_id().map_err(bad)?;
@@ -90,9 +89,13 @@ fn singles(headers: &Headers) -> Result<(), HeaderError> {
     Ok(())
 }
 
-fn check_via(headers: &Headers) -> Result<(), HeaderError> {
-    // RFC 3261 8.1.1: a valid request MUST contain To, From, CSeq, Call-ID and Via
-    headers.via().map(|_| ())
+/// All Via values well formed; says how many there are.
+fn check_vias(headers: &Headers) -> Result<usize, HeaderError> {
+    match headers.vias()?.len() {
+        // RFC 3261 8.1.1: a valid request MUST contain To, From, CSeq, Call-ID and Via
+        0 => Err(HeaderError::missing(HeaderName::Via)),
+        count => Ok(count),
+    }
 }
 
 /// A SIP or SIPS URI in an address must be one; other schemes are left alone.

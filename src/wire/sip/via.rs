@@ -155,28 +155,34 @@ fn stamped(value: &Bytes, peer: SocketAddr) -> Option<Bytes> {
     if !received && !via.params.has("received") {
         return None;
     }
-    let params = via.params.as_bytes();
-    let params_end = params_offset(&top)? + params.len();
+    let start = params_offset(&top)?;
     let mut out = Vec::with_capacity(value.len() + 64);
-    out.extend_from_slice(top.get(..params_offset(&top)?)?);
-    for raw in raw_params(params) {
-        let name = name_and_value(raw).0;
-        if name.eq_ignore_ascii_case(b"received") {
-            continue;
-        }
-        out.push(b';');
-        if name.eq_ignore_ascii_case(b"rport") {
-            // RFC 3581 4: the server MUST set rport to the source port of the request
-            out.extend_from_slice(format!("rport={}", peer.port()).as_bytes());
-        } else {
-            out.extend_from_slice(raw);
-        }
-    }
+    out.extend_from_slice(top.get(..start)?);
     if received {
         out.extend_from_slice(format!(";received={source}").as_bytes());
     }
-    out.extend_from_slice(value.get(params_end..)?);
+    if start + via.params.as_bytes().len() == top.len() {
+        stamp_params(&mut out, via.params.as_bytes(), peer.port());
+        out.extend_from_slice(value.get(top.len()..)?);
+    } else {
+        // What is malformed stays as it is, and malformed.
+        out.extend_from_slice(value.get(start..)?);
+    }
     Some(Bytes::from(out))
+}
+
+/// Copies parameters without what the sender claims to be its source.
+fn stamp_params(out: &mut Vec<u8>, params: &[u8], port: u16) {
+    for raw in raw_params(params) {
+        let name = name_and_value(raw).0;
+        if name.eq_ignore_ascii_case(b"rport") {
+            // RFC 3581 4: the server MUST set rport to the source port of the request
+            out.extend_from_slice(format!(";rport={port}").as_bytes());
+        } else if !name.eq_ignore_ascii_case(b"received") {
+            out.push(b';');
+            out.extend_from_slice(raw);
+        }
+    }
 }
 
 fn params_offset(value: &[u8]) -> Option<usize> {
@@ -262,15 +268,15 @@ mod tests {
         assert_eq!(stamp(same, "192.0.2.1:9999"), same);
         assert_eq!(
             stamp("SIP/2.0/UDP a.example;branch=1", "192.0.2.1:5060"),
-            "SIP/2.0/UDP a.example;branch=1;received=192.0.2.1"
+            "SIP/2.0/UDP a.example;received=192.0.2.1;branch=1"
         );
         assert_eq!(
             stamp("SIP/2.0/UDP 10.1.1.1:4540;rport;branch=z9hG4bKkjshdyff", "192.0.2.1:9988"),
-            "SIP/2.0/UDP 10.1.1.1:4540;rport=9988;branch=z9hG4bKkjshdyff;received=192.0.2.1"
+            "SIP/2.0/UDP 10.1.1.1:4540;received=192.0.2.1;rport=9988;branch=z9hG4bKkjshdyff"
         );
         assert_eq!(
             stamp("SIP/2.0/UDP 192.0.2.1;rport , SIP/2.0/TCP b;received=1.1.1.1", "192.0.2.1:9"),
-            "SIP/2.0/UDP 192.0.2.1;rport=9;received=192.0.2.1, SIP/2.0/TCP b;received=1.1.1.1"
+            "SIP/2.0/UDP 192.0.2.1;received=192.0.2.1;rport=9, SIP/2.0/TCP b;received=1.1.1.1"
         );
     }
 
@@ -278,12 +284,12 @@ mod tests {
     fn a_claimed_source_is_not_believed() {
         assert_eq!(
             stamp("SIP/2.0/UDP a;received=6.6.6.6;rport=1;x=\"y;\"", "[::ffff:192.0.2.1]:7"),
-            "SIP/2.0/UDP a;rport=7;x=\"y;\";received=192.0.2.1"
+            "SIP/2.0/UDP a;received=192.0.2.1;rport=7;x=\"y;\""
         );
         assert_eq!(stamp("SIP/2.0/UDP 192.0.2.1;received=6.6.6.6", "192.0.2.1:7"), "SIP/2.0/UDP 192.0.2.1");
         assert_eq!(
             stamp("SIP/2.0/UDP [2001:db8::1];rport", "[2001:db8::1]:7"),
-            "SIP/2.0/UDP [2001:db8::1];rport=7;received=2001:db8::1"
+            "SIP/2.0/UDP [2001:db8::1];received=2001:db8::1;rport=7"
         );
     }
 

@@ -3,7 +3,6 @@
 pub mod call;
 pub mod clock;
 pub mod cpim;
-pub mod digest;
 pub mod frame;
 pub mod msrp;
 pub mod node;

@@ -1,0 +1,28 @@
+//! What the node can do, told to who asks by OPTIONS (RFC 3261 11.2), within a dialog or without.
+
+use restante::focus::rejection::{self, Rejection};
+use restante::wire::sip::{HeaderName, Method, Request, Response, StatusCode};
+
+/// The answer to OPTIONS.
+#[must_use]
+pub fn of_node(request: &Request) -> Response {
+    let mut response = request.respond(StatusCode::OK);
+    response.headers.push(HeaderName::Allow, rejection::ALLOW);
+    response.headers.push(HeaderName::Accept, rejection::ACCEPT);
+    response.headers.push(HeaderName::AcceptEncoding, "identity");
+    response.headers.push(HeaderName::Supported, rejection::SUPPORTED);
+    response.headers.push(HeaderName::AllowEvents, rejection::ALLOW_EVENTS);
+    response
+}
+
+/// The answer to a request within a session that the session itself has no use for.
+#[must_use]
+pub fn within(request: &Request) -> Response {
+    match request.method {
+        Method::Options => of_node(request),
+        Method::Other(_) => Rejection::new(StatusCode::NOT_IMPLEMENTED)
+            .with(HeaderName::Allow, rejection::ALLOW)
+            .response(request),
+        _ => Rejection::method_not_allowed().response(request),
+    }
+}

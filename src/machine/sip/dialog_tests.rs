@@ -1,0 +1,140 @@
+//! Dialogs: RFC 3261 12, loose and strict routing, sequence numbers, survival of a restart.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::Dialog;
+use super::test_support::{bare, like};
+use crate::wire::sip::{HeaderName, Method, Request, StatusCode};
+
+fn invite(record_routes: &[&'static str]) -> Request {
+    let mut invite = bare(Method::Invite, "call", 10);
+    for route in record_routes {
+        invite.headers.push(HeaderName::RecordRoute, *route);
+    }
+    invite
+}
+
+fn routes(request: &Request) -> Vec<String> {
+    let values = request.headers.values(&HeaderName::Route);
+    values.map(|value| String::from_utf8(value.to_vec()).unwrap()).collect()
+}
+
+fn in_dialog(method: Method, cseq: u32) -> Request {
+    let mut request = bare(method, "call", cseq);
+    request.headers.set(HeaderName::To, "<sip:bob@example.com>;tag=b1");
+    request
+}
+
+// proves RFC 3261 12.1.1, 12.2.1.1
+#[test]
+fn a_request_of_the_answerer_mirrors_the_invite() {
+    let invite = invite(&["<sip:p2.example.com;lr>, <sip:p1.example.com;lr;x=1>"]);
+    let mut dialog = Dialog::uas(&invite, "b1").unwrap();
+    let bye = dialog.request(Method::Bye, Some("<sip:bob@192.0.2.2>"));
+    assert_eq!(bye.uri, "sip:alice@192.0.2.1");
+    assert_eq!(bye.headers.get(&HeaderName::From).unwrap(), "<sip:bob@example.com>;tag=b1");
+    assert_eq!(bye.headers.get(&HeaderName::To).unwrap(), "<sip:alice@example.org>;tag=a1");
+    assert_eq!(bye.headers.get(&HeaderName::CallId).unwrap(), "call");
+    assert_eq!(bye.headers.get(&HeaderName::CSeq).unwrap(), "1 BYE");
+    assert_eq!(bye.headers.get(&HeaderName::MaxForwards).unwrap(), "70");
+    assert_eq!(bye.headers.get(&HeaderName::Contact).unwrap(), "<sip:bob@192.0.2.2>");
+    assert_eq!(routes(&bye), ["<sip:p2.example.com;lr>", "<sip:p1.example.com;lr;x=1>"]);
+    assert_eq!(dialog.next_hop(), "sip:p2.example.com;lr");
+    assert_eq!(dialog.request(Method::Bye, None).headers.cseq().unwrap().number, 2);
+}
+
+// proves RFC 3261 12.1.1
+#[test]
+fn record_routes_are_copied_into_the_response() {
+    let invite = invite(&["<sip:p2.example.com;lr>", "<sip:p1.example.com;lr>"]);
+    let mut response = invite.respond(StatusCode::OK);
+    Dialog::establish(&invite, &mut response);
+    let copied: Vec<_> = response.headers.all(&HeaderName::RecordRoute).collect();
+    assert_eq!(copied, ["<sip:p2.example.com;lr>", "<sip:p1.example.com;lr>"]);
+}
+
+// proves RFC 3261 12.1.2
+#[test]
+fn the_asker_reverses_the_route() {
+    let invite = invite(&[]);
+    let mut ok = invite.respond(StatusCode::OK);
+    ok.set_to_tag("b1");
+    ok.headers.push(HeaderName::RecordRoute, "<sip:p2.example.com;lr>, <sip:p1.example.com;lr>");
+    ok.headers.push(HeaderName::Contact, "<sip:bob@192.0.2.2:5080>");
+    let mut dialog = Dialog::uac(&invite, &ok).unwrap();
+    let ack = dialog.ack(10);
+    assert_eq!((ack.uri.clone(), ack.headers.cseq().unwrap().number), ("sip:bob@192.0.2.2:5080".into(), 10));
+    assert_eq!(routes(&ack), ["<sip:p1.example.com;lr>", "<sip:p2.example.com;lr>"]);
+    let bye = dialog.request(Method::Bye, None);
+    assert_eq!(bye.headers.get(&HeaderName::CSeq).unwrap(), "11 BYE");
+    assert_eq!(bye.headers.get(&HeaderName::To).unwrap(), "<sip:bob@example.com>;tag=b1");
+    let uas = Dialog::uas(&invite, "b1").unwrap();
+    assert!(uas.matches(&bye));
+}
+
+// proves RFC 3261 12.2.1.1, 16.12.1.2 (strict routers)
+#[test]
+fn a_strict_router_gets_the_request_uri() {
+    let invite = invite(&[
+        "<sip:strict.example.com;transport=tcp;method=INVITE?Subject=x>",
+        "<sip:p1.example.com;lr>",
+    ]);
+    let mut dialog = Dialog::uas(&invite, "b1").unwrap();
+    let bye = dialog.request(Method::Bye, None);
+    assert_eq!(bye.uri, "sip:strict.example.com;transport=tcp");
+    assert_eq!(routes(&bye), ["<sip:p1.example.com;lr>", "<sip:alice@192.0.2.1>"]);
+    assert!(dialog.next_hop().starts_with(b"sip:strict.example.com"));
+}
+
+// proves RFC 3261 12.2.2
+#[test]
+fn requests_out_of_order_are_refused_and_contacts_refresh_the_target() {
+    let mut dialog = Dialog::uas(&invite(&[]), "b1").unwrap();
+    assert_eq!(dialog.accept(&in_dialog(Method::Info, 9)), Err(StatusCode::SERVER_INTERNAL_ERROR));
+    assert_eq!(dialog.accept(&in_dialog(Method::Info, 10)), Err(StatusCode::SERVER_INTERNAL_ERROR));
+    let mut info = in_dialog(Method::Info, 40);
+    info.headers.set(HeaderName::Contact, "<sip:elsewhere@192.0.2.7>");
+    assert_eq!(dialog.accept(&info), Ok(()));
+    assert_eq!(dialog.remote_target(), "sip:alice@192.0.2.1", "INFO is no target refresh");
+    let mut update = like(&info, Method::Update);
+    update.headers.set(HeaderName::CSeq, "41 UPDATE");
+    assert_eq!(dialog.accept(&update), Ok(()));
+    assert_eq!(dialog.remote_target(), "sip:elsewhere@192.0.2.7");
+    assert_eq!(dialog.accept(&in_dialog(Method::Ack, 10)), Ok(()), "an ACK bears an older number");
+}
+
+// proves RFC 3261 12.2.2
+#[test]
+fn a_dialog_is_known_by_three_values() {
+    let dialog = Dialog::uas(&invite(&[]), "b1").unwrap();
+    assert!(dialog.matches(&in_dialog(Method::Bye, 11)));
+    for (name, value) in [
+        (HeaderName::CallId, "other"),
+        (HeaderName::From, "<sip:alice@example.org>;tag=a2"),
+        (HeaderName::To, "<sip:bob@example.com>;tag=b2"),
+        (HeaderName::To, "<sip:bob@example.com>"),
+    ] {
+        let mut stray = in_dialog(Method::Bye, 11);
+        stray.headers.set(name, value);
+        assert!(!dialog.matches(&stray), "{value}");
+    }
+}
+
+#[test]
+fn without_a_contact_there_is_no_dialog() {
+    let mut invite = invite(&[]);
+    invite.headers.remove(&HeaderName::Contact);
+    assert_eq!(Dialog::uas(&invite, "b1").unwrap_err().to_string(), "Missing Contact");
+    let invite = self::invite(&["<broken"]);
+    assert!(Dialog::uas(&invite, "b1").is_err());
+}
+
+#[test]
+fn a_dialog_can_be_written_down() {
+    fn written<T: serde::Serialize + serde::de::DeserializeOwned>() {}
+    written::<Dialog>();
+    written::<super::NotifierRecord>();
+    let mut dialog = Dialog::uas(&invite(&[]), "b1").unwrap();
+    dialog.skip(u32::MAX);
+    assert!(dialog.request(Method::Bye, None).headers.cseq().unwrap().number < 1 << 31);
+}

@@ -1,0 +1,197 @@
+//! Subscriptions: RFC 6665 4.1.3, 4.2.1, 4.2.2, 4.4.3.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Duration;
+
+use super::test_support::{at, bare};
+use super::{Body, Notifier, NotifyOutcome, TerminationReason};
+use crate::time::{Instant, Timestamp};
+use crate::wire::sip::{HeaderName, Method, Request, StatusCode};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn subscribe(cseq: u32) -> Request {
+    let mut subscribe = bare(Method::Subscribe, "sub", cseq);
+    subscribe.headers.push(HeaderName::Event, "message-summary;id=7");
+    subscribe.headers.push(HeaderName::RecordRoute, "<sip:p.example.com;lr>");
+    if cseq > 1 {
+        subscribe.headers.set(HeaderName::To, "<sip:bob@example.com>;tag=b1");
+    }
+    subscribe
+}
+
+fn accepted(granted: u64) -> Notifier {
+    let granted = Duration::from_secs(granted);
+    Notifier::accept(at(0), &subscribe(1), "b1", "<sip:store@192.0.2.2>", granted, SECOND).unwrap().0
+}
+
+/// Lets a NOTIFY go and be answered, and returns its Subscription-State.
+fn exchange(notifier: &mut Notifier, now: Instant, status: u16) -> (String, NotifyOutcome) {
+    assert!(notifier.due(now));
+    let notify = notifier.notify(now, None);
+    (state_of(&notify), notifier.handle_response(StatusCode(status)))
+}
+
+fn state_of(notify: &Request) -> String {
+    String::from_utf8(notify.headers.get(&HeaderName::SubscriptionState).unwrap().to_vec()).unwrap()
+}
+
+// proves RFC 6665 4.2.1.1, 4.2.1.2, 4.2.2
+#[test]
+fn a_subscription_is_answered_and_notified_at_once() {
+    let granted = Duration::from_secs(3600);
+    let (mut notifier, response) =
+        Notifier::accept(at(0), &subscribe(1), "b1", "<sip:store@192.0.2.2>", granted, SECOND).unwrap();
+    assert_eq!(response.status, StatusCode::OK);
+    assert_eq!(response.headers.get(&HeaderName::Expires).unwrap(), "3600");
+    assert_eq!(response.headers.to_tag().unwrap(), "b1");
+    assert!(
+        response.headers.contains(&HeaderName::RecordRoute)
+            && response.headers.contains(&HeaderName::Contact)
+    );
+    assert_eq!(notifier.poll_timeout(), Some(at(0)));
+    assert!(notifier.due(at(0)));
+    assert!(!notifier.due(at(0)), "said once");
+    let body = Body::new("application/simple-message-summary", "Messages-Waiting: no\r\n");
+    let notify = notifier.notify(at(1500), Some(body));
+    assert_eq!((notify.method.clone(), notify.uri.clone()), (Method::Notify, "sip:alice@192.0.2.1".into()));
+    assert_eq!(notify.headers.get(&HeaderName::Event).unwrap(), "message-summary;id=7");
+    assert_eq!(state_of(&notify), "active;expires=3598");
+    assert_eq!(notify.headers.get(&HeaderName::Contact).unwrap(), "<sip:store@192.0.2.2>");
+    assert_eq!(notify.headers.get(&HeaderName::Route).unwrap(), "<sip:p.example.com;lr>");
+    assert_eq!(notify.headers.get(&HeaderName::ContentType).unwrap(), "application/simple-message-summary");
+    assert_eq!(notifier.handle_response(StatusCode::TRYING), NotifyOutcome::Waiting);
+    assert_eq!(notifier.handle_response(StatusCode::OK), NotifyOutcome::Delivered);
+    assert_eq!(notifier.poll_timeout(), Some(at(3_600_000)));
+}
+
+#[test]
+fn changes_are_merged_while_one_is_on_its_way_and_within_a_second() {
+    let mut notifier = accepted(3600);
+    assert!(notifier.due(at(0)));
+    notifier.changed(at(1));
+    let _ = notifier.notify(at(5), None);
+    notifier.changed(at(10));
+    assert!(!notifier.due(at(2000)), "one on its way");
+    assert_eq!(notifier.handle_response(StatusCode::OK), NotifyOutcome::Delivered);
+    assert_eq!(notifier.poll_timeout(), Some(at(1005)));
+    assert!(!notifier.due(at(1004)));
+    assert_eq!(
+        exchange(&mut notifier, at(1005), 200),
+        ("active;expires=3598".into(), NotifyOutcome::Delivered)
+    );
+    assert!(!notifier.due(at(9000)), "nothing new");
+    notifier.changed(at(9000));
+    assert!(notifier.due(at(9000)), "the last one is long ago");
+}
+
+#[test]
+fn a_body_that_cannot_be_composed_is_tried_again() {
+    let mut notifier = accepted(3600);
+    assert!(notifier.due(at(0)));
+    assert_eq!(notifier.poll_timeout(), Some(at(3_600_000)), "no alarm while composing");
+    notifier.defer(at(10));
+    assert_eq!(notifier.poll_timeout(), Some(at(1010)));
+    assert!(!notifier.due(at(1009)) && notifier.due(at(1010)));
+}
+
+// proves RFC 6665 4.2.1.4
+#[test]
+fn a_refresh_prolongs_and_is_notified_at_once() {
+    let mut notifier = accepted(60);
+    exchange(&mut notifier, at(0), 200);
+    let response = notifier.handle_subscribe(at(500), &subscribe(2), Duration::from_secs(600));
+    assert_eq!((response.status, response.headers.expires().unwrap()), (StatusCode::OK, Some(600)));
+    assert_eq!(exchange(&mut notifier, at(500), 200).0, "active;expires=600");
+    assert_eq!(notifier.expires(), at(600_500));
+    let late = notifier.handle_subscribe(at(600), &subscribe(2), Duration::from_secs(600));
+    assert_eq!(late.status, StatusCode::SERVER_INTERNAL_ERROR, "out of order");
+    let mut other = subscribe(3);
+    other.headers.set(HeaderName::Event, "message-summary;id=8");
+    let other = notifier.handle_subscribe(at(700), &other, Duration::from_secs(600));
+    assert_eq!(other.status, StatusCode::BAD_EVENT);
+    assert_eq!(other.headers.get(&HeaderName::AllowEvents).unwrap(), "message-summary");
+}
+
+// proves RFC 6665 4.2.1.4, 4.4.3
+#[test]
+fn unsubscribing_and_fetching_end_with_a_last_notify() {
+    let mut notifier = accepted(60);
+    exchange(&mut notifier, at(0), 200);
+    let response = notifier.handle_subscribe(at(100), &subscribe(2), Duration::ZERO);
+    assert_eq!(response.headers.get(&HeaderName::Expires).unwrap(), "0");
+    let last = ("terminated;reason=timeout".to_owned(), NotifyOutcome::Ended);
+    assert_eq!(exchange(&mut notifier, at(100), 200), last);
+    assert!(notifier.is_ended() && notifier.poll_timeout().is_none());
+    let again = notifier.handle_subscribe(at(200), &subscribe(3), SECOND);
+    assert_eq!(again.status, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
+
+    let mut fetch = accepted(0);
+    assert!(!fetch.is_active());
+    assert_eq!(exchange(&mut fetch, at(0), 200), last);
+}
+
+// proves RFC 6665 4.2.2, 4.4.3
+#[test]
+fn an_expired_subscription_says_so_even_with_one_on_its_way() {
+    let mut notifier = accepted(60);
+    assert!(notifier.due(at(0)));
+    let _ = notifier.notify(at(0), None);
+    notifier.handle_timeout(at(59_999));
+    assert!(notifier.is_active());
+    notifier.handle_timeout(at(60_000));
+    assert!(!notifier.is_active() && !notifier.due(at(60_000)));
+    assert_eq!(notifier.handle_response(StatusCode::OK), NotifyOutcome::Delivered);
+    assert_eq!(
+        exchange(&mut notifier, at(60_001), 500),
+        ("terminated;reason=timeout".into(), NotifyOutcome::Ended)
+    );
+}
+
+#[test]
+fn an_end_while_a_body_is_composed_needs_one_notify() {
+    let mut notifier = accepted(60);
+    assert!(notifier.due(at(0)));
+    notifier.terminate(at(1), TerminationReason::Deactivated, Some(30));
+    let notify = notifier.notify(at(2), None);
+    assert_eq!(state_of(&notify), "terminated;reason=deactivated;retry-after=30");
+    assert!(!notifier.due(at(3)));
+    assert_eq!(notifier.handle_response(StatusCode::OK), NotifyOutcome::Ended);
+}
+
+// proves RFC 6665 4.2.2
+#[test]
+fn refusals_that_speak_of_the_subscription_end_it() {
+    for status in [404, 405, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501, 604] {
+        let mut notifier = accepted(60);
+        assert_eq!(exchange(&mut notifier, at(0), status).1, NotifyOutcome::Ended, "{status}");
+        assert!(notifier.is_ended());
+    }
+    for status in [400, 401, 408, 486, 500, 503] {
+        let mut notifier = accepted(60);
+        assert_eq!(exchange(&mut notifier, at(0), status).1, NotifyOutcome::Refused, "{status}");
+        assert!(notifier.is_active());
+    }
+    let mut notifier = accepted(60);
+    assert!(notifier.due(at(0)));
+    let _ = notifier.notify(at(0), None);
+    notifier.handle_failed();
+    assert!(notifier.is_ended());
+}
+
+#[test]
+fn a_subscription_survives_a_restart() {
+    let mut notifier = accepted(60);
+    exchange(&mut notifier, at(0), 200);
+    let record = notifier.record(at(10_000), Timestamp(1_000_000)).unwrap();
+    assert_eq!(record.expires, Timestamp(1_050_000));
+    let mut restored = Notifier::restore(record, at(500), Timestamp(1_020_000), SECOND);
+    assert_eq!(restored.expires(), at(30_500));
+    assert!(restored.due(at(500)));
+    let notify = restored.notify(at(500), None);
+    assert!(notify.headers.cseq().unwrap().number > notifier.dialog().local_cseq());
+    assert_eq!(state_of(&notify), "active;expires=30");
+    notifier.terminate(at(0), TerminationReason::NoResource, None);
+    assert_eq!(notifier.record(at(0), Timestamp(0)), None);
+}

@@ -1,0 +1,288 @@
+//! One endpoint, asked: RFC 3261 8.2, 9.2, 17.2, 18.2; RFC 6026.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::test_support::*;
+use super::{EndpointEvent, TransmitId};
+use crate::wire::sip::{HeaderName, Method, StatusCode};
+
+// proves RFC 3261 17.2.2: retransmissions are answered again, not told again, until timer J
+#[test]
+fn a_message_is_told_once_and_answered_each_time() {
+    let mut endpoint = endpoint();
+    let message = incoming(Method::Message, "z9hG4bKm1");
+    endpoint.handle_request(at(0), message.clone(), udp());
+    endpoint.handle_request(at(100), message.clone(), udp());
+    let told = events(&mut endpoint);
+    assert!(matches!(&told[..], [EndpointEvent::Request { .. }]));
+    let EndpointEvent::Request { txn, request, .. } = &told[0] else { panic!() };
+    assert!(lines(&mut endpoint).is_empty());
+    assert!(endpoint.respond(at(200), *txn, request.respond(StatusCode::ACCEPTED)));
+    endpoint.handle_request(at(300), message.clone(), udp());
+    assert_eq!(lines(&mut endpoint), ["202", "202"]);
+    assert!(!endpoint.respond(at(300), *txn, request.respond(StatusCode::OK)), "only one final response");
+    run(&mut endpoint, at(32_199));
+    assert_eq!(endpoint.server_transactions(), 1);
+    run(&mut endpoint, at(32_200));
+    assert_eq!((endpoint.server_transactions(), endpoint.poll_timeout()), (0, None));
+}
+
+// proves RFC 3261 17.2.2 (timer J is zero for reliable transports), 18.2.2
+#[test]
+fn over_tcp_nothing_is_kept_once_it_is_answered() {
+    let mut endpoint = endpoint();
+    endpoint.handle_request(at(0), incoming(Method::Message, "z9hG4bKm1"), tcp());
+    let (txn, request) = arrived(&mut endpoint);
+    assert!(endpoint.respond(at(1), txn, request.respond(StatusCode::ACCEPTED)));
+    let sent = sent(&mut endpoint);
+    assert_eq!(sent[0].to.flow, Some(tcp()));
+    // The connection is gone: to the address of the peer, at the port of sent-by.
+    assert_eq!(sent[0].to.addr.to_string(), "192.0.2.1:5060");
+    assert_eq!((endpoint.server_transactions(), endpoint.poll_timeout()), (0, None));
+    assert!(response(&sent[0].bytes).headers.to_tag().unwrap().starts_with(b"s0"));
+}
+
+// proves RFC 3261 17.2.1: a 100 after 200 ms, the response repeated by timer G until the ACK
+#[test]
+fn a_refused_invite_is_repeated_until_its_ack() {
+    let mut endpoint = endpoint();
+    let invite = incoming(Method::Invite, "z9hG4bKi1");
+    endpoint.handle_request(at(0), invite.clone(), udp());
+    let (txn, request) = arrived(&mut endpoint);
+    assert_eq!(run(&mut endpoint, at(900)), ["200 100"]);
+    endpoint.handle_request(at(900), invite.clone(), udp());
+    assert_eq!(lines(&mut endpoint), ["100"]);
+    endpoint.respond(at(1000), txn, request.respond(StatusCode::BUSY_HERE));
+    assert_eq!(lines(&mut endpoint), ["486"]);
+    assert_eq!(run(&mut endpoint, at(9000)), ["1500 486", "2500 486", "4500 486", "8500 486"]);
+    endpoint.handle_request(at(9000), like(&invite, Method::Ack), udp());
+    endpoint.handle_request(at(9001), invite, udp());
+    assert!(run(&mut endpoint, at(13_999)).is_empty());
+    assert_eq!(endpoint.server_transactions(), 1);
+    run(&mut endpoint, at(14_000));
+    assert_eq!(endpoint.server_transactions(), 0);
+    assert!(outcomes(&mut endpoint).is_empty(), "no ACK to a non-2xx is told");
+}
+
+// proves RFC 3261 17.2.1 (timer H)
+#[test]
+fn a_missing_ack_is_told() {
+    let mut endpoint = endpoint();
+    answered(&mut endpoint, at(0), incoming(Method::Invite, "z9hG4bKi1"), 486);
+    assert_eq!(lines(&mut endpoint), ["486"]);
+    let repeats = run(&mut endpoint, at(40_000));
+    assert_eq!(repeats.len(), 10, "{repeats:?}");
+    assert_eq!(outcomes(&mut endpoint), ["Timeout"]);
+    assert_eq!(endpoint.server_transactions(), 0);
+}
+
+// proves RFC 6026 7.1: Accepted absorbs the INVITE, sends each 2xx of the user, tells each ACK
+#[test]
+fn an_accepted_invite_stays_for_64_t1() {
+    let mut endpoint = endpoint();
+    let invite = incoming(Method::Invite, "z9hG4bKi1");
+    let txn = answered(&mut endpoint, at(0), invite.clone(), 200);
+    endpoint.handle_request(at(10), invite.clone(), udp());
+    assert_eq!(lines(&mut endpoint), ["200"]);
+    assert!(endpoint.respond(at(500), txn, invite.respond(StatusCode::OK)));
+    assert!(!endpoint.respond(at(500), txn, invite.respond(StatusCode::BUSY_HERE)));
+    endpoint.handle_request(at(600), like(&invite, Method::Ack), udp());
+    let mut other_branch = like(&invite, Method::Ack);
+    other_branch.headers.set(HeaderName::Via, "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKother");
+    endpoint.handle_request(at(700), other_branch, udp());
+    assert_eq!(outcomes(&mut endpoint), ["ACK", "ACK"]);
+    assert_eq!(lines(&mut endpoint), ["200"]);
+    run(&mut endpoint, at(31_999));
+    assert_eq!(endpoint.server_transactions(), 1);
+    run(&mut endpoint, at(32_000));
+    assert_eq!(endpoint.server_transactions(), 0);
+}
+
+#[test]
+fn an_invite_the_user_forgets_is_answered_408() {
+    let mut endpoint = endpoint();
+    let invite = incoming(Method::Invite, "z9hG4bKi1");
+    endpoint.handle_request(at(0), invite.clone(), udp());
+    let (txn, request) = arrived(&mut endpoint);
+    let mut ringing = request.respond(StatusCode::RINGING);
+    ringing.set_to_tag("mine");
+    assert!(endpoint.respond(at(0), txn, ringing));
+    sent(&mut endpoint);
+    endpoint.handle_timeout(at(180_000));
+    let sent = sent(&mut endpoint);
+    let answer = response(&sent[0].bytes);
+    assert_eq!((answer.status.0, &answer.reason[..]), (408, &b"Request Timeout"[..]));
+    assert_eq!(answer.headers.to_tag().unwrap(), "mine");
+    run(&mut endpoint, at(300_000));
+    assert_eq!(outcomes(&mut endpoint), ["Timeout"]);
+    assert_eq!(endpoint.server_transactions(), 0);
+}
+
+// proves RFC 4320 4.2
+#[test]
+fn a_message_the_user_forgets_is_dropped_in_silence() {
+    let mut endpoint = endpoint();
+    endpoint.handle_request(at(0), incoming(Method::Message, "z9hG4bKm1"), tcp());
+    arrived(&mut endpoint);
+    assert!(run(&mut endpoint, at(32_000)).is_empty());
+    assert_eq!((outcomes(&mut endpoint), endpoint.server_transactions()), (vec!["Timeout".into()], 0));
+}
+
+// proves RFC 3261 9.2
+#[test]
+fn a_cancel_is_answered_here_and_told_once() {
+    let mut endpoint = endpoint();
+    let invite = incoming(Method::Invite, "z9hG4bKi1");
+    endpoint.handle_request(at(0), invite.clone(), udp());
+    let (txn, request) = arrived(&mut endpoint);
+    let mut ringing = request.respond(StatusCode::RINGING);
+    ringing.set_to_tag("mine");
+    endpoint.respond(at(0), txn, ringing);
+    sent(&mut endpoint);
+    let cancel = like(&invite, Method::Cancel);
+    endpoint.handle_request(at(10), cancel.clone(), udp());
+    endpoint.handle_request(at(20), cancel, udp());
+    let sent = sent(&mut endpoint);
+    assert_eq!(sent.len(), 2);
+    let answer = response(&sent[0].bytes);
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.headers.to_tag().unwrap(), "mine");
+    assert_eq!(outcomes(&mut endpoint), ["cancelled"]);
+}
+
+// proves RFC 3261 9.2: without effect on what is answered or no INVITE; 481 where nothing matches
+#[test]
+fn a_cancel_too_late_or_astray_is_not_told() {
+    let mut endpoint = endpoint();
+    let invite = incoming(Method::Invite, "z9hG4bKi1");
+    answered(&mut endpoint, at(0), invite.clone(), 486);
+    endpoint.handle_request(at(1), incoming(Method::Message, "z9hG4bKm1"), udp());
+    arrived(&mut endpoint);
+    sent(&mut endpoint);
+    endpoint.handle_request(at(2), like(&invite, Method::Cancel), udp());
+    endpoint.handle_request(at(2), incoming(Method::Cancel, "z9hG4bKm1"), udp());
+    endpoint.handle_request(at(2), incoming(Method::Cancel, "z9hG4bKnone"), udp());
+    assert_eq!(lines(&mut endpoint), ["200", "200", "481"]);
+    assert!(outcomes(&mut endpoint).is_empty());
+}
+
+// proves RFC 3261 8.2.2.2
+#[test]
+fn the_same_invite_by_another_way_is_merged() {
+    let mut endpoint = endpoint();
+    let invite = incoming(Method::Invite, "z9hG4bKi1");
+    let mut other_way = invite.clone();
+    other_way.headers.set(HeaderName::Via, "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKi2");
+    endpoint.handle_request(at(0), invite, udp());
+    endpoint.handle_request(at(1), other_way.clone(), udp());
+    assert_eq!(outcomes(&mut endpoint), ["INVITE"]);
+    let sent = sent(&mut endpoint);
+    assert_eq!(response(&sent[0].bytes).status, StatusCode::LOOP_DETECTED);
+    endpoint.handle_request(at(2), like(&other_way, Method::Ack), udp());
+    assert!(outcomes(&mut endpoint).is_empty());
+    // A MESSAGE is idempotent: its user sees it by every way.
+    let message = incoming(Method::Message, "z9hG4bKm1");
+    let mut other_way = message.clone();
+    other_way.headers.set(HeaderName::Via, "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKm2");
+    endpoint.handle_request(at(3), message, udp());
+    endpoint.handle_request(at(3), other_way, udp());
+    assert_eq!(outcomes(&mut endpoint), ["MESSAGE", "MESSAGE"]);
+}
+
+// proves RFC 3261 17.2.3: without the cookie, the fields of RFC 2543 are compared
+#[test]
+fn old_clients_are_matched_by_their_fields() {
+    for branch in ["", ";branch=1", ";branch=z9hG4bK"] {
+        let mut endpoint = endpoint();
+        let with_via = |method| {
+            let mut request = bare(method, "old", 1);
+            request.headers.push_front(HeaderName::Via, format!("SIP/2.0/UDP 192.0.2.1:5060{branch}"));
+            request
+        };
+        let invite = with_via(Method::Invite);
+        endpoint.handle_request(at(0), invite.clone(), udp());
+        endpoint.handle_request(at(1), invite.clone(), udp());
+        let (txn, request) = arrived(&mut endpoint);
+        assert_eq!(lines(&mut endpoint), ["100"]);
+        endpoint.respond(at(2), txn, request.respond(StatusCode::BUSY_HERE));
+        let tag = response(&sent(&mut endpoint)[0].bytes).headers.to_tag().unwrap();
+        let mut ack = like(&invite, Method::Ack);
+        ack.headers.set(HeaderName::To, "<sip:bob@example.com>;tag=other");
+        endpoint.handle_request(at(3), ack.clone(), udp());
+        assert_eq!(outcomes(&mut endpoint), ["ACK"], "the tag of another response");
+        let to = format!("<sip:bob@example.com>;tag={}", String::from_utf8_lossy(&tag));
+        ack.headers.set(HeaderName::To, to);
+        endpoint.handle_request(at(4), ack, udp());
+        assert!(outcomes(&mut endpoint).is_empty());
+        assert!(run(&mut endpoint, at(3000)).is_empty(), "confirmed: timer G is stopped");
+        // Another Request-URI, another transaction.
+        let mut other = with_via(Method::Message);
+        endpoint.handle_request(at(5), other.clone(), udp());
+        other.uri = "sip:carol@example.com".into();
+        endpoint.handle_request(at(5), other, udp());
+        assert_eq!(outcomes(&mut endpoint), ["MESSAGE", "MESSAGE"]);
+    }
+}
+
+// proves RFC 3261 17.2.3: the sent-by and the method are part of the match
+#[test]
+fn equal_branches_of_different_senders_are_different() {
+    let mut endpoint = endpoint();
+    let message = incoming(Method::Message, "z9hG4bKsame");
+    let mut elsewhere = message.clone();
+    elsewhere.headers.set(HeaderName::Via, "SIP/2.0/UDP 192.0.2.1:5061;branch=z9hG4bKsame");
+    endpoint.handle_request(at(0), message, udp());
+    endpoint.handle_request(at(0), elsewhere, udp());
+    endpoint.handle_request(at(0), incoming(Method::Options, "z9hG4bKsame"), udp());
+    assert_eq!(outcomes(&mut endpoint), ["MESSAGE", "MESSAGE", "OPTIONS"]);
+}
+
+// proves RFC 3261 21.5.4, 8.2.7
+#[test]
+fn beyond_the_limit_requests_get_503_and_nothing_is_kept() {
+    let mut endpoint = endpoint();
+    endpoint.config.max_transactions = 8;
+    for n in 0..8 {
+        endpoint.handle_request(at(0), incoming(Method::Message, &format!("z9hG4bKm{n}")), udp());
+    }
+    assert_eq!(outcomes(&mut endpoint).len(), 8);
+    let invite = incoming(Method::Invite, "z9hG4bKi");
+    endpoint.handle_request(at(0), invite.clone(), udp());
+    let refusal = response(&sent(&mut endpoint)[0].bytes);
+    assert_eq!(refusal.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refusal.headers.get(&HeaderName::RetryAfter).unwrap(), "5");
+    // The ACK to it belongs to nobody and is not told.
+    let mut ack = like(&invite, Method::Ack);
+    ack.headers.set(HeaderName::To, refusal.headers.get(&HeaderName::To).unwrap().clone());
+    endpoint.handle_request(at(1), ack, udp());
+    assert_eq!((endpoint.server_transactions(), outcomes(&mut endpoint)), (8, vec![]));
+    // What is in a dialog may still come in.
+    let mut bye = incoming(Method::Bye, "z9hG4bKb");
+    bye.headers.set(HeaderName::To, "<sip:bob@example.com>;tag=s0x");
+    endpoint.handle_request(at(2), bye, udp());
+    assert_eq!(outcomes(&mut endpoint), ["BYE"]);
+}
+
+// proves RFC 6026 8.8
+#[test]
+fn a_response_that_cannot_be_sent_is_told_once_and_kept() {
+    let mut server = endpoint();
+    let txn = answered(&mut server, at(0), incoming(Method::Message, "z9hG4bKm1"), 202);
+    server.handle_transport_error(at(1), TransmitId::Server(txn));
+    server.handle_transport_error(at(2), TransmitId::Server(txn));
+    assert_eq!((outcomes(&mut server), server.server_transactions()), (vec!["Transport".into()], 1));
+}
+
+#[test]
+fn one_hundred_thousand_transactions_are_small_and_end() {
+    assert!(size_of::<super::server::Server>() <= 400, "{}", size_of::<super::server::Server>());
+    assert!(size_of::<EndpointEvent>() <= 360, "{}", size_of::<EndpointEvent>());
+    let mut endpoint = endpoint();
+    for n in 0..100_000_u64 {
+        answered(&mut endpoint, at(n / 10), incoming(Method::Message, &format!("z9hG4bK{n}")), 202);
+        endpoint.poll_transmit();
+    }
+    assert_eq!(endpoint.server_transactions(), 100_000);
+    endpoint.handle_timeout(at(60_000));
+    assert_eq!((endpoint.server_transactions(), endpoint.poll_timeout()), (0, None));
+}
