@@ -56,11 +56,11 @@ where=${path#msrp://}; where=${where%%/*}
 exec 4<>"/dev/tcp/${where%:*}/${where##*:}"
 send 4 "MSRP bind SEND" "To-Path: $path" "From-Path: $mine" "Message-ID: bind$$" "Byte-Range: 1-0/0" "-------bind$"
 transaction=""
-while IFS= read -r line <&4; do
+while IFS= read -r line; do
   line=${line%"$cr"}
   case $line in
     "MSRP "*" SEND") transaction=${line#MSRP }; transaction=${transaction% SEND} ;;
-    "-------$transaction"[+$#])
+    "-------$transaction"["+\$#"])
       if [ -n "$transaction" ]; then
         send 4 "MSRP $transaction 200 OK" "To-Path: $path" "From-Path: $mine" "-------$transaction\$"
         [ "${line: -1}" != '$' ] || break
@@ -68,7 +68,8 @@ while IFS= read -r line <&4; do
       fi ;;
     *) [ -z "$transaction" ] || printf '%s\n' "$line" ;;
   esac
-done
+done <&4
+[ "${line: -1}" = '$' ] || { echo "the connection ended midway" >&2; exit 1; }
 
 # The store says BYE when all is acknowledged. It comes by the connection that is open.
 read_sip

@@ -151,7 +151,7 @@ fn a_refused_message_is_told_as_failed() {
     let id = deposit(&mut alice, BOB, "x");
     let mut bob = Ua::udp(&node, "bob");
     let uri = message_uri(&id);
-    let mut call = Invite::list(&bob, &[uri.clone()], Offer::active()).call_unbound(&mut bob);
+    let mut call = Invite::list(&bob, std::slice::from_ref(&uri), Offer::active()).call_unbound(&mut bob);
     let dialog = watch(&mut bob, &call);
     next(&mut bob, &dialog);
     call.join();

@@ -88,7 +88,7 @@ fn round(node: &mut Node, known: &mut BTreeSet<String>) {
 
 #[test]
 fn what_was_acknowledged_is_there_after_every_crash() {
-    let mut node = Plan::new().set("summary", "max_items = 100000").set("deposit", "quota_items = 0").start();
+    let mut node = Plan::new().set("summary", "max_items = 10000").set("deposit", "quota_items = 0").start();
     let mut known = BTreeSet::new();
     for _ in 0..4 {
         round(&mut node, &mut known);

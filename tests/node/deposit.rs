@@ -126,7 +126,7 @@ fn a_message_ends_when_it_says() {
     let message = alice.request("MESSAGE", BOB).add("Expires", "2").body("text/plain", "soon gone");
     let id = message.call_id();
     assert_eq!(alice.ask(message).status(), 202);
-    assert_eq!(Summary::of(&notified(&mut bob, &dialog)).ids(), [id.clone()]);
+    assert_eq!(Summary::of(&notified(&mut bob, &dialog)).ids(), std::slice::from_ref(&id));
     let after = Summary::of(&notified(&mut bob, &dialog));
     assert_eq!((after.waiting, after.totals()), (false, (0, 0)));
     assert_eq!(Invite::new(&bob, &message_uri(&id), Offer::active()).refused(&mut bob).status(), 404);

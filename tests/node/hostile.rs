@@ -4,7 +4,7 @@ use crate::support::*;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const BOB: &str = "sip:bob@example.com";
 
@@ -58,13 +58,26 @@ fn a_request_without_end_is_cut_off() {
     let node = Node::start();
     let mut stream = TcpStream::connect(node.sip).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    let mut written = stream.write_all(format!("MESSAGE {BOB} SIP/2.0\r\n").as_bytes());
+    let via = format!("Via: SIP/2.0/TCP 127.0.0.1:9;branch={}\r\n", fresh("z9hG4bK"));
+    let names =
+        "From: <sip:a@h>;tag=1\r\nTo: <sip:bob@example.com>\r\nCall-ID: endless\r\nCSeq: 1 MESSAGE\r\n";
+    let head = format!("MESSAGE {BOB} SIP/2.0\r\n{via}{names}");
     let line = format!("X-Filler: {}\r\n", "x".repeat(60_000));
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
+    let mut written = stream.write_all(head.as_bytes());
     while written.is_ok() {
         written = stream.write_all(line.as_bytes());
         assert!(begun.elapsed() < PATIENCE, "a header without end is still taken");
     }
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answer = Vec::new();
+    let ended = stream.read_to_end(&mut answer);
+    assert!(!matches!(&ended, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock), "it is closed");
+    // Where it was reset, because so much was never read, the answer may be lost with it.
+    assert!(
+        ended.is_err()
+            || [&b"SIP/2.0 413 "[..], b"SIP/2.0 513 "].iter().any(|status| answer.starts_with(status))
+    );
     assert_alive(&node);
 }
 

@@ -91,7 +91,7 @@ fn what_was_reported_survives_a_crash() {
 
 #[test]
 fn a_refusal_is_told_as_the_sender_asks() {
-    let node = Plan::new().set("msrp", "max_message = 1000").start();
+    let node = Plan::new().set("msrp", "max_message = 1024").start();
     let mut joe = Ua::udp(&node, "sip:joe@example.net");
     let mut call = Invite::new(&joe, BOB, Offer::active()).call(&mut joe);
     for failure in [None, Some("yes"), Some("partial")] {

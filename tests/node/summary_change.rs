@@ -13,7 +13,7 @@ fn every_change_is_notified() {
     let dialog = subscribe(&mut bob, BOB, 600);
     assert_eq!(Summary::of(&notified(&mut bob, &dialog)).totals(), (0, 0));
     let pager = deposit(&mut alice, BOB, "x");
-    assert_eq!(Summary::of(&notified(&mut bob, &dialog)).ids(), [pager.clone()]);
+    assert_eq!(Summary::of(&notified(&mut bob, &dialog)).ids(), std::slice::from_ref(&pager));
     let session = deposit_session(&mut alice, BOB, &["y"]);
     let summary = Summary::of(&notified(&mut bob, &dialog));
     assert_eq!((summary.ids(), summary.totals()), (vec![session], (2, 0)));
@@ -62,8 +62,8 @@ fn every_device_is_notified() {
     notified(&mut phone, &phone_dialog);
     notified(&mut desk, &desk_dialog);
     let id = deposit(&mut alice, BOB, "x");
-    assert_eq!(Summary::of(&notified(&mut phone, &phone_dialog)).ids(), [id.clone()]);
-    assert_eq!(Summary::of(&notified(&mut desk, &desk_dialog)).ids(), [id.clone()]);
+    assert_eq!(Summary::of(&notified(&mut phone, &phone_dialog)).ids(), std::slice::from_ref(&id));
+    assert_eq!(Summary::of(&notified(&mut desk, &desk_dialog)).ids(), std::slice::from_ref(&id));
     retrieve(&mut phone, &message_uri(&id), 1);
     assert_eq!(Summary::of(&notified(&mut phone, &phone_dialog)).totals(), (0, 1));
     assert_eq!(Summary::of(&notified(&mut desk, &desk_dialog)).totals(), (0, 1));
@@ -143,7 +143,7 @@ fn what_was_not_answered_is_listed_again() {
     notified(&mut bob, &dialog);
     let first = deposit(&mut alice, BOB, "x");
     let unanswered = bob.wait_request("NOTIFY", &dialog.call_id);
-    assert_eq!(Summary::of(&unanswered.msg).ids(), [first.clone()]);
+    assert_eq!(Summary::of(&unanswered.msg).ids(), std::slice::from_ref(&first));
     let second = deposit(&mut alice, BOB, "y");
     // While one NOTIFY is not answered, no other is sent: the change waits.
     bob.quiet(Duration::from_millis(1_500), |message| {

@@ -220,11 +220,10 @@ impl std::fmt::Display for Msg {
 /// The value of `;name=value` behind the address of a header field.
 pub fn parameter(value: &str, name: &str) -> Option<String> {
     let behind = value.rfind('>').map_or(value, |at| &value[at..]);
-    let found = behind.split(';').skip(1).find_map(|parameter| {
+    behind.split(';').skip(1).find_map(|parameter| {
         let (own, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         own.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"').to_owned())
-    });
-    found
+    })
 }
 
 /// The URI of a name-addr or addr-spec.
