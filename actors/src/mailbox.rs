@@ -313,7 +313,7 @@ impl Mailbox {
             return;
         };
         match subscription.notifier.handle_response(status) {
-            NotifyOutcome::Waiting => return,
+            NotifyOutcome::Waiting => {}
             NotifyOutcome::Delivered => {
                 subscription.listed = subscription.offered;
                 subscription.first = false;
