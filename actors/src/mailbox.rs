@@ -111,28 +111,37 @@ impl Mailbox {
         }
     }
 
-    fn subscribe(&mut self, txn: ServerTxn, request: &Request, flow: Flow, ctx: &mut Context<Self>) {
+    /// Answers a SUBSCRIBE; returns the ticket of the subscription that it made or refreshed.
+    fn subscribe(
+        &mut self,
+        txn: ServerTxn,
+        request: &Request,
+        flow: Flow,
+        ctx: &mut Context<Self>,
+    ) -> Option<u64> {
         let tag = request.headers.get(&HeaderName::To).and_then(tag_of);
-        let known = tag
-            .as_ref()
-            .map(|tag| self.subscriptions.iter().position(|known| known.tag.as_bytes() == tag.as_ref()));
-        let response = match (known, self.granted(request)) {
-            (_, Err(rejection)) => rejection.response(request),
-            (Some(None), _) => request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST),
-            (Some(Some(at)), Ok(granted)) => match self.subscriptions.get_mut(at) {
-                Some(subscription) => {
-                    subscription.flow = Some(flow);
-                    subscription.notifier.handle_subscribe(clock::now(), request, granted)
+        let (response, ticket) = match (self.granted(request), tag) {
+            (Err(rejection), _) => (rejection.response(request), None),
+            (Ok(granted), None) => match self.open(request, flow, granted, ctx) {
+                Ok(response) => (response, self.subscriptions.last().map(|newest| newest.ticket)),
+                Err(rejection) => (rejection.response(request), None),
+            },
+            (Ok(granted), Some(tag)) => {
+                let is_it = |known: &&mut Subscription| known.tag.as_bytes() == tag.as_ref();
+                match self.subscriptions.iter_mut().find(is_it) {
+                    Some(subscription) => {
+                        subscription.flow = Some(flow);
+                        let response = subscription.notifier.handle_subscribe(clock::now(), request, granted);
+                        (response, Some(subscription.ticket))
+                    }
+                    None => (request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST), None),
                 }
-                None => request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST),
-            },
-            (None, Ok(granted)) => match self.open(request, flow, granted, ctx) {
-                Ok(response) => response,
-                Err(rejection) => rejection.response(request),
-            },
+            }
         };
-        tracing::info!(parent: &self.span, status = response.status.0, subscriptions = self.subscriptions.len(), "SUBSCRIBE answered");
+        let subscriptions = self.subscriptions.len();
+        tracing::info!(parent: &self.span, status = response.status.0, subscriptions, "SUBSCRIBE answered");
         self.endpoint.do_send(Respond { txn, response: Box::new(response) });
+        ticket
     }
 
     fn open(
@@ -384,10 +393,8 @@ impl Handler<DialogInput> for Mailbox {
                 if request.headers.get(&HeaderName::To).and_then(tag_of).is_none() {
                     self.received += 1;
                 }
-                self.subscribe(txn, &request, flow, ctx);
-                let tickets: Vec<u64> = self.subscriptions.iter().map(|known| known.ticket).collect();
-                if let Some(ticket) = tickets.last() {
-                    self.write_down(*ticket, ctx);
+                if let Some(ticket) = self.subscribe(txn, &request, flow, ctx) {
+                    self.write_down(ticket, ctx);
                 }
             }
             DialogInput::Request { txn, request, .. } => {

@@ -135,8 +135,6 @@ sections! {
         max_transactions: usize = 250_000;
         /// Requests in work at once on the node, waiting for the store or a session; further ones are answered 503.
         max_inflight: usize = 4_096;
-        /// Requests a second from one address that `[trust] peers` does not name; more are answered 503. 0 = no limit.
-        max_rate_per_address: u32 = 200;
     }
     /// MSRP listeners and limits.
     msrp: Msrp {
@@ -214,8 +212,6 @@ sections! {
         max_list: usize = 1_000;
         /// Bytes of content that each item may be read ahead of what the client has taken.
         window: Size = Size::kib(64);
-        /// Items of one retrieval that are open at once; with `window` this bounds the memory of a retrieval.
-        parallel: usize = 100;
         /// Retrievals of one user at once; further ones are answered 480.
         sessions_per_user: usize = 10;
         /// Retrievals of the node at once; further ones are answered 503.
@@ -225,26 +221,15 @@ sections! {
     store: Store {
         /// `embedded:` and a folder, which is made if absent.
         url: StoreUrl = StoreUrl::Embedded(PathBuf::from("./restante-data"));
-        /// Requests that may wait for the store; further ones are answered 503.
-        queue: usize = 8_192;
-        /// Requests that are written and synced as one batch.
-        batch: usize = 1_024;
         /// Content up to this size is kept beside its record, larger content in a file of its own.
         inline_limit: Size = Size::kib(32);
-        /// Whether what is acknowledged has reached the disk. `false` only where loss in a power failure is accepted.
-        sync: bool = true;
     }
     /// Who is believed.
     trust: Trust {
         /// Networks believed without challenge: identity = P-Asserted-Identity, else From.
         peers: Vec<IpNet> = defaults::loopback();
-        /// Realm of the digest challenge that everyone else answers.
+        /// Realm of the digest challenge, for when there is one: now everyone else is answered 403.
         realm: String = String::from("example.com");
-        /// File of those who may answer the challenge, a line each `user:realm:HA1` (as `htdigest` writes it);
-        /// empty = nobody.
-        credentials: Option<PathBuf> = None;
-        /// How long a nonce is good.
-        nonce_lifetime: Duration = seconds(5 * MINUTE);
     }
     /// Metrics and health.
     http: Http {

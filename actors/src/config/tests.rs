@@ -62,7 +62,6 @@ idle_timeout = "1m"
 request_timeout = "2s"
 max_transactions = 1313
 max_inflight = 14
-max_rate_per_address = 0
 [msrp]
 listen = ["tcp:0.0.0.0:2856"]
 advertise = "[2001:db8::1]"
@@ -99,20 +98,14 @@ subscriptions_per_user = 23
 after = "delete"
 max_list = 24
 window = "4KiB"
-parallel = 25
 sessions_per_user = 26
 sessions_total = 27
 [store]
 url = "embedded:/var/lib/restante"
-queue = 28
-batch = 29
 inline_limit = 0
-sync = false
 [trust]
 peers = ["10.0.0.0/8"]
 realm = "a realm"
-credentials = "/etc/restante/users"
-nonce_lifetime = "1m"
 [http]
 listen = ""
 [log]
