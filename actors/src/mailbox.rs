@@ -410,7 +410,12 @@ impl Handler<DialogInput> for Mailbox {
                 }
             }
             // Subscriptions are written down; the next run of the node goes on with them.
-            DialogInput::Drain | DialogInput::Ack(_) | DialogInput::Cancelled(_) => {}
+            DialogInput::Drain => {
+                for subscription in &self.subscriptions {
+                    self.endpoint.do_send(Forget { tag: subscription.tag.clone() });
+                }
+            }
+            DialogInput::Ack(_) | DialogInput::Cancelled(_) => {}
         }
         self.drain(ctx);
     }

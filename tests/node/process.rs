@@ -178,6 +178,18 @@ fn get(node: &Node, path: &str) -> (u16, String) {
 }
 
 #[test]
+fn a_subscription_does_not_hold_up_the_end() {
+    let mut node = Node::start();
+    let mut bob = Ua::tcp(&node, "bob");
+    let dialog = subscribe(&mut bob, "sip:bob@example.com", 3600);
+    notified(&mut bob, &dialog);
+    let begun = std::time::Instant::now();
+    node.signal("TERM");
+    assert!(node.wait_exit().success());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(6), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn health_and_metrics_are_served() {
     let node = Node::start();
     assert_eq!(get(&node, "/healthz/live").0, 200);

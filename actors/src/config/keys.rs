@@ -103,7 +103,7 @@ sections! {
         /// Session cores (shards); 0 = one per core of the machine.
         workers: usize = 0;
         /// How long a stopping node waits for sessions to end after their BYE.
-        drain: Duration = seconds(10);
+        drain: Duration = seconds(7);
     }
     /// SIP listeners, limits and timers.
     sip: Sip {
