@@ -2,7 +2,7 @@
 
 use super::process::Node;
 use super::sip::Sip;
-use super::{BODY, Size, fresh, median, place, row};
+use super::{BODY, Size, fresh, pairs, place, row_of_pairs};
 use bytes::Bytes;
 use restante::store::{Body, DepositKey, Envelope, Owner, PagerDeposit, Quota, Store};
 use restante::time::Timestamp;
@@ -24,16 +24,16 @@ pub fn run(size: &Size) {
     let folder = place();
     let store = Arc::new(Archive::open(&folder.path().join("store")).unwrap());
     let next = Rc::new(Cell::new(0));
-    let alone = median(|| alone(&store, size.span, &next));
-    let ours = median(|| {
+    let ours = || {
         let start = Instant::now();
         let done: u64 = std::thread::scope(|scope| {
             let lanes = [0; CONNECTIONS].map(|_| scope.spawn(|| lane(&node, start, size.span)));
             lanes.into_iter().map(|lane| lane.join().unwrap()).sum()
         });
         done as f64 / start.elapsed().as_secs_f64()
-    });
-    row("deposits/s, 64 in flight, MESSAGE to 202", ours, Some((alone, "of the store alone")));
+    };
+    let rates = pairs(ours, || alone(&store, size.span, &next));
+    row_of_pairs("deposits/s, 64 in flight, MESSAGE to 202", &rates, "of the store alone");
 }
 
 /// One connection's deposits: as many more as were answered, in one write.

@@ -59,11 +59,25 @@ fn main() {
     waiting_sessions(&size);
 }
 
-fn row(what: &str, ours: f64, beside: Option<(f64, &str)>) {
-    let (best, ratio, of) = beside.map_or((String::new(), String::new(), ""), |(best, of)| {
-        (format!("{best:.0}"), format!("{:.2}", ours / best), of)
-    });
-    println!("{what:<46} {ours:>12.0} {best:>12} {ratio:>8}  {of}");
+/// Both in turn, so that what else the machine does falls on either.
+fn pairs(mut ours: impl FnMut() -> f64, mut beside: impl FnMut() -> f64) -> Vec<(f64, f64)> {
+    (0..ROUNDS).map(|_| (ours(), beside())).collect()
+}
+
+/// The medians of both, and of the ratios of each round with the lowest and the highest of them.
+fn row_of_pairs(what: &str, pairs: &[(f64, f64)], of: &str) {
+    let middle = |value: fn(&(f64, f64)) -> f64| {
+        let mut all: Vec<f64> = pairs.iter().map(value).collect();
+        all.sort_by(f64::total_cmp);
+        (all[0], all[all.len() / 2], all[all.len() - 1])
+    };
+    let ((_, ours, _), (_, best, _)) = (middle(|pair| pair.0), middle(|pair| pair.1));
+    let (low, ratio, high) = middle(|pair| pair.0 / pair.1);
+    println!("{what:<46} {ours:>12.0} {best:>12.0} {ratio:>8.2}  {of} ({low:.2} to {high:.2})");
+}
+
+fn row(what: &str, value: f64) {
+    println!("{what:<46} {value:>12.0}");
 }
 
 fn median(mut round: impl FnMut() -> f64) -> f64 {
@@ -89,31 +103,29 @@ fn large_message(size: &Size) {
     let body = vec![b'x'; size.large];
     let megabytes = size.large as f64 / MEGABYTE;
     let mut uri = String::new();
-    let stored = median(|| {
+    let relayed = || megabytes / relay(&body).as_secs_f64();
+    let store = || {
         let mut call = sip.invite("alice", "sip:bob@example.com", None);
         call.msrp.say(&body);
         call.bye(&mut sip);
         uri = format!("sip:{}@mailserver.example.com", call.call_id);
         megabytes / call.accepted.elapsed().as_secs_f64()
-    });
-    let relayed = median(|| megabytes / relay(&body).as_secs_f64());
-    row(
-        &format!("session of {megabytes:.0} MB deposited, MB/s"),
-        stored,
-        Some((relayed, "of a plain relay")),
-    );
+    };
+    let stored = pairs(store, relayed);
+    row_of_pairs(&format!("session of {megabytes:.0} MB deposited, MB/s"), &stored, "of a plain relay");
     node.forget_peak();
     let resident = node.memory("VmRSS:");
-    let taken = median(|| {
+    let take = || {
         let mut call = sip.invite("bob", &uri, None);
         assert!(call.msrp.take(1) >= size.large, "all of it came");
         let end = sip.wait_bye();
         megabytes / end.duration_since(call.accepted).as_secs_f64()
-    });
-    row(&format!("message of {megabytes:.0} MB retrieved, MB/s"), taken, Some((relayed, "of a plain relay")));
+    };
+    let taken = pairs(take, relayed);
+    row_of_pairs(&format!("message of {megabytes:.0} MB retrieved, MB/s"), &taken, "of a plain relay");
     let peak = node.memory("VmHWM:") - resident;
-    row("  peak growth of the node's memory, KiB", peak / 1024.0, None);
-    row("  memory of the node afterwards, KiB", node.memory("VmRSS:") / 1024.0, None);
+    row("  peak growth of the node's memory, KiB", peak / 1024.0);
+    row("  memory of the node afterwards, KiB", node.memory("VmRSS:") / 1024.0);
 }
 
 /// How long a thread that copies from one connection to another needs for `body`.
@@ -157,7 +169,7 @@ fn list(size: &Size) {
         let end = sip.wait_bye();
         size.list as f64 / end.duration_since(call.accepted).as_secs_f64()
     });
-    row(&format!("list of {} messages retrieved, messages/s", size.list), rate, None);
+    row(&format!("list of {} messages retrieved, messages/s", size.list), rate);
 }
 
 /// Sessions whose message was sent and is not acknowledged: what each holds.
@@ -176,6 +188,6 @@ fn waiting_sessions(size: &Size) {
         calls.iter_mut().for_each(|call| assert!(call.msrp.next().send));
         (node.memory("VmRSS:") - before) / size.sessions as f64
     });
-    row(&format!("{} sessions waiting, bytes each", size.sessions), held, None);
-    row("  sessions opened/s, one after another", opened, None);
+    row(&format!("{} sessions waiting, bytes each", size.sessions), held);
+    row("  sessions opened/s, one after another", opened);
 }
