@@ -1,7 +1,7 @@
 //! The whole node as its clients see it, over loopback: deposits, retrievals, lists and sessions that wait;
 //! beside the store alone and a plain relay in the same run. Medians of three rounds.
 //!
-//! `cargo bench -p restante-node --bench node [-- SESSIONS] [-- --quick]`: how many sessions wait at once (1000;
+//! `cargo bench -p restante-node --bench node [-- [--quick] [SESSIONS]]`: how many sessions wait at once (1000;
 //! beyond 9000, `ulimit -n` must allow it). The data is kept under the directory of the build: a real disk.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
