@@ -1,0 +1,124 @@
+//! MSRP over one connection: sends a message in chunks, takes and acknowledges what comes.
+
+use super::{PIECE, fresh};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// One MSRP frame that came.
+pub struct Frame {
+    pub transaction: String,
+    pub send: bool,
+    pub body: usize,
+    pub last: bool,
+}
+
+/// An MSRP connection to the node.
+pub struct Msrp {
+    pub stream: TcpStream,
+    pub buffer: Vec<u8>,
+    pub used: usize,
+    pub scanned: usize,
+    pub local: String,
+    pub remote: String,
+}
+
+impl Msrp {
+    /// Connects, and binds the connection by an empty SEND (RFC 4975 5.4).
+    pub fn bind(local: String, remote: String) -> Self {
+        let authority = remote.strip_prefix("msrp://").and_then(|rest| rest.split('/').next()).unwrap();
+        let stream = TcpStream::connect(authority).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut msrp = Self { stream, buffer: Vec::new(), used: 0, scanned: 0, local, remote };
+        let (id, text) = (fresh("bind"), "Byte-Range: 1-0/0\r\n");
+        let head = msrp.head(&id, "SEND");
+        let end = format!("Message-ID: {id}\r\n{text}-------{id}$\r\n");
+        msrp.stream.write_all((head + &end).as_bytes()).unwrap();
+        assert!(!msrp.next().send, "the node answers before it sends");
+        msrp
+    }
+
+    pub fn head(&self, transaction: &str, kind: &str) -> String {
+        format!("MSRP {transaction} {kind}\r\nTo-Path: {}\r\nFrom-Path: {}\r\n", self.remote, self.local)
+    }
+
+    /// Sends one message in large chunks and reads all their responses.
+    pub fn say(&mut self, body: &[u8]) {
+        let (id, mut at) = (fresh("msg"), 0);
+        let pieces = body.chunks(16 * PIECE);
+        let count = pieces.len();
+        for piece in pieces {
+            let transaction = fresh("tr");
+            let (first, end) = (at + 1, at + piece.len());
+            let head = self.head(&transaction, "SEND");
+            let total = body.len();
+            let more = format!(
+                "Message-ID: {id}\r\nByte-Range: {first}-{end}/{total}\r\nContent-Type: text/plain\r\n\r\n"
+            );
+            self.stream.write_all((head + &more).as_bytes()).unwrap();
+            self.stream.write_all(piece).unwrap();
+            let flag = if end == total { '$' } else { '+' };
+            self.stream.write_all(format!("\r\n-------{transaction}{flag}\r\n").as_bytes()).unwrap();
+            at = end;
+        }
+        (0..count).for_each(|_| assert!(!self.next().send, "nothing is sent to who deposits"));
+    }
+
+    /// Takes and acknowledges chunks until `messages` have come whole; gives the bytes of their bodies.
+    pub fn take(&mut self, messages: usize) -> usize {
+        let (mut whole, mut bytes) = (0, 0);
+        while whole < messages {
+            let frame = self.next();
+            assert!(frame.send, "only SENDs come");
+            let id = &frame.transaction;
+            let answer = self.head(id, "200 OK") + &format!("-------{id}$\r\n");
+            self.stream.write_all(answer.as_bytes()).unwrap();
+            bytes += frame.body;
+            whole += usize::from(frame.last);
+        }
+        bytes
+    }
+
+    pub fn next(&mut self) -> Frame {
+        loop {
+            if let Some(frame) = self.parse() {
+                return frame;
+            }
+            self.buffer.drain(..std::mem::take(&mut self.used));
+            let old = self.buffer.len();
+            self.buffer.resize(old + 4 * PIECE, 0);
+            let length = self.stream.read(&mut self.buffer[old..]).unwrap();
+            assert!(length > 0, "the node closed the MSRP connection");
+            self.buffer.truncate(old + length);
+        }
+    }
+
+    /// The frame at the start of what has come, if all of it is there.
+    pub fn parse(&mut self) -> Option<Frame> {
+        let data = &self.buffer[self.used..];
+        let line = data.windows(2).position(|two| two == b"\r\n")?;
+        let mut words = std::str::from_utf8(&data[..line]).unwrap().split(' ').skip(1);
+        let (transaction, kind) = (words.next().unwrap().to_owned(), words.next().unwrap());
+        assert!(kind == "SEND" || kind == "200", "neither sent nor taken: {kind}");
+        let (send, marker) = (kind == "SEND", format!("\r\n-------{transaction}").into_bytes());
+        let found =
+            find(data, self.scanned.max(line), &marker).filter(|at| at + marker.len() + 3 <= data.len());
+        let Some(end) = found else {
+            self.scanned = data.len().saturating_sub(marker.len() + 16);
+            return None;
+        };
+        let blank = data[..end].windows(4).position(|four| four == b"\r\n\r\n");
+        let body = blank.map_or(0, |blank| end.saturating_sub(blank + 4));
+        let last = data[end + marker.len()] == b'$';
+        self.used += end + marker.len() + 3;
+        self.scanned = 0;
+        Some(Frame { transaction, send, body, last })
+    }
+}
+
+/// Where the end-line begins. Of its seven dashes one stands at every seventh place.
+pub fn find(data: &[u8], from: usize, marker: &[u8]) -> Option<usize> {
+    let mut dashes = (from..data.len()).step_by(7).filter(|at| data[*at] == b'-');
+    dashes.find_map(|at| (at.saturating_sub(8)..at).find(|start| data[*start..].starts_with(marker)))
+}
