@@ -72,7 +72,7 @@ pub struct Focus {
     invite: InviteSession,
     flow: Flow,
     owner: Owner,
-    selection: Selection,
+    selection: Option<Selection>,
     body: InviteBody,
     uri: String,
     exited: actix::Recipient<Exited>,
@@ -106,7 +106,7 @@ impl Focus {
             invite: birth.invite,
             flow: birth.flow,
             owner: birth.owner,
-            selection: birth.selection,
+            selection: Some(birth.selection),
             body: birth.body,
             uri: birth.uri,
             exited: birth.exited,
@@ -129,15 +129,18 @@ impl Focus {
     fn find(&mut self, ctx: &mut Context<Self>) {
         let store = Arc::clone(&self.shared.store);
         let owner = self.owner.clone();
-        match &self.selection {
-            Selection::One(id) => {
-                let opening = store.open(owner, id.clone());
+        match self.selection.take() {
+            Some(Selection::One(id)) => {
+                let opening = store.open(owner, id);
                 ctx.spawn(opening.into_actor(self).map(|opened, focus, ctx| focus.found_one(opened, ctx)));
             }
-            Selection::List(uris) => {
+            Some(Selection::List(uris)) => {
                 let named: Vec<(String, Option<MessageId>)> = uris
-                    .iter()
-                    .map(|uri| (uri.clone(), restante::focus::retrieval::named_item(&self.shared.realm, uri)))
+                    .into_iter()
+                    .map(|uri| {
+                        let named = restante::focus::retrieval::named_item(&self.shared.realm, &uri);
+                        (uri, named)
+                    })
                     .collect();
                 let finding = async move {
                     let mut list = Vec::with_capacity(named.len());
@@ -152,7 +155,7 @@ impl Focus {
                 };
                 ctx.spawn(finding.into_actor(self).map(|found, focus, ctx| focus.found_list(found, ctx)));
             }
-            Selection::All => {
+            Some(Selection::All) | None => {
                 let query = ListQuery {
                     state: Some(ItemState::New),
                     after: None,
@@ -266,6 +269,8 @@ impl Focus {
         self.session = Some(MsrpSession::open(session, self.shared.msrp.clone(), &ctx.address().recipient()));
         self.local = Some(local);
         self.invite.accept(clock::now(), Some(SipBody::sdp(sdp)), Vec::new());
+        // The request's bytes are let go: a session that waits for hours must not hold what it came in.
+        self.body = InviteBody::default();
         self.deadline = Some(clock::now() + self.shared.bind_timeout());
         tracing::info!(parent: &self.span, items = self.retrieval.entries().len(), "retrieval accepted");
         if let Some(negotiated) = negotiated {

@@ -46,7 +46,7 @@ impl<P> FanOut<P> {
     pub fn new(participants: usize, credit: usize) -> Self {
         Self {
             ring: (0..participants).collect(),
-            slots: VecDeque::with_capacity(credit),
+            slots: VecDeque::new(),
             members: vec![Member::Fresh; participants],
             credit,
         }
