@@ -385,7 +385,7 @@ impl Handler<Connected> for MsrpSession {
 impl Handler<Answered> for MsrpSession {
     type Result = ();
     fn handle(&mut self, answered: Answered, ctx: &mut Self::Context) {
-        self.machine.set_remote(answered.remote);
+        self.machine.set_remote(answered.remote.iter().map(MsrpUri::detached).collect());
         self.drain(ctx, &ReadCredit::default());
     }
 }

@@ -118,7 +118,8 @@ impl Shared {
     pub fn session_config(&self, local: MsrpUri, remote: &[MsrpUri], receives: bool) -> SessionConfig {
         SessionConfig {
             local,
-            remote: remote.to_vec(),
+            // The session outlives the request that brought the path: it must not hold its buffer.
+            remote: remote.iter().map(MsrpUri::detached).collect(),
             max_message: self.config.msrp.max_message.bytes(),
             accepts: vec!["*".to_owned()],
             max_chunk: self.config.msrp.max_chunk.bytes(),

@@ -35,7 +35,12 @@ impl Outbox {
         if self.ready.is_empty() {
             self.seal();
         }
-        self.ready.pop_front()
+        let next = self.ready.pop_front();
+        if next.is_none() {
+            // A session that waits holds no buffers.
+            self.clear();
+        }
+        next
     }
 
     /// Forgets everything.
