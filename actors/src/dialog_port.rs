@@ -12,6 +12,7 @@ use restante::wire::sip::{HeaderName, Request, Response, StatusCode};
 
 use crate::endpoint::SipEndpoint;
 use crate::ports::{Adopt, DialogInput, Forget, Respond, SendRequest};
+use crate::refusals;
 
 /// The ticket of the requests of an INVITE dialog.
 pub const INVITE_TICKET: u64 = 0;
@@ -128,8 +129,7 @@ impl DialogPort {
         let Some(offer) = body.sdp else { return Ok(Body::sdp(offer_answer::offer(local))) };
         match offer_answer::answer(&offer, local) {
             Ok((answer, _)) => Ok(Body::sdp(answer)),
-            Err(refusal) => Err(Rejection::new(StatusCode(refusal.status()))
-                .with(HeaderName::Warning, refusal.warning(agent))),
+            Err(refusal) => Err(refusals::of_offer(&refusal, agent)),
         }
     }
 }

@@ -14,7 +14,7 @@ use restante::machine::sip::{Body as SipBody, EndedBy, Flow, InviteSession, Sess
 use restante::store::{After, Item, ItemState, ListQuery, MessageId, Owner, StoreError};
 use restante::time::Instant;
 use restante::wire::sdp::Direction;
-use restante::wire::sip::{HeaderName, StatusCode};
+use restante::wire::sip::StatusCode;
 
 use crate::alarm::Alarm;
 use crate::capabilities;
@@ -22,6 +22,7 @@ use crate::clock;
 use crate::conference::ConferenceSubscribers;
 use crate::dialog_port::{DialogPort, of_rejection};
 use crate::ports::DialogInput;
+use crate::refusals;
 use crate::session::{Answered, Close, Deliver, MsrpSession, SessionReport};
 use crate::shard::Exited;
 use crate::shared::Shared;
@@ -251,8 +252,7 @@ impl Focus {
                     Some((sdp, negotiated))
                 }
                 Err(refusal) => {
-                    let rejection = Rejection::new(StatusCode(refusal.status()))
-                        .with(HeaderName::Warning, refusal.warning(self.shared.agent()));
+                    let rejection = refusals::of_offer(&refusal, self.shared.agent());
                     return self.refuse(&rejection, ctx);
                 }
             },
@@ -260,6 +260,7 @@ impl Focus {
         };
         self.retrieval = Retrieval::new(list.into_iter().map(|(uri, id, _)| (uri, id)).collect());
         self.fan_out = FanOut::new(self.retrieval.entries().len(), CREDIT);
+        self.agents.resize_with(self.retrieval.entries().len(), || None);
         let (sdp, negotiated) = match answer {
             Some((sdp, negotiated)) => (sdp, Some(negotiated)),
             None => (offer_answer::offer(&local), None),
@@ -306,9 +307,6 @@ impl Focus {
     /// Grants what credit there is; virtual user agents are born with their first grant.
     fn pump(&mut self, ctx: &mut Context<Self>) {
         let Some(client) = self.client.clone().filter(|_| self.bound) else { return };
-        if self.deadline.is_some() && self.agents.is_empty() {
-            self.agents.resize_with(self.retrieval.entries().len(), || None);
-        }
         while let Some(participant) = self.fan_out.grant() {
             let Some(slot) = self.agents.get_mut(participant) else { continue };
             let agent = match slot {

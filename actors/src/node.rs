@@ -137,7 +137,6 @@ impl Node {
             summary: summary_rules(&config),
             trusted: config.trust.peers.clone(),
             store,
-            sip: sip.clone(),
             msrp,
             resolver: Resolver::new(ResolverLimits::default()),
             timers,

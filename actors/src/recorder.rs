@@ -15,7 +15,6 @@ use restante::store::{Body, Counts, NewMessage, Owner, SessionDeposit, SessionId
 use restante::time::Instant;
 use restante::wire::mime;
 use restante::wire::sdp::Direction;
-use restante::wire::sip::{HeaderName, StatusCode};
 use tokio::sync::OnceCell;
 
 use crate::alarm::Alarm;
@@ -23,6 +22,7 @@ use crate::capabilities;
 use crate::clock;
 use crate::dialog_port::{DialogPort, of_rejection};
 use crate::ports::DialogInput;
+use crate::refusals;
 use crate::session::{Answered, Close, Judge, MsrpSession, ReadCredit, SessionReport};
 use crate::shard::Exited;
 use crate::shared::Shared;
@@ -115,7 +115,7 @@ impl Recorder {
         match counted.and_then(|counts| quota.admit(&counts, 1, 1)) {
             Ok(()) => self.accept(ctx),
             Err(error) => {
-                let rejection = crate::refusals::of_store(&error, self.birth.shared.agent());
+                let rejection = refusals::of_store(&error, self.birth.shared.agent());
                 self.refuse(&rejection, ctx);
             }
         }
@@ -132,8 +132,7 @@ impl Recorder {
             Some(offer) => match offer_answer::answer(offer, &local) {
                 Ok((sdp, negotiated)) => (sdp, Some(negotiated)),
                 Err(refusal) => {
-                    let rejection = Rejection::new(StatusCode(refusal.status()))
-                        .with(HeaderName::Warning, refusal.warning(shared.agent()));
+                    let rejection = refusals::of_offer(&refusal, shared.agent());
                     return self.refuse(&rejection, ctx);
                 }
             },
@@ -278,8 +277,8 @@ impl Recorder {
             }
             Err(error) => {
                 self.stored -= 1;
-                let (status, blame) = crate::refusals::msrp_of_store(&error);
-                if blame == crate::refusals::Blame::Store {
+                let (status, blame) = refusals::msrp_of_store(&error);
+                if blame == refusals::Blame::Store {
                     tracing::error!(parent: &self.span, %error, status, "message refused: the store failed");
                 } else {
                     tracing::warn!(parent: &self.span, %error, status, "message refused");

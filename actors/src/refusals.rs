@@ -1,8 +1,9 @@
-//! One table: what a store's error means to who deposits or asks.
+//! What a store's error, or a session description that cannot be met, means to who deposits or asks.
 
 use restante::focus::rejection::Rejection;
+use restante::machine::offer_answer::Refusal;
 use restante::store::StoreError;
-use restante::wire::sip::StatusCode;
+use restante::wire::sip::{HeaderName, StatusCode};
 
 /// Whose fault it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,12 @@ pub fn of_store(error: &StoreError, agent: &str) -> Rejection {
         | StoreError::Locked { .. }
         | StoreError::Unavailable(_) => Rejection::unavailable(5),
     }
+}
+
+/// The SIP response to an offer that cannot be answered (RFC 3261 20.43: with a Warning that says why).
+#[must_use]
+pub fn of_offer(refusal: &Refusal, agent: &str) -> Rejection {
+    Rejection::new(StatusCode(refusal.status())).with(HeaderName::Warning, refusal.warning(agent))
 }
 
 /// The MSRP status of a message that could not be stored (RFC 4975 10), and whose fault that is.

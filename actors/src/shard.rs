@@ -1,6 +1,7 @@
 //! Shard: one core's share of the mailboxes. It judges requests outside of dialogs and gives them
 //! to those who serve them: the store itself, a Recorder, a Focus, a Mailbox.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,7 +14,7 @@ use restante::focus::rejection::Rejection;
 use restante::focus::{identity, retrieval, session_deposit};
 use restante::machine::sip::{Flow, InviteSession, ServerTxn};
 use restante::store::{Body, Owner, PagerDeposit, SubscriptionRecord};
-use restante::wire::sip::{HeaderName, Request, Response, StatusCode};
+use restante::wire::sip::{HeaderName, Headers, Request, Response, StatusCode};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::capabilities;
@@ -128,7 +129,7 @@ impl Shard {
 
     fn refuse(&self, visitor: &Visitor, rejection: &Rejection) {
         tracing::info!(
-            call_id = call_id(&visitor.request),
+            call_id = %call_id(&visitor.request.headers),
             method = %visitor.request.method,
             peer = %visitor.flow.peer,
             status = rejection.status.0,
@@ -182,19 +183,18 @@ impl Shard {
         let storing = self.shared.store.deposit(deposit);
         let txn = visitor.txn;
         ctx.spawn(storing.into_actor(self).map(move |stored, shard, _| {
-            let call_id = accepted.headers.get(&HeaderName::CallId).map(|id| String::from_utf8_lossy(id).into_owned()).unwrap_or_default();
             match stored {
                 Ok(deposited) => {
                     metrics::counter!("restante_deposits_total", "outcome" => if deposited.repeated { "repeated" } else { "stored" }).increment(1);
-                    tracing::debug!(call_id, message_id = ?deposited.message_id, repeated = deposited.repeated, "deposited");
+                    tracing::debug!(call_id = %call_id(&accepted.headers), message_id = ?deposited.message_id, repeated = deposited.repeated, "deposited");
                     shard.respond(txn, accepted);
                 }
                 Err(error) => {
                     let rejection = refusals::of_store(&error, shard.shared.agent());
                     if rejection.status == StatusCode::SERVICE_UNAVAILABLE {
-                        tracing::error!(call_id, %error, "deposit refused: the store failed");
+                        tracing::error!(call_id = %call_id(&accepted.headers), %error, "deposit refused: the store failed");
                     } else {
-                        tracing::info!(call_id, %error, status = rejection.status.0, "deposit refused");
+                        tracing::info!(call_id = %call_id(&accepted.headers), %error, status = rejection.status.0, "deposit refused");
                     }
                     shard.respond(txn, restamp(accepted, &rejection));
                 }
@@ -357,12 +357,8 @@ impl Shard {
     }
 }
 
-fn call_id(request: &Request) -> String {
-    request
-        .headers
-        .get(&HeaderName::CallId)
-        .map(|id| String::from_utf8_lossy(id).into_owned())
-        .unwrap_or_default()
+fn call_id(headers: &Headers) -> Cow<'_, str> {
+    headers.get(&HeaderName::CallId).map(|id| String::from_utf8_lossy(id)).unwrap_or_default()
 }
 
 /// The class of a status, as a metric's label.

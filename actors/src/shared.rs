@@ -4,7 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use ipnet::IpNet;
 use restante::entropy::Entropy;
 use restante::focus::pager::DepositRules;
@@ -19,7 +18,7 @@ use restante::wire::sdp::Direction;
 
 use crate::chance::Chance;
 use crate::config::Config;
-use crate::link::{MsrpTransport, Resolver, SipTransport};
+use crate::link::{MsrpTransport, Resolver};
 
 /// The node's common ground.
 pub struct Shared {
@@ -35,8 +34,6 @@ pub struct Shared {
     pub trusted: Vec<IpNet>,
     /// The message store.
     pub store: Arc<dyn Store>,
-    /// SIP connections and sockets.
-    pub sip: SipTransport,
     /// MSRP connections.
     pub msrp: MsrpTransport,
     /// Names to addresses.
@@ -145,11 +142,5 @@ impl Shared {
     #[must_use]
     pub fn mint_tag(&self, shard: &str) -> String {
         format!("{shard}{}", Chance.token(18))
-    }
-
-    /// Bytes of a URI for the resolver.
-    #[must_use]
-    pub fn uri_bytes(uri: &str) -> Bytes {
-        Bytes::copy_from_slice(uri.as_bytes())
     }
 }
