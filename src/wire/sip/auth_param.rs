@@ -69,8 +69,11 @@ impl AuthParams {
     }
 }
 
-/// Reads one `name = value`; what is left is empty or begins with the comma.
-fn param(text: &[u8]) -> Result<(&[u8], &[u8], &[u8]), &'static str> {
+/// Name, value and what is left of the text, which is empty or begins with the comma.
+type Param<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
+/// Reads one `name = value`.
+fn param(text: &[u8]) -> Result<Param<'_>, &'static str> {
     let equals = memchr::memchr(b'=', text).ok_or("parameter without a value")?;
     let name = trim(text.get(..equals).unwrap_or_default());
     if !is_token(name) {
