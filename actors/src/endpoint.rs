@@ -271,7 +271,11 @@ impl Handler<Redirect> for SipEndpoint {
         let sender = self.transport.sender(move |failed| {
             me.do_send(Redirect { bytes: failed.bytes, places: places.clone() });
         });
-        let to = Destination { upgrade: false, ..Destination::new(place.transport, place.addr) };
+        let to = Destination {
+            upgrade: false,
+            domain: place.domain,
+            ..Destination::new(place.transport, place.addr)
+        };
         sender.send(&to, redirect.bytes, TransmitId::Stateless);
     }
 }

@@ -105,6 +105,7 @@ impl Attempts {
             addr: place.addr,
             flow: self.flow.filter(begins),
             upgrade: place.upgrade,
+            domain: place.domain.clone(),
         }
     }
 
@@ -152,7 +153,7 @@ mod tests {
     }
 
     fn place(transport: Transport, addr: &str) -> Place {
-        Place { transport, addr: addr.parse().unwrap(), upgrade: true }
+        Place { transport, addr: addr.parse().unwrap(), upgrade: true, domain: None }
     }
 
     /// What is to be done, in a word.

@@ -107,8 +107,10 @@ impl Locate {
         }
     }
 
-    /// What was found, handed over; before the end, [`LocateError::Timeout`].
-    #[must_use]
+    /// What was found, handed over.
+    ///
+    /// # Errors
+    /// Why nothing was; before the end, [`LocateError::Timeout`].
     pub fn into_outcome(self) -> Result<Vec<Place>, LocateError> {
         match self.state {
             State::Done(outcome) => outcome,
@@ -304,6 +306,6 @@ impl Locate {
 
     fn place(&self, transport: Transport, addr: SocketAddr) -> Place {
         let upgrade = transport == Transport::Udp && self.target.transport.is_none();
-        Place { transport, addr, upgrade }
+        Place { transport, addr, upgrade, domain: self.target.name().cloned() }
     }
 }

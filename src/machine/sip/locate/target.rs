@@ -30,7 +30,7 @@ pub enum LocateError {
 }
 
 /// Somewhere to send to, found for a [`Target`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The transport protocol.
     pub transport: Transport,
@@ -39,6 +39,9 @@ pub struct Place {
     /// Whether a large request may go over TCP instead of UDP: nobody asked for UDP by name
     /// (RFC 3263 4.1, RFC 3261 18.1.1).
     pub upgrade: bool,
+    /// The TARGET that led here, where it is a name: what a TLS peer must prove to be (RFC 5922 7.3,
+    /// RFC 3263 4.1).
+    pub domain: Option<Arc<str>>,
 }
 
 /// The host of a [`Target`].
@@ -120,7 +123,7 @@ impl Target {
         Ok(Self { host, port: via.port, secure: transport.is_secure(), transport: Some(transport) })
     }
 
-    /// The domain name that was to be found; a server's certificate is to name it (RFC 5922 4).
+    /// The domain name that is to be found.
     #[must_use]
     pub const fn name(&self) -> Option<&Arc<str>> {
         match &self.host {
