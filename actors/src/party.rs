@@ -160,7 +160,8 @@ impl Party {
         }
         let config = self.shared.session_config(uri, max_size.is_some());
         let resolver = self.shared.resolver.clone();
-        self.session = Some(MsrpSession::open(config, self.shared.msrp.clone(), resolver, user));
+        let rejoins = !self.shared.config.msrp.rejoin_timeout.is_zero();
+        self.session = Some(MsrpSession::open(config, self.shared.msrp.clone(), resolver, rejoins, user));
         self.exchange = Some(exchange);
         self.invite.accept(now, Some(Body::sdp(sdp)), Vec::new());
         self.deadline = Some(now + self.shared.bind_timeout());
@@ -302,6 +303,7 @@ impl Party {
     /// The MSRP session has reported something: the party lives.
     pub fn heard(&mut self, now: Instant, report: &SessionReport) {
         self.bound |= matches!(report, SessionReport::Bound);
+        self.lost &= !matches!(report, SessionReport::Rejoined);
         if self.bound && self.deadline.is_some() {
             self.deadline = Some(now + self.shared.config.msrp.idle_timeout);
         }

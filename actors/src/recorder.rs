@@ -329,7 +329,7 @@ impl Recorder {
             tracing::info!(parent: &self.span, held, "session held or resumed by the caller");
         }
         if agreed.moved {
-            tracing::info!(parent: &self.span, "the caller's session moves to another connection");
+            tracing::info!(parent: &self.span, "the caller's session has another connection");
         }
     }
 
@@ -420,12 +420,15 @@ impl Handler<SessionReport> for Recorder {
                 self.arriving.remove(&id);
             }
             SessionReport::Lost(cause) => {
-                if !self.party.lost(now) {
+                if self.party.lost(now) {
+                    tracing::info!(parent: &self.span, cause, "the caller's connection is lost: another may come");
+                } else {
                     self.hang_up(cause);
                 }
             }
             SessionReport::Ended(cause) => self.hang_up(cause),
             SessionReport::Bound
+            | SessionReport::Rejoined
             | SessionReport::Credit(_)
             | SessionReport::Delivered(..)
             | SessionReport::Refused(..) => {}

@@ -33,6 +33,8 @@ use crate::{fault, supervision};
 pub struct Deliver {
     /// Whose they are.
     pub participant: Participant,
+    /// For which of the session's connections, counted from 0: for a former one they come too late.
+    pub round: u32,
     /// In order; a body belongs to the message begun last by this participant.
     pub frames: Vec<Frame>,
 }
@@ -136,8 +138,10 @@ pub enum SessionReport {
     Refused(Participant, u16),
     /// So many pieces have left.
     Credit(usize),
-    /// The connection is gone, or could not be made; another may take its place by [`Join`].
+    /// The connection is gone, or could not be made; another may take its place, by [`Join`] or by itself.
     Lost(&'static str),
+    /// The client has opened another connection for a session that had lost its own.
+    Rejoined,
     /// The session is over.
     Ended(&'static str),
 }
@@ -163,8 +167,12 @@ pub struct MsrpSession {
     names: FxHashMap<Place, Bytes>,
     used: FxHashSet<Bytes>,
     owed: usize,
-    /// Rises with each connection that the session is given.
+    /// Rises with each [`Join`]: an earlier one's connection comes too late.
     epoch: u32,
+    /// How many connections the session has left.
+    round: u32,
+    /// Whether the client may open another connection when one was lost.
+    rejoins: bool,
     ended: bool,
 }
 
@@ -172,13 +180,15 @@ pub struct MsrpSession {
 type Place = (Participant, u32);
 
 impl MsrpSession {
-    /// Starts a session by `config` that reports to `user`. It is known to the links when this returns: the
+    /// Starts a session by `config` that reports to `user`; `rejoins` says whether the client may replace a
+    /// connection that was lost. It is known to the links when this returns: the
     /// client may connect as soon as it has our session description.
     #[must_use]
     pub fn open(
         config: SessionConfig,
         transport: MsrpTransport,
         resolver: Resolver,
+        rejoins: bool,
         user: &Recipient<SessionReport>,
     ) -> Addr<Self> {
         Self::create(|ctx| {
@@ -198,6 +208,8 @@ impl MsrpSession {
                 used: FxHashSet::default(),
                 owed: 0,
                 epoch: 0,
+                round: 0,
+                rejoins,
                 ended: false,
             }
         })
@@ -294,6 +306,11 @@ impl MsrpSession {
                 return;
             }
             self.link = Some(frames.link);
+            if self.rejoins && self.machine.is_over() && !self.ended {
+                let remote = self.machine.config().remote.clone();
+                self.begin_anew(remote);
+                self.report(SessionReport::Rejoined);
+            }
             self.machine.handle_bound(now);
         }
         let credit = ReadCredit { _permit: frames.permit.map(Arc::new) };
@@ -338,6 +355,12 @@ impl MsrpSession {
         // Registered anew, the session is bound to nothing; the former registration ends.
         self.registration = Some(self.transport.register(session_id, port(ctx.address())));
         self.link = None;
+        self.begin_anew(remote);
+    }
+
+    /// What was under way over the former connection is forgotten.
+    fn begin_anew(&mut self, remote: Vec<MsrpUri>) {
+        self.round += 1;
         self.machine.renew(remote);
         self.current.clear();
         self.sending.clear();
@@ -475,7 +498,8 @@ impl Handler<Deliver> for MsrpSession {
     type Result = ();
     fn handle(&mut self, deliver: Deliver, ctx: &mut Self::Context) {
         let now = clock::now();
-        for frame in deliver.frames {
+        let frames = if deliver.round == self.round { deliver.frames } else { Vec::new() };
+        for frame in frames {
             match frame {
                 Frame::Begin(begin) => self.begin(now, deliver.participant, *begin),
                 Frame::Body(bytes) => {

@@ -164,10 +164,14 @@ impl Focus {
         }
         self.relay.agree(agreed.client, held);
         if agreed.moved {
-            let unfinished = self.retrieval.restart();
-            tracing::info!(parent: &self.span, unfinished = unfinished.len(), "the client's session moves to another connection; what was not acknowledged is sent again");
-            self.relay.restart(&unfinished);
+            self.moved();
         }
+    }
+
+    fn moved(&mut self) {
+        let unfinished = self.retrieval.restart();
+        tracing::info!(parent: &self.span, unfinished = unfinished.len(), "the client's session has another connection; what was not acknowledged is sent again");
+        self.relay.restart(&unfinished);
     }
 
     // ---- relaying ----
@@ -333,10 +337,13 @@ impl Handler<SessionReport> for Focus {
             }
             SessionReport::Refused(participant, status) => self.fail(participant, Failure::Refused(status)),
             SessionReport::Lost(cause) => {
-                if !self.party.lost(now) {
+                if self.party.lost(now) {
+                    tracing::info!(parent: &self.span, cause, "the client's connection is lost: it may open another");
+                } else {
                     self.broken(cause);
                 }
             }
+            SessionReport::Rejoined => self.moved(),
             SessionReport::Ended(cause) => self.broken(cause),
             // The session takes no content from the client.
             SessionReport::Started { .. }

@@ -109,7 +109,7 @@ impl Relay {
                 }
             }
             if let Some(session) = session {
-                session.do_send(Deliver { participant, frames: piece.frames });
+                session.do_send(Deliver { participant, round: self.round, frames: piece.frames });
             }
             if !piece.more {
                 retrieval.replayed(participant);
