@@ -93,7 +93,9 @@ impl Drop for Vital {
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let cause = panic.payload_as_str().unwrap_or("no cause told");
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let cause = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
         tracing::error!(place, cause, "a part of the node has failed; what was done about it follows");
     }));
 }
