@@ -235,7 +235,7 @@ fn a_file_that_cannot_be_read_is_named() {
     let absent = folder.path().join("absent.toml");
     let problem = Config::load(Some(&absent)).unwrap_err().to_string();
     assert!(
-        problem.starts_with(&format!("cannot read configuration file {}: ", absent.display())),
+        problem.starts_with(&format!("cannot read configuration file {}", absent.display())),
         "{problem}"
     );
     assert!(matches!(Config::load(Some(folder.path())), Err(ConfigError::Unreadable { .. })));
