@@ -16,9 +16,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::alarm::Alarm;
 use crate::chance::Chance;
 use crate::clock;
+use crate::fault;
 use crate::link::{SipReceived, SipSender, SipTransport, TransportFailed};
-use crate::ports::{Adopt, DialogInput, Forget, Respond, SendRequest};
+use crate::ports::{Adopt, Asked, DialogInput, Forget, Respond, SendRequest};
 use crate::shared::Shared;
+use crate::supervision::Vital;
 
 /// A request outside of every dialog of this shard: for the Shard to place.
 #[derive(Debug, Message)]
@@ -71,6 +73,7 @@ pub struct SipEndpoint {
     permits: FxHashMap<ServerTxn, OwnedSemaphorePermit>,
     arriving: Option<OwnedSemaphorePermit>,
     alarm: Alarm,
+    _vital: Vital,
 }
 
 impl SipEndpoint {
@@ -82,6 +85,7 @@ impl SipEndpoint {
         shared: Arc<Shared>,
         shard: Recipient<Arrived>,
         shard_tag: String,
+        vital: Vital,
     ) -> Self {
         Self {
             machine: Endpoint::new(config, &mut Chance),
@@ -96,6 +100,7 @@ impl SipEndpoint {
             permits: FxHashMap::default(),
             arriving: None,
             alarm: Alarm::default(),
+            _vital: vital,
         }
     }
 
@@ -113,7 +118,7 @@ impl SipEndpoint {
 
     fn event(&mut self, event: EndpointEvent, ctx: &mut Context<Self>) {
         match event {
-            EndpointEvent::Request { txn, request, flow } => self.place(txn, request, flow),
+            EndpointEvent::Request { txn, request, flow } => self.place(txn, request, flow, &ctx.address()),
             EndpointEvent::Ack { request, .. } => {
                 if let Some(user) = self.owner(&request) {
                     user.do_send(DialogInput::Ack(Box::new(request)));
@@ -194,7 +199,10 @@ impl SipEndpoint {
     }
 
     /// Gives a request to the owner of its dialog, or to the shard.
-    fn place(&mut self, txn: ServerTxn, request: Request, flow: Flow) {
+    fn place(&mut self, txn: ServerTxn, request: Request, flow: Flow, me: &Addr<Self>) {
+        if let Ok(call_id) = request.headers.call_id() {
+            fault::strike("endpoint.place", &call_id);
+        }
         let tagged = request.headers.get(&restante::wire::sip::HeaderName::To).and_then(tag_of).is_some();
         if !tagged {
             if let Some(permit) = self.arriving.take() {
@@ -204,7 +212,10 @@ impl SipEndpoint {
             return;
         }
         match self.owner(&request) {
-            Some(user) => user.do_send(DialogInput::Request { txn, request: Box::new(request), flow }),
+            Some(user) => {
+                let asked = Asked::new(me.clone(), txn, Box::new(request), flow);
+                user.do_send(DialogInput::Request(asked));
+            }
             // RFC 3261 12.2.2: a request of an unknown dialog is answered 481; ACK never.
             None if request.method != Method::Ack => {
                 let response = request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
