@@ -95,6 +95,7 @@ pub fn parse(xml: &[u8], limits: XmlLimits) -> Result<Element, XmlError> {
         return Err(XmlError::TooLarge(limits.bytes));
     }
     let text = std::str::from_utf8(xml).map_err(|_| broken("not UTF-8"))?;
+    allowed(text)?;
     let mut reader = NsReader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
     reader.config_mut().check_comments = true;
     let mut tree = Tree::new(limits);
@@ -113,7 +114,10 @@ pub fn parse(xml: &[u8], limits: XmlLimits) -> Result<Element, XmlError> {
                 let named = reference.xml10_content();
                 let resolved = reference.resolve_char_ref().map_err(broken)?;
                 match resolved {
-                    Some(character) => tree.text(character.encode_utf8(&mut [0; 4]))?,
+                    Some(character) => {
+                        let mut text = [0; 4];
+                        tree.text(allowed(character.encode_utf8(&mut text))?)?;
+                    }
                     None => tree.text(predefined(&named)?)?,
                 }
             }
@@ -219,10 +223,20 @@ fn attributes(start: &BytesStart<'_>, names: &NamespaceResolver) -> Result<Vec<(
         match names.resolve_attribute(attribute.key).0 {
             ResolveResult::Unknown(prefix) => return Err(unbound(&prefix)),
             ResolveResult::Bound(_) => {}
-            ResolveResult::Unbound => kept.push((name.to_owned(), value.into_owned())),
+            ResolveResult::Unbound => kept.push((name.to_owned(), allowed(&value)?.to_owned())),
         }
     }
     Ok(kept)
+}
+
+/// XML 1.0 2.2: whether every character of `text` may stand in a document, as it is or by a reference.
+fn allowed(text: &str) -> Result<&str, XmlError> {
+    let forbidden =
+        |c: char| matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
+    match text.chars().find(|c| forbidden(*c)) {
+        Some(character) => Err(broken(format!("the character U+{:04X}", u32::from(character)))),
+        None => Ok(text),
+    }
 }
 
 /// The text of one of the five entities that need no declaration.
@@ -258,6 +272,17 @@ mod tests {
     use proptest::prelude::*;
 
     const LIMITS: XmlLimits = XmlLimits { bytes: 4096, depth: 4, elements: 16 };
+
+    // proves XML 1.0 2.2, 4.1: characters that no document may hold, as they are or by a reference
+    #[test]
+    fn forbidden_characters_break_a_document() {
+        for bad in ["<a b='\0'/>", "<a>\u{8}</a>", "<a b='&#1;'/>", "<a>&#x0;</a>", "<a>\u{fffe}</a>", "<a><!--\u{1}--></a>"]
+        {
+            assert!(matches!(parse(bad.as_bytes(), LIMITS), Err(XmlError::Broken(_))), "{bad:?}");
+        }
+        let root = parse(b"<a b='&#9;'>\t&#xD;</a>", LIMITS).unwrap();
+        assert_eq!((root.attribute("b"), root.text.as_str()), (Some("\t"), "\t\r"));
+    }
 
     #[test]
     fn namespaces_text_and_references_are_resolved() {
