@@ -68,6 +68,14 @@ impl Account {
     }
 }
 
+impl std::str::FromStr for Account {
+    type Err = AccountError;
+
+    fn from_str(text: &str) -> Result<Self, AccountError> {
+        Self::parse(text)
+    }
+}
+
 /// Reads a SIP address of any form; `sip:` may be left out.
 pub(super) fn parse_address(text: &str) -> Option<NameAddr> {
     let text = text.trim();

@@ -94,6 +94,18 @@ impl Retrieval {
         (index, item.messages + open)
     }
 
+    /// Whether a message is arriving that is wanted.
+    #[must_use]
+    pub fn is_arriving(&self, id: IncomingId) -> bool {
+        self.arriving.contains_key(&id)
+    }
+
+    /// The item of a message that is arriving.
+    #[must_use]
+    pub fn item_of(&self, id: IncomingId) -> Option<&RetrievedItem> {
+        self.items.get(*self.arriving.get(&id)?)
+    }
+
     /// So many bytes of a message came.
     pub fn received(&mut self, id: IncomingId, bytes: usize) {
         if let Some(item) = self.of(id) {

@@ -153,6 +153,20 @@ impl UserAgent {
         self.usages.keys().all(over)
     }
 
+    /// Everything that is going on.
+    pub fn usages(&self) -> impl Iterator<Item = Usage> {
+        self.usages.keys().copied()
+    }
+
+    /// What a transmit belongs to; nothing, for an answer or an ACK.
+    #[must_use]
+    pub fn sender_of(&self, id: TransmitId) -> Option<Usage> {
+        match id {
+            TransmitId::Client(txn, _) => self.sent.get(&txn).map(|sent| sent.usage),
+            TransmitId::Server(_) | TransmitId::Stateless => None,
+        }
+    }
+
     /// The next message to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.endpoint.poll_transmit()
