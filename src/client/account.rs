@@ -99,7 +99,10 @@ mod tests {
     fn addresses_come_with_and_without_scheme_and_name() {
         for text in ["sip:bob@example.com", "bob@example.com", " <sip:bob@example.com> "] {
             let account = Account::parse(text).unwrap();
-            assert_eq!((account.uri(), account.user(), account.domain()), ("sip:bob@example.com", "bob", "example.com"));
+            assert_eq!(
+                (account.uri(), account.user(), account.domain()),
+                ("sip:bob@example.com", "bob", "example.com")
+            );
             assert_eq!(account.name_addr(), "<sip:bob@example.com>");
         }
         let named = Account::parse("\"Bob B.\" <sips:bob%40home@example.com:5061>").unwrap();

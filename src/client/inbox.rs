@@ -62,8 +62,7 @@ impl Inbox {
         self.account.clone_from(&summary.account);
         (self.text, self.multimedia) = (summary.text, summary.multimedia);
         let told = summary.items.iter().filter_map(WaitingItem::of);
-        let fresh: Vec<_> =
-            told.filter(|item| self.items.iter().all(|known| known.id != item.id)).collect();
+        let fresh: Vec<_> = told.filter(|item| self.items.iter().all(|known| known.id != item.id)).collect();
         self.items.extend(fresh.iter().cloned());
         fresh
     }

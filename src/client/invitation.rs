@@ -125,11 +125,12 @@ impl Invitation {
         self.events.pop_front()
     }
 
-    /// The INVITE, or the BYE, was sent again in another form: with credentials (RFC 3261 22.2).
-    pub fn resent(&mut self, request: &Request) {
+    /// The INVITE, or the BYE, was sent as `request`; `again` where that is a repetition with credentials, and so
+    /// with the next sequence number (RFC 3261 22.2).
+    pub fn sent(&mut self, request: &Request, again: bool) {
         if request.method == Method::Invite {
             self.invite = request.clone();
-        } else if let Some(dialog) = &mut self.dialog {
+        } else if let Some(dialog) = self.dialog.as_mut().filter(|_| again) {
             dialog.skip(1);
         }
     }
@@ -249,7 +250,13 @@ impl Invitation {
         if self.acks.len() >= MOST_FORKS {
             return;
         }
-        let ack = dialog.ack(cseq);
+        let mut ack = dialog.ack(cseq);
+        // RFC 3261 22.1: the ACK has the credentials that the INVITE had.
+        for name in [HeaderName::Authorization, HeaderName::ProxyAuthorization] {
+            for value in self.invite.headers.all(&name) {
+                ack.headers.push(name.clone(), value.clone());
+            }
+        }
         self.acks.push((tag, ack.clone()));
         self.actions.push_back(InvitationAction::Ack(ack));
         match self.state {

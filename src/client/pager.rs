@@ -81,7 +81,8 @@ mod tests {
             ..PagerMessage::text("sip:bob@example.com", "hello")
         };
         let request = message.request(&identify("h", &mut Sequence::new(1)), &account);
-        let value = |name| request.headers.get(&name).map(|value| String::from_utf8_lossy(value).into_owned());
+        let value =
+            |name| request.headers.get(&name).map(|value| String::from_utf8_lossy(value).into_owned());
         assert_eq!(request.uri, "sip:bob@example.com");
         assert_eq!(value(HeaderName::Priority).unwrap(), "urgent");
         assert_eq!(value(HeaderName::Expires).unwrap(), "60");

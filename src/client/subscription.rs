@@ -148,10 +148,12 @@ impl Subscription {
         }
     }
 
-    /// The SUBSCRIBE was sent again with credentials (RFC 3261 22.2).
-    pub fn resent(&mut self, request: &Request) {
+    /// The SUBSCRIBE was sent as `request`; `again` where that is a repetition with credentials, and so with the
+    /// next sequence number (RFC 3261 22.2).
+    pub fn sent(&mut self, request: &Request, again: bool) {
         match &mut self.dialog {
-            Some(dialog) => dialog.skip(1),
+            Some(dialog) if again => dialog.skip(1),
+            Some(_) => {}
             None => self.subscribe = request.clone(),
         }
     }
@@ -222,9 +224,7 @@ impl Subscription {
             let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
             return self.actions.push_back(SubscriptionAction::Respond(txn, request.respond(status)));
         }
-        let taken = self
-            .open(request)
-            .map(|()| request.headers.get(&HeaderName::SubscriptionState).cloned());
+        let taken = self.open(request).map(|()| request.headers.get(&HeaderName::SubscriptionState).cloned());
         let state = match taken {
             // RFC 6665 4.1.3: a NOTIFY without Subscription-State is malformed.
             Ok(None) => Err(StatusCode::BAD_REQUEST),

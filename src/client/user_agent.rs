@@ -7,12 +7,13 @@ use bytes::Bytes;
 
 use super::account::Account;
 use super::invitation::{Invitation, InvitationAction, InvitationEvent};
-use super::opening::Opening;
+use super::opening::{Draw, Opening};
 use super::pager::PagerMessage;
 use super::refusal::Refusal;
 use super::selection::OPTION;
 use super::subscription::{Subscription, SubscriptionAction, SubscriptionEvent};
 use crate::entropy::Entropy;
+use crate::machine::digest::Login;
 use crate::machine::sip::{
     Body, ClientTxn, Destination, Dialog, Endpoint, EndpointConfig, EndpointEvent, FailureCause, Flow,
     ServerTxn, Transmit, TransmitId, Transport,
@@ -22,6 +23,9 @@ use crate::wire::sip::{HeaderName, Host, Message, Method, Request, Response, Sip
 
 /// The methods a client answers to.
 pub(super) const ALLOW: &[u8] = b"INVITE, ACK, BYE, CANCEL, OPTIONS, NOTIFY, UPDATE";
+
+/// How often a request is sent: once, with credentials, with a fresh nonce.
+const MOST_ATTEMPTS: u8 = 3;
 
 /// What a user agent is set up with.
 #[derive(Clone, Debug)]
@@ -34,6 +38,8 @@ pub struct UserAgentConfig {
     pub contact: String,
     /// Timers, and the addresses it sends from.
     pub endpoint: EndpointConfig,
+    /// What answers a challenge; without it, a challenge is a refusal.
+    pub login: Option<Login>,
 }
 
 /// Names something a user agent was asked to do; never used twice.
@@ -70,6 +76,7 @@ pub struct UserAgent {
     contact: String,
     timers: crate::machine::sip::Timers,
     endpoint: Endpoint,
+    login: Option<Login>,
     usages: BTreeMap<Usage, Kind>,
     sent: HashMap<ClientTxn, Sent>,
     /// Sessions that are over, kept for 2xx that come again.
@@ -82,7 +89,10 @@ pub struct UserAgent {
 enum Kind {
     /// One request.
     Single,
-    Session { invitation: Box<Invitation>, txn: Option<ClientTxn> },
+    Session {
+        invitation: Box<Invitation>,
+        txn: Option<ClientTxn>,
+    },
     Subscription(Box<Subscription>),
 }
 
@@ -91,6 +101,12 @@ enum Kind {
 struct Sent {
     usage: Usage,
     role: Role,
+    /// As it was given, without Via and credentials, where a challenge may have to be answered.
+    request: Option<Box<Request>>,
+    /// Whether it went with credentials.
+    authorized: bool,
+    to: Destination,
+    attempts: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +137,7 @@ impl UserAgent {
     /// A user agent that has done nothing.
     #[must_use]
     pub fn new(config: UserAgentConfig, entropy: &mut dyn Entropy) -> Self {
-        let UserAgentConfig { account, outbound, contact, endpoint } = config;
+        let UserAgentConfig { account, outbound, contact, endpoint, login } = config;
         let transport = match outbound.transport {
             Transport::Udp => String::new(),
             other => format!(";transport={}", other.via_name().to_ascii_lowercase()),
@@ -132,6 +148,7 @@ impl UserAgent {
             outbound,
             timers: endpoint.timers,
             endpoint: Endpoint::new(endpoint, entropy),
+            login,
             usages: BTreeMap::new(),
             sent: HashMap::new(),
             lingering: VecDeque::new(),
@@ -199,7 +216,8 @@ impl UserAgent {
     ) -> Usage {
         let request = message.request(opening, &self.account);
         let usage = self.begin(Kind::Single);
-        self.send(now, usage, Role::Opening, request, self.outbound, entropy);
+        let outbound = self.outbound.clone();
+        self.send(now, usage, Role::Opening, request, outbound, entropy);
         self.drain(now, usage, entropy);
         usage
     }
@@ -318,10 +336,71 @@ impl UserAgent {
         request: Request,
         to: Destination,
         entropy: &mut dyn Entropy,
-    ) -> ClientTxn {
+    ) {
+        let sent = Sent { usage, role, request: None, authorized: false, to, attempts: 1 };
+        self.transmit(now, sent, request, entropy);
+    }
+
+    /// Sends a request, with credentials where they have been asked for before.
+    fn transmit(&mut self, now: Instant, mut sent: Sent, mut request: Request, entropy: &mut dyn Entropy) {
+        if let Some(login) = &mut self.login {
+            sent.request = Some(Box::new(request.clone()));
+            sent.authorized = login.is_challenged();
+            if sent.authorized {
+                login.authorize(&mut request, &Draw(entropy).token(16));
+            }
+        }
+        if sent.role != Role::Unawaited {
+            let again = sent.attempts > 1;
+            match self.usages.get_mut(&sent.usage) {
+                Some(Kind::Session { invitation, .. }) => invitation.sent(&request, again),
+                Some(Kind::Subscription(subscription)) => subscription.sent(&request, again),
+                _ => {}
+            }
+        }
+        let opens = sent.role == Role::Opening;
+        let (usage, to) = (sent.usage, sent.to.clone());
         let txn = self.endpoint.request(now, request, to, entropy);
-        self.sent.insert(txn, Sent { usage, role });
-        txn
+        self.sent.insert(txn, sent);
+        if let Some(Kind::Session { txn: known, .. }) = self.usages.get_mut(&usage)
+            && opens
+        {
+            *known = Some(txn);
+        }
+    }
+
+    /// Answers a challenge by the same request with credentials. Says whether it could.
+    fn answer_challenge(
+        &mut self,
+        now: Instant,
+        txn: ClientTxn,
+        response: &Response,
+        entropy: &mut dyn Entropy,
+    ) -> bool {
+        let Some(login) = &mut self.login else { return false };
+        if !matches!(response.status.0, 401 | 407) {
+            if response.status.is_final() {
+                login.accepted();
+            }
+            return false;
+        }
+        let Some(sent) = self.sent.get(&txn).filter(|sent| sent.attempts < MOST_ATTEMPTS) else {
+            return false;
+        };
+        // Where it went without, while another request was being challenged, nothing was refused.
+        let ready = login.is_challenged() && !sent.authorized;
+        if !ready && login.challenged(response).is_err() {
+            return false;
+        }
+        let Some(mut sent) = self.sent.remove(&txn) else { return false };
+        let Some(mut request) = sent.request.take() else { return false };
+        // RFC 3261 22.2: the CSeq MUST be incremented, as it would be for any new request.
+        let number = request.headers.cseq().map_or(1, |cseq| cseq.number) + 1;
+        let cseq = format!("{number} {}", request.method);
+        request.headers.set(HeaderName::CSeq, cseq);
+        sent.attempts += 1;
+        self.transmit(now, sent, *request, entropy);
+        true
     }
 
     fn drain_endpoint(&mut self, now: Instant, entropy: &mut dyn Entropy) {
@@ -332,14 +411,18 @@ impl UserAgent {
                 EndpointEvent::Request { txn, request, .. } => self.request(now, txn, &request, entropy),
                 // We accept no INVITE: no ACK is awaited, nothing of ours is cancelled, and that a response
                 // of ours was lost shows in the request that comes again.
-                EndpointEvent::Ack { .. } | EndpointEvent::Cancelled { .. } | EndpointEvent::Ended { .. } => {}
+                EndpointEvent::Ack { .. } | EndpointEvent::Cancelled { .. } | EndpointEvent::Ended { .. } => {
+                }
             }
         }
     }
 
     fn response(&mut self, now: Instant, txn: ClientTxn, response: &Response, entropy: &mut dyn Entropy) {
-        let Some(Sent { usage, role }) = self.sent.get(&txn) else { return };
+        let Some(Sent { usage, role, .. }) = self.sent.get(&txn) else { return };
         let (usage, role) = (*usage, *role);
+        if self.answer_challenge(now, txn, response, entropy) {
+            return self.drain(now, usage, entropy);
+        }
         let is_final = response.status.is_final();
         match (self.usages.get_mut(&usage), role) {
             (Some(Kind::Session { invitation, .. }), Role::Opening) => invitation.handle_response(response),
@@ -367,7 +450,7 @@ impl UserAgent {
     }
 
     fn failed(&mut self, now: Instant, txn: ClientTxn, cause: FailureCause, entropy: &mut dyn Entropy) {
-        let Some(Sent { usage, role }) = self.sent.remove(&txn) else { return };
+        let Some(Sent { usage, role, .. }) = self.sent.remove(&txn) else { return };
         match (self.usages.get_mut(&usage), role) {
             (Some(Kind::Session { invitation, .. }), Role::Opening) => invitation.handle_failed(cause),
             (Some(Kind::Session { invitation, .. }), Role::Bye) => invitation.handle_bye_response(),
@@ -435,10 +518,8 @@ impl UserAgent {
         let next = self.next_hop(usage);
         match action {
             InvitationAction::Invite(request) => {
-                let sent = self.send(now, usage, Role::Opening, request, self.outbound, entropy);
-                if let Some(Kind::Session { txn, .. }) = self.usages.get_mut(&usage) {
-                    *txn = Some(sent);
-                }
+                let outbound = self.outbound.clone();
+                self.send(now, usage, Role::Opening, request, outbound, entropy);
             }
             InvitationAction::Bye(request) => {
                 self.send(now, usage, Role::Bye, request, next, entropy);
@@ -509,9 +590,9 @@ impl UserAgent {
             _ => None,
         };
         if self.outbound.transport != Transport::Udp {
-            return self.outbound;
+            return self.outbound.clone();
         }
-        dialog.and_then(address).unwrap_or(self.outbound)
+        dialog.and_then(address).unwrap_or_else(|| self.outbound.clone())
     }
 }
 

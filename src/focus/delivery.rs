@@ -10,7 +10,6 @@ use crate::wire::date::{self, Date};
 use crate::wire::mime;
 use crate::wire::msrp::DEFERRED_MESSAGE_ID;
 
-
 /// A message as it will be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presented {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use restante::client::Account;
+use restante::machine::digest::Login;
 use restante::machine::sip::{Timers, Transport};
 
 use super::error::ClientError;
@@ -84,6 +85,8 @@ pub struct ClientConfig {
     pub account: Account,
     /// Where its requests go.
     pub node: NodeAddress,
+    /// Name and password, for a node that asks for them.
+    pub login: Option<Login>,
     /// The host of message URIs; without it, what the summary's Message-Account tells.
     pub store_host: Option<String>,
     /// The address it sends from and listens at; without it, the one that leads to the node, and any port.
@@ -103,6 +106,7 @@ impl ClientConfig {
         Self {
             account,
             node,
+            login: None,
             store_host: None,
             local: None,
             patience: Duration::from_secs(10),

@@ -137,7 +137,9 @@ impl OurMedia {
         let agreed = accept_answer(&self.media, &answer);
         let agreed = agreed.map_err(|error| ClientError::Msrp(error.to_string()))?;
         if !agreed.connect {
-            return Err(ClientError::Msrp("the peer wants to connect to us, who offered to connect".to_owned()));
+            return Err(ClientError::Msrp(
+                "the peer wants to connect to us, who offered to connect".to_owned(),
+            ));
         }
         Ok(agreed)
     }
@@ -153,4 +155,3 @@ pub(super) fn focus_of(response: &Response) -> Option<String> {
     let contact = response.headers.contact().ok()??;
     contact.params.has("isfocus").then(|| String::from_utf8_lossy(&contact.uri).into_owned())
 }
-

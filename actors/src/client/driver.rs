@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use restante::client::{
-    Invite, InvitationEvent, Opening, PagerMessage, SubscriptionEvent, Usage, UserAgent, UserAgentEvent,
+    InvitationEvent, Invite, Opening, PagerMessage, SubscriptionEvent, Usage, UserAgent, UserAgentEvent,
 };
 use restante::machine::sip::{Body, TransmitId};
 use tokio::sync::{mpsc, oneshot};
@@ -29,9 +29,21 @@ pub(super) enum News {
 
 /// What the driver is asked to do.
 pub(super) enum Command {
-    Deposit { message: Box<PagerMessage>, opening: Opening, begun: oneshot::Sender<Begun> },
-    Invite { invite: Box<OwnedInvite>, opening: Opening, begun: oneshot::Sender<Begun> },
-    Subscribe { subscribe: Box<Subscribe>, opening: Opening, begun: oneshot::Sender<Begun> },
+    Deposit {
+        message: Box<PagerMessage>,
+        opening: Opening,
+        begun: oneshot::Sender<Begun>,
+    },
+    Invite {
+        invite: Box<OwnedInvite>,
+        opening: Opening,
+        begun: oneshot::Sender<Begun>,
+    },
+    Subscribe {
+        subscribe: Box<Subscribe>,
+        opening: Opening,
+        begun: oneshot::Sender<Begun>,
+    },
     Bye(Usage),
     Unsubscribe(Usage),
     /// Nobody listens to this usage any more.

@@ -104,16 +104,8 @@ impl Client {
         };
         keep.progress(retrieval.items());
         let msrp = ours.connect(self, &agreed, true).await?;
-        let fetch = Fetch {
-            client: self,
-            keep,
-            retrieval,
-            msrp,
-            begun,
-            focus,
-            unkept: Vec::new(),
-            orderly: None,
-        };
+        let fetch =
+            Fetch { client: self, keep, retrieval, msrp, begun, focus, unkept: Vec::new(), orderly: None };
         fetch.run().await
     }
 
@@ -178,11 +170,7 @@ impl Fetch<'_> {
         self.msrp.finish().await;
         self.retrieval.ended(self.orderly == Some(true));
         self.keep.progress(self.retrieval.items());
-        Ok(Fetched {
-            messages: Vec::new(),
-            items: self.retrieval.items().to_vec(),
-            unkept: self.unkept,
-        })
+        Ok(Fetched { messages: Vec::new(), items: self.retrieval.items().to_vec(), unkept: self.unkept })
     }
 
     async fn wait(&mut self, patience: Duration) -> Woken {

@@ -78,6 +78,7 @@ impl Client {
             outbound,
             contact: local.to_string(),
             endpoint,
+            login: config.login.clone(),
         };
         let (commands, queue) = mpsc::channel(COMMANDS);
         let driver = Driver {
@@ -132,9 +133,7 @@ impl Client {
         let mut begun = self.begin(|begun| Command::Deposit { message, opening, begun }).await?;
         let answer = self.patient(begun.next()).await?;
         match answer {
-            Some(UserAgentEvent::Answered(response)) => {
-                Ok(Deposited { call_id, status: response.status.0 })
-            }
+            Some(UserAgentEvent::Answered(response)) => Ok(Deposited { call_id, status: response.status.0 }),
             Some(UserAgentEvent::Refused(refusal)) => Err(refusal.into()),
             Some(UserAgentEvent::Failed(cause)) => Err(self.unreachable(cause, begun.unsent())),
             _ => Err(ClientError::Closed),

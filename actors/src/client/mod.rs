@@ -55,6 +55,7 @@ pub use observer::{Observer, Seen, SeenProtocol, visible};
 pub use restante::client::{
     Account, Inbox, ItemState, MessageHead, PagerMessage, Refusal, RetrievedItem, Selection, WaitingItem,
 };
+pub use restante::machine::digest::Login;
 pub use restante::machine::msrp::IncomingId;
 pub use restante::machine::sip::Body;
 pub use summaries::Summaries;

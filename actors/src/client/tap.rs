@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn frames_are_found_however_the_stream_is_cut() {
-        let stream: &[u8] = b"MSRP a1b2 SEND\r\nTo-Path: x\r\n\r\nbody -------a1b2 \r\n-------a1b2?\r\n-------a1b2+\r\n\
+        let stream: &[u8] =
+            b"MSRP a1b2 SEND\r\nTo-Path: x\r\n\r\nbody -------a1b2 \r\n-------a1b2?\r\n-------a1b2+\r\n\
             MSRP c3d4 200 OK\r\n-------c3d4$\r\nMSRP e5";
         for size in 1..stream.len() {
             let mut tap = Tap::default();

@@ -158,15 +158,16 @@ impl SipSockets {
             }
             Transport::Tcp => {
                 let flow = transmit.to.flow.map(|flow| flow.connection);
-                let known = flow.filter(|connection| self.connections.contains_key(connection)).or_else(|| {
-                    let same = |it: &Connection| it.peer == addr && it.transport == transport;
-                    self.connections.iter().find(|(_, it)| same(it)).map(|(number, _)| *number)
-                });
+                let known =
+                    flow.filter(|connection| self.connections.contains_key(connection)).or_else(|| {
+                        let same = |it: &Connection| it.peer == addr && it.transport == transport;
+                        self.connections.iter().find(|(_, it)| same(it)).map(|(number, _)| *number)
+                    });
                 let number = known.unwrap_or_else(|| self.open(transport, addr, None));
-                let sent = self.connections.get(&number).map(|it| it.outgoing.try_send(transmit));
-                match sent {
-                    Some(Ok(())) => Ok(()),
-                    _ => Err((id, "the connection does not take more".to_owned())),
+                let to = self.connections.get(&number);
+                match to.is_some_and(|it| it.outgoing.try_send(transmit).is_ok()) {
+                    true => Ok(()),
+                    false => Err((id, "the connection does not take more".to_owned())),
                 }
             }
             other => Err((id, format!("{other} is not spoken"))),
