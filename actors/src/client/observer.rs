@@ -142,7 +142,7 @@ mod tests {
         );
         assert_eq!(
             shown.to_string(),
-            "[1.500] 127.0.0.1:1 --> 127.0.0.1:2 SIP/UDP 93 bytes\n\
+            "[1.500] 127.0.0.1:1 --> 127.0.0.1:2 SIP/UDP 95 bytes\n\
              MESSAGE sip:b SIP/2.0\nAUTHORIZATION: ***\nTo: <sip:b>\n\nAuthorization: body"
         );
         assert_eq!(seen("X\r\nproxy-authorization : x").text(), "X\nproxy-authorization: ***");
