@@ -16,10 +16,12 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::driver::{Begun, Command, OwnedInvite};
 use super::error::ClientError;
-use super::handle::Client;
+use super::handle::{Client, lookup};
 use super::msrp::MsrpSession;
 use crate::chance::Chance;
 
+/// The port of an MSRP URI that names none (RFC 4975 15.4).
+const MSRP_PORT: u16 = 2855;
 /// Bytes of one message that are taken at most: as much as a file may hold.
 const LARGEST: u64 = 1 << 40;
 /// Messages that may arrive at once.
@@ -74,10 +76,9 @@ impl OurMedia {
         let Some(first) = agreed.remote_path.first() else {
             return Err(ClientError::Msrp("the answer names no way".to_owned()));
         };
-        let mut addresses = client.shared.resolver.msrp(first).await;
-        let Ok(Some(addr)) = addresses.as_mut().map(|found| found.pop()) else {
-            return Err(ClientError::Msrp(format!("no address for {first}")));
-        };
+        let host = String::from_utf8_lossy(&first.host);
+        let found = client.patient(lookup(&host, first.port.unwrap_or(MSRP_PORT))).await?;
+        let addr = found.map_err(|error| ClientError::Msrp(format!("{first}: {error}")))?;
         let stream: TcpStream = client
             .patient(self.socket.connect(addr))
             .await?

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use restante::client::{
     Inbox, Opening, PagerMessage, Selection, SubscriptionEnd, UserAgent, UserAgentConfig, UserAgentEvent,
     identify, message_uri,
@@ -20,7 +19,6 @@ use super::error::ClientError;
 use super::summaries::Summaries;
 use super::transport::{Eye, SipSockets, toward};
 use crate::chance::Chance;
-use crate::link::{Resolver, ResolverLimits};
 
 /// Commands that wait for the driver.
 const COMMANDS: usize = 64;
@@ -39,7 +37,6 @@ pub(super) struct Shared {
     pub(super) config: ClientConfig,
     pub(super) local: SocketAddr,
     pub(super) eye: Eye,
-    pub(super) resolver: Resolver,
     pub(super) commands: mpsc::Sender<Command>,
 }
 
@@ -58,8 +55,7 @@ impl Client {
     /// # Errors
     /// The node's name has no address, or no socket could be bound.
     pub async fn connect(config: ClientConfig) -> Result<Self, ClientError> {
-        let resolver = Resolver::new(ResolverLimits::default());
-        let outbound = resolve(&resolver, &config.node).await?;
+        let outbound = outbound(&config).await?;
         let local = match config.local {
             Some(local) => local,
             None => SocketAddr::new(toward(outbound.addr).await?, 0),
@@ -91,7 +87,7 @@ impl Client {
             closing: None,
         };
         tokio::spawn(driver.run());
-        Ok(Self { shared: Arc::new(Shared { config, local, eye, resolver, commands }) })
+        Ok(Self { shared: Arc::new(Shared { config, local, eye, commands }) })
     }
 
     /// The address it sends from and listens at.
@@ -257,12 +253,23 @@ impl Client {
     }
 }
 
-async fn resolve(resolver: &Resolver, node: &NodeAddress) -> Result<Destination, ClientError> {
-    let host = if node.host.contains(':') { format!("[{}]", node.host) } else { node.host.clone() };
-    let name = node.transport.via_name().to_ascii_lowercase();
-    let uri = Bytes::from(format!("sip:{host}:{};transport={name}", node.port));
-    match resolver.sip(uri).await {
-        Ok(destination) => Ok(destination),
-        Err(error) => Err(ClientError::Unreachable { node: node.to_string(), cause: error.to_string() }),
+/// The first address of a host, as the system knows it.
+pub(super) async fn lookup(host: &str, port: u16) -> std::io::Result<SocketAddr> {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let found = tokio::net::lookup_host((host, port)).await?.next();
+    found.ok_or_else(|| std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address"))
+}
+
+async fn outbound(config: &ClientConfig) -> Result<Destination, ClientError> {
+    let NodeAddress { transport, host, port } = &config.node;
+    let unreachable = |cause: String| ClientError::Unreachable { node: config.node.to_string(), cause };
+    match tokio::time::timeout(config.patience, lookup(host, *port)).await {
+        Ok(Ok(addr)) => {
+            let domain =
+                host.parse::<std::net::IpAddr>().is_err().then(|| Arc::from(host.to_ascii_lowercase()));
+            Ok(Destination { domain, ..Destination::new(*transport, addr) })
+        }
+        Ok(Err(error)) => Err(unreachable(error.to_string())),
+        Err(_) => Err(unreachable("the name was not resolved in time".to_owned())),
     }
 }
