@@ -133,7 +133,6 @@ impl Mailbox {
             Action::Ask(ticket, query) => self.ask(ticket, query, ctx),
             Action::Notify { ticket, request, next_hop, flow } => {
                 if let Some(user) = self.user.clone() {
-                    let request = Box::new(request);
                     self.endpoint.do_send(SendRequest { request, next_hop, flow, user, ticket });
                 }
             }

@@ -44,14 +44,14 @@ pub enum Action {
         /// Whose it is.
         ticket: Ticket,
         /// The request, without Via.
-        request: Request,
+        request: Box<Request>,
         /// The raw URI to be resolved.
         next_hop: Bytes,
         /// The connection to use while it lives.
         flow: Option<Flow>,
     },
     /// Write this down under the tag, in place of what was written before.
-    WriteDown(String, Written),
+    WriteDown(String, Box<Written>),
     /// The subscription with this tag is over: forget its dialog, and what was written down.
     Ended(String),
 }
@@ -195,7 +195,7 @@ impl Subscriptions {
         let Some(mut told) = told else { return subscriber.notifier.defer(now) };
         subscriber.take(&mut told, &self.rules.summary);
         let body = Body::new(message_summary::MEDIA_TYPE, describe(&self.rules.summary, &told));
-        let request = subscriber.notify(now, body);
+        let request = Box::new(subscriber.notify(now, body));
         let next_hop = subscriber.notifier.dialog().next_hop();
         let flow = subscriber.flow;
         self.due.push_back(Due::Action(Action::Notify { ticket, request, next_hop, flow }));
@@ -242,7 +242,7 @@ impl Subscriptions {
                     let known = self.subscribers.iter().find(|known| known.ticket == ticket);
                     let written = known.and_then(|it| Some((it.tag.clone(), it.written(now, wall)?)));
                     if let Some((tag, written)) = written {
-                        return Some(Action::WriteDown(tag, written));
+                        return Some(Action::WriteDown(tag, Box::new(written)));
                     }
                 }
             }

@@ -123,7 +123,7 @@ impl Bench {
                     assert!(flow.is_some() || !self.adopted.is_empty());
                     self.sent.push((ticket, listed, state));
                 }
-                Action::WriteDown(tag, written) => self.written.push((tag, written)),
+                Action::WriteDown(tag, written) => self.written.push((tag, *written)),
                 Action::Ended(tag) => self.ended.push(tag),
             }
         }
