@@ -1,7 +1,7 @@
 //! The SIP parser beside another one, `sipx-sip`: who takes a message, and what each reads in it.
 //!
 //! Where both take a message they must read the same ([`disagreement`]). Where one refuses what the other
-//! takes, [`verdicts`] tells, and the tests list each such difference with its reason.
+//! takes, the test `tests/wire/differential.rs` lists the reason.
 
 use bytes::Bytes;
 use restante::wire::sip::{
@@ -138,11 +138,6 @@ pub fn disagreement(ours: &Reading, theirs: &Reading) -> Option<String> {
         .or_else(|| differ("Call-ID", &ours.call_id, &theirs.call_id))
         .or_else(|| differ("CSeq", &ours.cseq, &theirs.cseq))
         .or_else(|| differ("body", &ours.body, &theirs.body))
-}
-
-/// Who takes a message: `(ours, theirs)`, with the reason of each refusal.
-pub fn verdicts(data: &[u8]) -> (Result<(), String>, Result<(), String>) {
-    (ours(data).map(drop), theirs(data).map(drop))
 }
 
 /// A datagram that both take is read alike by both.

@@ -20,8 +20,16 @@ const URIS: &[&str] = &[
     "sip:x;maddr=example.com",
     "sip:example.com;transport=tls",
 ];
-const NAMES: &[&str] =
-    &["example.com", "a.example.com", "_sip._udp.example.com", "_sips._tcp.example.com.", ".", "", "192.0.2.9", "a..b"];
+const NAMES: &[&str] = &[
+    "example.com",
+    "a.example.com",
+    "_sip._udp.example.com",
+    "_sips._tcp.example.com.",
+    ".",
+    "",
+    "192.0.2.9",
+    "a..b",
+];
 
 fn naptr(choices: &mut Choices<'_>) -> Naptr {
     Naptr {
@@ -55,9 +63,9 @@ fn answer(question: &Question, choices: &mut Choices<'_>) -> Result<Answer, NoAn
     Ok(match question {
         Question::Naptr(_) => Answer::Naptr((0..count).map(|_| naptr(choices)).collect()),
         Question::Srv(_) => Answer::Srv((0..count).map(|_| srv(choices)).collect()),
-        Question::Addresses(_) => {
-            Answer::Addresses((0..count).map(|_| std::net::Ipv4Addr::new(192, 0, 2, choices.byte()).into()).collect())
-        }
+        Question::Addresses(_) => Answer::Addresses(
+            (0..count).map(|_| std::net::Ipv4Addr::new(192, 0, 2, choices.byte()).into()).collect(),
+        ),
     })
 }
 

@@ -94,7 +94,13 @@ impl Peer {
             text += &format!("Byte-Range: {start}-{end}/{total}\r\n");
         }
         text += choices.one(&["", "Success-Report: yes\r\n"]);
-        text += choices.one(&["", "", "Failure-Report: no\r\n", "Failure-Report: partial\r\n", "Failure-Report: x\r\n"]);
+        text += choices.one(&[
+            "",
+            "",
+            "Failure-Report: no\r\n",
+            "Failure-Report: partial\r\n",
+            "Failure-Report: x\r\n",
+        ]);
         if line == "REPORT" {
             text += choices.one(&["Status: 000 200 OK\r\n", "Status: 000 413\r\n", ""]);
         }

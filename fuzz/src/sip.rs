@@ -3,8 +3,8 @@
 
 use bytes::{Bytes, BytesMut};
 use restante::wire::sip::{
-    HeaderName, Headers, Limits, Message, ParseError, Request, Response, StatusCode, StreamDecoder, StreamEvent,
-    parse_datagram, response_destination, stamp_via, validate, validate_response,
+    HeaderName, Headers, Limits, Message, ParseError, Request, Response, StatusCode, StreamDecoder,
+    StreamEvent, parse_datagram, response_destination, stamp_via, validate, validate_response,
 };
 
 use super::choices::cut;
@@ -64,7 +64,9 @@ fn same_again(message: &Message) {
     assert_eq!(kept(&again), kept(message));
     match (&again, message) {
         (Message::Request(a), Message::Request(b)) => assert_eq!((&a.uri, &a.method), (&b.uri, &b.method)),
-        (Message::Response(a), Message::Response(b)) => assert_eq!((a.status, &a.reason), (b.status, &b.reason)),
+        (Message::Response(a), Message::Response(b)) => {
+            assert_eq!((a.status, &a.reason), (b.status, &b.reason))
+        }
         _ => panic!("it changed its kind"),
     }
 }

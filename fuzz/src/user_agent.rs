@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use restante::entropy::Sequence;
 use restante::machine::sip::{
-    Body, ClientTxn, Destination, Endpoint, EndpointConfig, EndpointEvent, Flow, InviteSession, Notifier, NotifyOutcome,
-    Rejection, ServerTxn, SessionAction, SessionEvent, TerminationReason, Timers, Transmit, TransmitId, Transport,
+    Body, ClientTxn, Destination, Endpoint, EndpointConfig, EndpointEvent, Flow, InviteSession, Notifier,
+    NotifyOutcome, Rejection, ServerTxn, SessionAction, SessionEvent, TerminationReason, Timers, Transmit,
+    TransmitId, Transport,
 };
 use restante::time::Instant;
 use restante::wire::sip::{
@@ -214,7 +215,9 @@ impl Agent {
             }
             EndpointEvent::Ended { txn, cause } => {
                 self.open.retain(|(open, _)| *open != txn);
-                self.sessions.iter_mut().for_each(|dialogue| dialogue.session.handle_server_ended(txn, cause));
+                self.sessions
+                    .iter_mut()
+                    .for_each(|dialogue| dialogue.session.handle_server_ended(txn, cause));
             }
         }
     }
@@ -261,12 +264,15 @@ impl Agent {
                 let tag = self.tag();
                 match InviteSession::new(request.clone(), txn, &tag, "<sip:s@192.0.2.2>", Timers::default()) {
                     Ok(session) => self.sessions.push(Dialogue { tag, session, ended: false }),
-                    Err(_) => drop(self.endpoint.respond(self.now, txn, request.respond(StatusCode::BAD_REQUEST))),
+                    Err(_) => {
+                        drop(self.endpoint.respond(self.now, txn, request.respond(StatusCode::BAD_REQUEST)))
+                    }
                 }
             }
             (Method::Subscribe, None) => {
                 let (tag, second) = (self.tag(), Duration::from_secs(1));
-                let accepted = Notifier::accept(self.now, &request, &tag, "<sip:s@192.0.2.2>", 60 * second, second);
+                let accepted =
+                    Notifier::accept(self.now, &request, &tag, "<sip:s@192.0.2.2>", 60 * second, second);
                 let response = match accepted {
                     Ok((notifier, response)) => {
                         self.notifiers.push((tag, notifier));
@@ -357,7 +363,11 @@ impl Agent {
                 self.endpoint.respond(self.now, txn, response);
             }
             8 => {
-                let step = choices.one(&[Duration::from_millis(100), Duration::from_secs(5), Duration::from_secs(40)]);
+                let step = choices.one(&[
+                    Duration::from_millis(100),
+                    Duration::from_secs(5),
+                    Duration::from_secs(40),
+                ]);
                 let next = self.next().unwrap_or(self.now).max(self.now);
                 self.advance(if choices.byte() == 1 { self.now + step } else { next });
             }

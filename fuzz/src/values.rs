@@ -6,8 +6,8 @@ use restante::machine::sip::locate::{Locate, Target};
 use restante::time::Timestamp;
 use restante::wire::date::{Date, parse_date, rfc3339, sip_date};
 use restante::wire::sip::{
-    Challenge, Credentials, HeaderName, Method, NameAddr, Request, SipUri, Via, escape_user, realm_of, stamp_via,
-    tag_of, unescape,
+    Challenge, Credentials, HeaderName, Method, NameAddr, Request, SipUri, Via, escape_user, realm_of,
+    stamp_via, tag_of, unescape,
 };
 
 /// SIP URIs.
@@ -16,7 +16,8 @@ pub fn uri(data: &[u8]) {
     let escaped = escape_user(data);
     assert_eq!(unescape(escaped.as_bytes()), data, "escaping is undone");
     if !data.is_empty() {
-        let user = SipUri::parse(&Bytes::from(format!("sip:{escaped}@h"))).expect("what is escaped is a user");
+        let user =
+            SipUri::parse(&Bytes::from(format!("sip:{escaped}@h"))).expect("what is escaped is a user");
         assert_eq!(user.user_unescaped(), data);
     }
     let Ok(uri) = SipUri::parse(&text) else { return };

@@ -231,8 +231,7 @@ fn attributes(start: &BytesStart<'_>, names: &NamespaceResolver) -> Result<Vec<(
 
 /// XML 1.0 2.2: whether every character of `text` may stand in a document, as it is or by a reference.
 fn allowed(text: &str) -> Result<&str, XmlError> {
-    let forbidden =
-        |c: char| matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
+    let forbidden = |c: char| matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
     match text.chars().find(|c| forbidden(*c)) {
         Some(character) => Err(broken(format!("the character U+{:04X}", u32::from(character)))),
         None => Ok(text),
@@ -276,8 +275,14 @@ mod tests {
     // proves XML 1.0 2.2, 4.1: characters that no document may hold, as they are or by a reference
     #[test]
     fn forbidden_characters_break_a_document() {
-        for bad in ["<a b='\0'/>", "<a>\u{8}</a>", "<a b='&#1;'/>", "<a>&#x0;</a>", "<a>\u{fffe}</a>", "<a><!--\u{1}--></a>"]
-        {
+        for bad in [
+            "<a b='\0'/>",
+            "<a>\u{8}</a>",
+            "<a b='&#1;'/>",
+            "<a>&#x0;</a>",
+            "<a>\u{fffe}</a>",
+            "<a><!--\u{1}--></a>",
+        ] {
             assert!(matches!(parse(bad.as_bytes(), LIMITS), Err(XmlError::Broken(_))), "{bad:?}");
         }
         let root = parse(b"<a b='&#9;'>\t&#xD;</a>", LIMITS).unwrap();

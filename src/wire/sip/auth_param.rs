@@ -122,7 +122,7 @@ pub(super) fn push_token(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 }
 
 fn separate(out: &mut Vec<u8>, name: &str) {
-    out.extend_from_slice(if out.ends_with(b"Digest") { b" " } else { b", " });
+    out.extend_from_slice(if out.as_slice() == b"Digest" { b" " } else { b", " });
     out.extend_from_slice(name.as_bytes());
     out.push(b'=');
 }
@@ -182,7 +182,9 @@ mod tests {
         assert_eq!(out, br#"Digest realm="a \"b\" \\", nc=00000001"#);
         let mut quoted = b"Digest".to_vec();
         push_token(&mut quoted, "algorithm", b"a b");
-        assert_eq!(quoted, br#"Digest algorithm="a b""#, "a list stays one");
+        push_token(&mut quoted, "opaque", b"MyDigest");
+        push_token(&mut quoted, "qop", b"auth");
+        assert_eq!(quoted, br#"Digest algorithm="a b", opaque=MyDigest, qop=auth"#, "a list stays one");
         let (name, rest) = scheme(&Bytes::from(out));
         assert_eq!(name, "Digest");
         assert_eq!(AuthParams::parse(&rest).unwrap().quoted("realm").unwrap().unwrap(), r#"a "b" \"#);
