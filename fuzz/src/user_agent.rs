@@ -265,7 +265,7 @@ impl Agent {
                 match InviteSession::new(request.clone(), txn, &tag, "<sip:s@192.0.2.2>", Timers::default()) {
                     Ok(session) => self.sessions.push(Dialogue { tag, session, ended: false }),
                     Err(_) => {
-                        drop(self.endpoint.respond(self.now, txn, request.respond(StatusCode::BAD_REQUEST)))
+                        self.endpoint.respond(self.now, txn, request.respond(StatusCode::BAD_REQUEST));
                     }
                 }
             }

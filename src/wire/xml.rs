@@ -14,6 +14,9 @@ use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::{NamespaceResolver, ResolveResult};
 use quick_xml::reader::NsReader;
 
+/// Attributes of one element, declarations of namespaces among them.
+const ATTRIBUTES: usize = 64;
+
 /// How large a document may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct XmlLimits {
@@ -213,7 +216,11 @@ impl Tree {
 /// The attributes without prefix; those with one are checked and left out.
 fn attributes(start: &BytesStart<'_>, names: &NamespaceResolver) -> Result<Vec<(String, String)>, XmlError> {
     let mut kept = Vec::new();
-    for attribute in start.attributes() {
+    // Each is compared with all before it: their number is bounded, or the time would be its square.
+    for (count, attribute) in start.attributes().enumerate() {
+        if count >= ATTRIBUTES {
+            return Err(broken("an element with too many attributes"));
+        }
         let attribute = attribute.map_err(broken)?;
         let value = attribute.normalized_value(XmlVersion::Explicit1_0).map_err(broken)?;
         let name: &str = attribute.key.as_ref();
@@ -333,6 +340,12 @@ mod tests {
         assert_eq!(parse(b"<a><a><a><a><a/></a></a></a></a>", LIMITS), Err(XmlError::TooDeep(4)));
         let wide = format!("<a>{}</a>", "<b/>".repeat(16));
         assert_eq!(parse(wide.as_bytes(), LIMITS), Err(XmlError::TooMany(16)));
+        let attributes = |count: usize| {
+            let all: String = (0..count).map(|n| format!(" xmlns:p{n}='u' a{n}=''")).collect();
+            parse(format!("<a{all}/>").as_bytes(), LIMITS)
+        };
+        assert!(attributes(32).is_ok());
+        assert!(matches!(attributes(33), Err(XmlError::Broken(_))));
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use restante::entropy::{Entropy, Sequence};
+use restante::entropy::Sequence;
 
 use crate::corpus::mutated;
 use crate::properties::differential::{disagreement, ours, theirs};
