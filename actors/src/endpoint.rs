@@ -262,3 +262,27 @@ impl Handler<DrainDialogs> for SipEndpoint {
         self.dialogs.len()
     }
 }
+
+/// Asks what is there that should be gone when all is quiet.
+#[cfg(test)]
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<String>")]
+pub(crate) struct Observe;
+
+#[cfg(test)]
+impl Handler<Observe> for SipEndpoint {
+    type Result = Vec<String>;
+    fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Vec<String> {
+        let counts = [
+            ("dialogs", self.dialogs.len()),
+            ("INVITEs in work", self.invites.len()),
+            ("requests under way", self.clients.len()),
+            ("permits of the endpoint", self.permits.len()),
+            ("server transactions", self.machine.server_transactions()),
+            ("client transactions", self.machine.client_transactions()),
+            ("SIP connections", self.transport.connections()),
+            ("permits", self.transport.admitted()),
+        ];
+        counts.into_iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")).collect()
+    }
+}

@@ -24,4 +24,6 @@ pub mod router;
 pub mod session;
 pub mod shard;
 pub mod shared;
+#[cfg(test)]
+mod sim;
 pub mod virtual_ua;

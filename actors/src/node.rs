@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, Arbiter, System};
+use actix::{Actor, Addr, Arbiter, ArbiterHandle, System};
 use anyhow::Context as _;
 use restante::focus::pager::DepositRules;
 use restante::focus::realm::{Accepts, Realm};
@@ -50,7 +50,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let metrics = http::install_metrics().context("metrics")?;
     let readiness = Readiness::new();
     let stopper = Stopper::new();
-    let node = Node::boot(config, store, stopper.clone()).await?;
+    let arbiters: Vec<Arbiter> = (0..workers(&config)).map(|_| Arbiter::new()).collect();
+    let cores = arbiters.iter().map(Arbiter::handle).collect();
+    let node = Node::boot(config, store, cores, stopper.clone()).await?;
     let http = node.http(metrics, readiness.clone(), stopper.clone())?;
     node.resume().await?;
     node.sweep();
@@ -97,20 +99,24 @@ impl Signals {
 }
 
 /// A booted node.
-struct Node {
-    shared: Arc<Shared>,
+pub(crate) struct Node {
+    pub(crate) shared: Arc<Shared>,
     router: Arc<Router>,
-    endpoints: Vec<Addr<SipEndpoint>>,
-    shards: Vec<Addr<Shard>>,
+    pub(crate) endpoints: Vec<Addr<SipEndpoint>>,
+    pub(crate) shards: Vec<Addr<Shard>>,
     bound_sip: Vec<String>,
     bound_msrp: Vec<String>,
 }
 
 impl Node {
-    async fn boot(config: Config, store: Arc<dyn Store>, stopper: Stopper) -> anyhow::Result<Self> {
+    /// Binds the listeners and starts a shard on each of the arbiters `handles`.
+    pub(crate) async fn boot(
+        config: Config,
+        store: Arc<dyn Store>,
+        handles: Vec<ArbiterHandle>,
+        stopper: Stopper,
+    ) -> anyhow::Result<Self> {
         let realm = realm(&config);
-        let arbiters: Vec<Arbiter> = (0..workers(&config)).map(|_| Arbiter::new()).collect();
-        let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
         let cores = Cores::of_arbiters(&handles).await?;
         let router = Router::new(realm.clone());
         let routed = Arc::clone(&router);
@@ -214,7 +220,7 @@ impl Node {
     }
 
     /// Goes on with the subscriptions of the last run.
-    async fn resume(&self) -> anyhow::Result<()> {
+    pub(crate) async fn resume(&self) -> anyhow::Result<()> {
         let mut cursor: Option<SubscriptionCursor> = None;
         let mut resumed = 0_usize;
         loop {
@@ -238,7 +244,7 @@ impl Node {
     }
 
     /// Lets expired items go, in small steps.
-    fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         let store = Arc::clone(&self.shared.store);
         actix::spawn(async move {
             loop {
@@ -259,8 +265,28 @@ impl Node {
         });
     }
 
+    /// What is there that would be gone if nobody had anything to do with the node, in words.
+    #[cfg(test)]
+    pub(crate) fn observe(&self) -> impl Future<Output = Vec<String>> + use<> {
+        let (endpoints, shards) = (self.endpoints.clone(), self.shards.clone());
+        let sessions = self.shared.msrp.sessions();
+        async move {
+            let mut left = Vec::new();
+            for endpoint in endpoints {
+                left.extend(endpoint.send(crate::endpoint::Observe).await.unwrap_or_default());
+            }
+            for shard in shards {
+                left.extend(shard.send(crate::shard::Observe).await.unwrap_or_default());
+            }
+            if sessions > 0 {
+                left.push(format!("{sessions} MSRP sessions"));
+            }
+            left
+        }
+    }
+
     /// Says goodbye to every session, waits for the answers as long as configured, and closes the store.
-    async fn drain(&self, stopper: &Stopper) {
+    pub(crate) async fn drain(&self, stopper: &Stopper) {
         self.router.close();
         let limit = self.shared.config.node.drain;
         let draining = async {

@@ -2,11 +2,11 @@
 //!
 //! A connection that waits holds no buffer; one that is busy reads up to [`MOST`] at once.
 
+use super::net::TcpStream;
 use super::outbox::CloseCause;
 use bytes::BytesMut;
 use std::io;
 use std::sync::Arc;
-use tokio::net::TcpStream;
 
 /// The least that is read at once.
 const LEAST: usize = 4 << 10;

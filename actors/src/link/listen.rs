@@ -2,14 +2,14 @@
 
 use super::census::{Census, Seat};
 use super::cores::Cores;
+use super::net::{self, HandedOver, TcpListener, TcpStream};
 use super::seldom::Seldom;
 use super::stop::Stop;
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
 /// Connections the system holds until they are accepted.
@@ -41,7 +41,7 @@ pub(crate) fn bind_tcp(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
 /// Sets what every connection wants: no delay, and a probe of silent peers.
 pub(crate) fn tune(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_AFTER));
+    net::keep_alive(stream, &TcpKeepalive::new().with_time(PROBE_AFTER));
 }
 
 /// What the accept loop of one listener needs.
@@ -59,7 +59,7 @@ pub(crate) struct Accept<F> {
 /// Accepts until told to stop; each connection gets a seat and a core, or is closed at once.
 pub(crate) async fn accept<F, S>(accept: Accept<F>)
 where
-    F: Fn(std::net::TcpStream, SocketAddr, Seat) -> S,
+    F: Fn(HandedOver, SocketAddr, Seat) -> S,
     S: Future<Output = ()> + Send + 'static,
 {
     let Accept { protocol, listener, census, cores, mut stop, serve } = accept;
@@ -109,7 +109,7 @@ async fn failed(protocol: &'static str, error: &io::Error) {
 
 /// Reads and discards until the peer closes, so that what was written last is not lost to a reset.
 pub(crate) async fn see_off(stream: &TcpStream) {
-    let _ = SockRef::from(stream).shutdown(std::net::Shutdown::Write);
+    net::shutdown_write(stream);
     let discard = async {
         while stream.readable().await.is_ok() && discard_some(stream) {
             tokio::task::yield_now().await;

@@ -2,10 +2,11 @@
 
 use super::census::{Census, ConnectionLimits, Seat};
 use super::cores::Cores;
-use super::listen::{Accept, accept, bind_tcp, tune};
+use super::listen::{Accept, accept, tune};
 use super::msrp_link::{LinkId, MsrpLink, MsrpPort};
 use super::msrp_reader::{self, Opened};
 use super::msrp_registry::{Lookup, MsrpRegistration, Registry};
+use super::net::{self, HandedOver, TcpStream};
 use super::outbox::{CloseCause, Outbox, OutboxLimits};
 use super::stop::{Stop, Stopper};
 use bytes::Bytes;
@@ -15,7 +16,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 use tracing::warn;
 
 /// Limits of MSRP connections.
@@ -113,7 +113,7 @@ impl MsrpTransport {
     pub fn listen(&self, addr: SocketAddr) -> io::Result<SocketAddr> {
         let core = self.0.cores.next();
         let _context = core.enter();
-        let listener = TcpListener::from_std(bind_tcp(addr)?)?;
+        let listener = net::listen(addr)?;
         let bound = listener.local_addr()?;
         let hub = Arc::clone(&self.0);
         let stop = self.0.stopper.signal();
@@ -136,6 +136,12 @@ impl MsrpTransport {
     #[must_use]
     pub fn register(&self, session: Bytes, port: MsrpPort) -> MsrpRegistration {
         self.0.registry.register(session, port)
+    }
+
+    /// How many sessions are known.
+    #[cfg(test)]
+    pub(crate) fn sessions(&self) -> usize {
+        self.0.registry.len()
     }
 
     /// Opens a connection to the first of `addrs` that accepts, for a session that is registered; its tasks
@@ -200,7 +206,7 @@ impl Hub {
 
 async fn serve_accepted(
     hub: Arc<Hub>,
-    stream: std::net::TcpStream,
+    stream: HandedOver,
     peer: SocketAddr,
     seat: Seat,
     stop: Stop,

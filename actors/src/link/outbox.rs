@@ -4,12 +4,12 @@
 //! socket with few system calls, without copying. Every piece bears a token, by which its owner is told
 //! if it was not written.
 
+use super::net::TcpStream;
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 /// Pieces handed to the system in one call.

@@ -3,6 +3,7 @@
 use super::census::Seat;
 use super::intake::{Intake, Read};
 use super::listen::{see_off, tune};
+use super::net::{HandedOver, TcpStream};
 use super::outbox::{self, CloseCause};
 use super::sip::{FlowClosed, Hub, SipReceived};
 use super::sip_connection::{Connection, report};
@@ -14,7 +15,6 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -25,7 +25,7 @@ const BATCH: u32 = 64;
 /// Serves a connection that a peer opened.
 pub(crate) async fn serve_accepted(
     hub: Arc<Hub>,
-    stream: std::net::TcpStream,
+    stream: HandedOver,
     peer: SocketAddr,
     seat: Seat,
     stop: Stop,
