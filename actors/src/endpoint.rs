@@ -283,6 +283,10 @@ impl Handler<Observe> for SipEndpoint {
             ("SIP connections", self.transport.connections()),
             ("permits", self.transport.admitted()),
         ];
-        counts.into_iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")).collect()
+        counts
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(what, count)| format!("{count} {what}"))
+            .collect()
     }
 }

@@ -486,6 +486,10 @@ impl Handler<Observe> for Shard {
             ("focuses", self.focuses.len()),
             ("focuses in all", self.totals.focuses.load(Ordering::Relaxed)),
         ];
-        counts.into_iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")).collect()
+        counts
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(what, count)| format!("{count} {what}"))
+            .collect()
     }
 }

@@ -46,6 +46,8 @@ pub fn intent(realm: &Realm, request: &Request, caller: &Owner) -> Result<Intent
                 Rejection::new(StatusCode::NOT_IMPLEMENTED).with(HeaderName::Allow, super::rejection::ALLOW)
             );
         }
+        // RFC 3261 15.1.2: a BYE of no dialog SHOULD be answered 481, also where it bears no tag.
+        Method::Bye => return Err(Rejection::new(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST)),
         _ => return Err(Rejection::method_not_allowed()),
     }
     let place = place(realm, &request.uri)?;

@@ -2,6 +2,7 @@
 //! commands; `poll_transmit`, `poll_event`, `poll_timeout`. Every mutation is followed by a
 //! complete drain of the polls.
 
+pub mod digest;
 pub mod msrp;
 pub mod offer_answer;
 pub mod sip;

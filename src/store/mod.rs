@@ -1,5 +1,6 @@
-//! What a message store promises: the trait [`Store`], the records it keeps, and [`memory`], an
-//! in-memory store that is the reference for every other one.
+//! What a message store promises: the trait [`Store`], the records it keeps, [`memory`], an
+//! in-memory store that is the reference for every other one, and [`faulty`], which gives any store
+//! the faults that its users have to stand.
 //!
 //! A store keeps *items* (one pager message, RFC 3428, or one whole session, RFC 4975) in
 //! *mailboxes*, one for each [`Owner`]. It knows nothing of SIP or MSRP syntax: headers are bytes
@@ -11,6 +12,7 @@
 //! that a [`Body::Inline`] which is too large to be kept inline is set aside first (see
 //! [`Store::append`]).
 
+pub mod faulty;
 pub mod memory;
 
 mod change;

@@ -75,6 +75,15 @@ fn a_known_method_where_it_does_not_belong_is_not_allowed() {
     }
 }
 
+// proves RFC 3261 15.1.2
+#[test]
+fn a_bye_without_a_tag_belongs_to_no_dialog() {
+    let node = Node::start();
+    let mut ua = Ua::udp(&node, "bob");
+    let bye = ua.request("BYE", BOB);
+    assert_eq!(ua.ask(bye).status(), 481);
+}
+
 #[test]
 fn an_unknown_scheme_is_not_supported() {
     let node = Node::start();

@@ -2,11 +2,13 @@
 //!
 //! A connection that waits holds no buffer; one that is busy reads up to [`MOST`] at once.
 
-use super::net::TcpStream;
 use super::outbox::CloseCause;
+use super::stop::Stop;
+use super::stream::Stream;
 use bytes::BytesMut;
 use std::io;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// The least that is read at once.
 const LEAST: usize = 4 << 10;
@@ -15,9 +17,12 @@ const MOST: usize = 256 << 10;
 
 /// The reading side of a connection.
 pub(crate) struct Intake {
-    pub(crate) stream: Arc<TcpStream>,
+    pub(crate) stream: Arc<Stream>,
     /// What was read and not yet decoded.
     pub(crate) buffer: BytesMut,
+    /// When something came last.
+    pub(crate) active: Instant,
+    pub(crate) stop: Stop,
     /// How much to read at once: grows with what comes.
     appetite: usize,
     protocol: &'static str,
@@ -31,8 +36,8 @@ pub(crate) enum Read {
 }
 
 impl Intake {
-    pub(crate) fn new(protocol: &'static str, stream: Arc<TcpStream>) -> Self {
-        Self { stream, buffer: BytesMut::new(), appetite: LEAST, protocol }
+    pub(crate) fn new(protocol: &'static str, stream: Arc<Stream>, stop: Stop) -> Self {
+        Self { stream, buffer: BytesMut::new(), active: Instant::now(), stop, appetite: LEAST, protocol }
     }
 
     /// Reads what is there, without waiting. The end of the stream is [`CloseCause::Peer`].
@@ -41,7 +46,7 @@ impl Intake {
             self.buffer.reserve(self.appetite);
         }
         let space = self.buffer.capacity() - self.buffer.len();
-        match self.stream.try_read_buf(&mut self.buffer) {
+        match self.stream.try_read(&mut self.buffer) {
             Ok(0) => Err(CloseCause::Peer),
             Ok(count) => {
                 self.adapt(count, space);

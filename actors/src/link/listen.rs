@@ -2,9 +2,9 @@
 
 use super::census::{Census, Seat};
 use super::cores::Cores;
-use super::net::{self, HandedOver, TcpListener, TcpStream};
+use super::net::{self, TcpListener, TcpStream};
 use super::seldom::Seldom;
-use super::stop::Stop;
+use super::stop::{Stop, Stopper};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -44,25 +44,48 @@ pub(crate) fn tune(stream: &TcpStream) {
     net::keep_alive(stream, &TcpKeepalive::new().with_time(PROBE_AFTER));
 }
 
-/// What the accept loop of one listener needs.
-pub(crate) struct Accept<F> {
+/// A connection that a peer has opened, on the core that serves it.
+pub(crate) struct Accepted {
+    pub(crate) tcp: TcpStream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) seat: Seat,
+    pub(crate) stop: Stop,
+}
+
+/// What the listeners of one kind of connection share.
+#[derive(Clone)]
+pub(crate) struct Reception {
     /// `sip` or `msrp`.
     pub(crate) protocol: &'static str,
-    pub(crate) listener: TcpListener,
     pub(crate) census: Arc<Census>,
     pub(crate) cores: Cores,
-    pub(crate) stop: Stop,
-    /// Serves one connection on the core it was placed on.
-    pub(crate) serve: F,
+    pub(crate) stopper: Stopper,
+}
+
+impl Reception {
+    /// Listens at `addr` (port 0: any free one) and serves what is accepted, until the stop; returns the
+    /// address bound.
+    pub(crate) fn listen<F, S>(&self, addr: SocketAddr, serve: F) -> io::Result<SocketAddr>
+    where
+        F: Fn(Accepted) -> S + Clone + Send + 'static,
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let core = self.cores.next();
+        let _context = core.enter();
+        let listener = net::listen(addr)?;
+        let bound = listener.local_addr()?;
+        core.spawn(accept(self.clone(), listener, self.stopper.signal(), serve));
+        Ok(bound)
+    }
 }
 
 /// Accepts until told to stop; each connection gets a seat and a core, or is closed at once.
-pub(crate) async fn accept<F, S>(accept: Accept<F>)
+async fn accept<F, S>(reception: Reception, listener: TcpListener, mut stop: Stop, serve: F)
 where
-    F: Fn(HandedOver, SocketAddr, Seat) -> S,
+    F: Fn(Accepted) -> S + Clone + Send + 'static,
     S: Future<Output = ()> + Send + 'static,
 {
-    let Accept { protocol, listener, census, cores, mut stop, serve } = accept;
+    let Reception { protocol, census, cores, .. } = reception;
     let refused = Seldom::new(10);
     loop {
         let accepted = tokio::select! {
@@ -79,7 +102,19 @@ where
         };
         match census.admit(peer.ip()) {
             Ok(seat) => match stream.into_std() {
-                Ok(stream) => drop(cores.next().spawn(serve(stream, peer, seat))),
+                Ok(stream) => {
+                    let (serve, stop) = (serve.clone(), stop.clone());
+                    cores.next().spawn(async move {
+                        // On its core, where the socket's events are to be told.
+                        match TcpStream::from_std(stream) {
+                            Ok(tcp) => {
+                                tune(&tcp);
+                                serve(Accepted { tcp, peer, seat, stop }).await;
+                            }
+                            Err(error) => warn!(protocol, %peer, cause = %error, "connection lost"),
+                        }
+                    });
+                }
                 Err(error) => warn!(protocol, %peer, cause = %error, "connection lost"),
             },
             Err(full) => {
@@ -104,26 +139,5 @@ async fn failed(protocol: &'static str, error: &io::Error) {
             tracing::error!(protocol, cause = %error, "cannot accept");
             tokio::time::sleep(EXHAUSTED).await;
         }
-    }
-}
-
-/// Reads and discards until the peer closes, so that what was written last is not lost to a reset.
-pub(crate) async fn see_off(stream: &TcpStream) {
-    net::shutdown_write(stream);
-    let discard = async {
-        while stream.readable().await.is_ok() && discard_some(stream) {
-            tokio::task::yield_now().await;
-        }
-    };
-    let _ = tokio::time::timeout(super::LINGER, discard).await;
-}
-
-/// Discards some of what is there; `false` at the end. The buffer is on the stack here so that no waiting
-/// task carries it.
-fn discard_some(stream: &TcpStream) -> bool {
-    let mut scratch = [0_u8; 4096];
-    match stream.try_read(&mut scratch) {
-        Ok(count) => count > 0,
-        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
     }
 }

@@ -11,6 +11,7 @@
 //! Every task ends with its connection, or soon after [`Stopper::stop`]. TLS is not done here yet.
 
 mod census;
+mod connection;
 mod cores;
 mod intake;
 mod listen;
@@ -32,6 +33,7 @@ mod sip_stream;
 #[cfg(test)]
 mod sip_tests;
 mod stop;
+mod stream;
 mod udp;
 
 pub use census::{ConnectionLimits, Full};

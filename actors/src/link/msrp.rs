@@ -2,13 +2,14 @@
 
 use super::census::{Census, ConnectionLimits, Seat};
 use super::cores::Cores;
-use super::listen::{Accept, accept, tune};
+use super::listen::{Accepted, Reception, tune};
 use super::msrp_link::{LinkId, MsrpLink, MsrpPort};
 use super::msrp_reader::{self, Opened};
 use super::msrp_registry::{Lookup, MsrpRegistration, Registry};
-use super::net::{self, HandedOver, TcpStream};
+use super::net::TcpStream;
 use super::outbox::{CloseCause, Outbox, OutboxLimits};
 use super::stop::{Stop, Stopper};
+use super::stream::Stream;
 use bytes::Bytes;
 use std::fmt;
 use std::io;
@@ -111,24 +112,14 @@ impl MsrpTransport {
     /// # Errors
     /// The address cannot be bound.
     pub fn listen(&self, addr: SocketAddr) -> io::Result<SocketAddr> {
-        let core = self.0.cores.next();
-        let _context = core.enter();
-        let listener = net::listen(addr)?;
-        let bound = listener.local_addr()?;
         let hub = Arc::clone(&self.0);
-        let stop = self.0.stopper.signal();
-        let connections = stop.clone();
-        core.spawn(accept(Accept {
+        let reception = Reception {
             protocol: "msrp",
-            listener,
             census: Arc::clone(&self.0.census),
             cores: self.0.cores.clone(),
-            stop,
-            serve: move |stream, peer, seat| {
-                serve_accepted(Arc::clone(&hub), stream, peer, seat, connections.clone())
-            },
-        }));
-        Ok(bound)
+            stopper: self.0.stopper.clone(),
+        };
+        reception.listen(addr, move |accepted| serve_accepted(Arc::clone(&hub), accepted))
     }
 
     /// Makes a session known by the session-id of the node's own URI: frames that name it go to `port`
@@ -165,7 +156,8 @@ impl MsrpTransport {
             let stream = connected.inspect_err(|error| {
                 warn!(protocol = "msrp", peer = ?addrs.first(), cause = %error, "connection not opened");
             })?;
-            hub.adopt(&session, stream, seat, stop)
+            tune(&stream);
+            hub.adopt(&session, Stream::Plain(stream), seat, stop)
         }
     }
 }
@@ -177,17 +169,16 @@ impl fmt::Debug for MsrpTransport {
 }
 
 impl Hub {
-    fn link(&self, stream: &TcpStream) -> io::Result<MsrpLink> {
-        tune(stream);
+    fn link(&self, stream: &Stream) -> io::Result<MsrpLink> {
         let id = LinkId(self.serial.fetch_add(1, Ordering::Relaxed).saturating_add(1));
-        Ok(MsrpLink::new(id, stream.local_addr()?, stream.peer_addr()?, Outbox::new(self.limits.outbox)))
+        Ok(MsrpLink::new(id, stream.local()?, stream.peer()?, Outbox::new(self.limits.outbox)))
     }
 
     /// Binds a connection the node opened to the session it was opened for, and starts it.
     fn adopt(
         self: Arc<Self>,
         session: &Bytes,
-        stream: TcpStream,
+        stream: Stream,
         seat: Seat,
         stop: Stop,
     ) -> Result<MsrpLink, MsrpConnectError> {
@@ -197,26 +188,17 @@ impl Hub {
             Lookup::Unknown => return Err(MsrpConnectError::NoSession),
             Lookup::Elsewhere => return Err(MsrpConnectError::Bound),
         }
-        let opened =
-            Opened { hub: self, link: link.clone(), stream: Arc::new(stream), stop, seat, bound: true };
+        let opened = Opened { hub: self, link: link.clone(), stream, stop, seat, bound: true };
         tokio::spawn(msrp_reader::serve(opened));
         Ok(link)
     }
 }
 
-async fn serve_accepted(
-    hub: Arc<Hub>,
-    stream: HandedOver,
-    peer: SocketAddr,
-    seat: Seat,
-    stop: Stop,
-) {
-    let opened = TcpStream::from_std(stream).and_then(|stream| Ok((hub.link(&stream)?, stream)));
-    match opened {
-        Ok((link, stream)) => {
-            let stream = Arc::new(stream);
-            msrp_reader::serve(Opened { hub, link, stream, stop, seat, bound: false }).await;
-        }
+async fn serve_accepted(hub: Arc<Hub>, accepted: Accepted) {
+    let Accepted { tcp, peer, seat, stop } = accepted;
+    let stream = Stream::Plain(tcp);
+    match hub.link(&stream) {
+        Ok(link) => msrp_reader::serve(Opened { hub, link, stream, stop, seat, bound: false }).await,
         Err(error) => {
             let cause = CloseCause::Network(error.kind());
             warn!(protocol = "msrp", %peer, %cause, "connection lost");

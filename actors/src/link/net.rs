@@ -4,12 +4,8 @@
 #[cfg(not(test))]
 pub(crate) use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-/// A connection on its way from the core that accepted it to the core that serves it.
-#[cfg(not(test))]
-pub(crate) type HandedOver = std::net::TcpStream;
-
 #[cfg(test)]
-pub(crate) use crate::sim::net::{HandedOver, TcpListener, TcpStream, UdpSocket};
+pub(crate) use crate::sim::net::{TcpListener, TcpStream, UdpSocket};
 
 #[cfg(not(test))]
 mod system {

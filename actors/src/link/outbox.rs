@@ -4,7 +4,7 @@
 //! socket with few system calls, without copying. Every piece bears a token, by which its owner is told
 //! if it was not written.
 
-use super::net::TcpStream;
+use super::stream::Stream;
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -270,11 +270,7 @@ enum Taken {
 
 /// Writes what is pushed until the outbox ends, calling `drained` when waiting senders may go on; returns
 /// the tokens of what was not written.
-pub(crate) async fn write<T: Send>(
-    outbox: &Outbox<T>,
-    stream: &TcpStream,
-    drained: impl Fn() + Send,
-) -> Vec<T> {
+pub(crate) async fn write<T: Send>(outbox: &Outbox<T>, stream: &Stream, drained: impl Fn() + Send) -> Vec<T> {
     let mut hands = VecDeque::new();
     loop {
         match outbox.take(&mut hands) {
@@ -302,7 +298,7 @@ pub(crate) async fn write<T: Send>(
 /// Writes what is in hand.
 async fn flush<T>(
     outbox: &Outbox<T>,
-    stream: &TcpStream,
+    stream: &Stream,
     hands: &mut VecDeque<(Bytes, T)>,
     drained: &(impl Fn() + Send),
 ) -> Result<(), CloseCause> {
@@ -329,7 +325,7 @@ async fn flush<T>(
     Ok(())
 }
 
-async fn wait_writable<T>(outbox: &Outbox<T>, stream: &TcpStream) -> Result<(), CloseCause> {
+async fn wait_writable<T>(outbox: &Outbox<T>, stream: &Stream) -> Result<(), CloseCause> {
     tokio::select! {
         biased;
         cause = outbox.ended() => Err(cause),
@@ -342,14 +338,14 @@ async fn wait_writable<T>(outbox: &Outbox<T>, stream: &TcpStream) -> Result<(), 
 }
 
 /// One system call; what it took is dropped from the front of `hands`.
-fn write_some<T>(stream: &TcpStream, hands: &mut VecDeque<(Bytes, T)>) -> io::Result<usize> {
+fn write_some<T>(stream: &Stream, hands: &mut VecDeque<(Bytes, T)>) -> io::Result<usize> {
     let mut slices = [IoSlice::new(&[]); PIECES];
     let mut used = 0;
     for (slice, (bytes, _)) in slices.iter_mut().zip(hands.iter()) {
         *slice = IoSlice::new(bytes);
         used += 1;
     }
-    let count = stream.try_write_vectored(slices.get(..used).unwrap_or_default())?;
+    let count = stream.try_write(slices.get(..used).unwrap_or_default())?;
     let mut left = count;
     while let Some((bytes, _)) = hands.front_mut() {
         if bytes.len() > left {

@@ -3,7 +3,7 @@
 
 use super::census::{Census, ConnectionLimits};
 use super::cores::Cores;
-use super::listen::{Accept, accept};
+use super::listen::Reception;
 use super::net;
 use super::outbox::{CloseCause, OutboxLimits};
 use super::sip_connection::{Connection, Connections, Pending};
@@ -210,24 +210,10 @@ impl SipTransport {
     /// # Errors
     /// The address cannot be bound.
     pub fn listen_tcp(&self, addr: SocketAddr) -> io::Result<SocketAddr> {
-        let core = self.0.cores.next();
-        let _context = core.enter();
-        let listener = net::listen(addr)?;
-        let bound = listener.local_addr()?;
         let hub = Arc::clone(&self.0);
-        let stop = self.0.stopper.signal();
-        let connections = stop.clone();
-        core.spawn(accept(Accept {
-            protocol: "sip",
-            listener,
-            census: Arc::clone(&self.0.census),
-            cores: self.0.cores.clone(),
-            stop,
-            serve: move |stream, peer, seat| {
-                sip_stream::serve_accepted(Arc::clone(&hub), stream, peer, seat, connections.clone())
-            },
-        }));
-        Ok(bound)
+        self.0
+            .reception()
+            .listen(addr, move |accepted| sip_stream::serve_accepted(Arc::clone(&hub), accepted))
     }
 
     /// A sender whose failures go to `failed`: one for each shard, since its [`TransmitId`]s are its own.
@@ -284,6 +270,15 @@ impl fmt::Debug for SipSender {
 }
 
 impl Hub {
+    fn reception(&self) -> Reception {
+        Reception {
+            protocol: "sip",
+            census: Arc::clone(&self.census),
+            cores: self.cores.clone(),
+            stopper: self.stopper.clone(),
+        }
+    }
+
     fn send_datagram(&self, to: &Destination, bytes: Bytes, pending: Pending) {
         let sender = {
             let sockets = self.udp.read().unwrap_or_else(PoisonError::into_inner);

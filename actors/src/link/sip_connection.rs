@@ -38,15 +38,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn id(&self) -> u64 {
-        self.id
-    }
-
     pub(crate) fn peer(&self) -> SocketAddr {
         self.peer
     }
 
-    pub(crate) fn outbox(&self) -> &Outbox<Option<Pending>> {
+    pub(crate) fn outbox(&self) -> &Arc<Outbox<Option<Pending>>> {
         &self.outbox
     }
 

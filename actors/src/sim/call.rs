@@ -44,9 +44,8 @@ impl Invite {
         if dice.happens(20) {
             offer = offer.accepts("text/plain");
         }
-        let request = ua
-            .request("INVITE", uri, dice.happens(30))
-            .body("application/sdp", offer.sdp(here, &local));
+        let request =
+            ua.request("INVITE", uri, dice.happens(30)).body("application/sdp", offer.sdp(here, &local));
         Self { request, local, here }
     }
 

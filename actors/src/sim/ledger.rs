@@ -129,7 +129,8 @@ impl Ledger {
             let mut tokens = BTreeSet::new();
             for body in &item.bodies {
                 let named = token(body).filter(|token| self.sent.contains_key(token));
-                let Some((token, sent)) = named.and_then(|token| Some((token.clone(), self.sent.get(&token)?)))
+                let Some((token, sent)) =
+                    named.and_then(|token| Some((token.clone(), self.sent.get(&token)?)))
                 else {
                     let shown = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
                     wrong.push(format!("{} holds what nobody sent: {shown:?}", item.message_id));
@@ -176,7 +177,10 @@ fn misplaced(item: &Found, token: &str, sent: &Sent, body: &[u8]) -> Vec<String>
     if sent.session != item.session {
         wrong.push(format!("{token} is stored as the wrong kind of item"));
     }
-    let own = item.message_id.strip_prefix(&sent.call_id).is_some_and(|rest| rest.is_empty() || rest.starts_with('~'));
+    let own = item
+        .message_id
+        .strip_prefix(&sent.call_id)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('~'));
     if !own {
         wrong.push(format!("{token} with Call-ID {} is stored as {}", sent.call_id, item.message_id));
     }

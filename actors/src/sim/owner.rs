@@ -1,7 +1,7 @@
 //! Who comes back for his messages: several devices, which subscribe, retrieve one, a list or all, and
 //! refuse, stall, vanish or hang up midway.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -61,7 +61,11 @@ impl Device {
     // ---- summary ----
 
     async fn subscribe(&self, world: &World, dice: &Dice) {
-        let uri = if dice.happens(50) { self.ua.aor().to_owned() } else { format!("sip:{}@{STORE}", self.ua.user()) };
+        let uri = if dice.happens(50) {
+            self.ua.aor().to_owned()
+        } else {
+            format!("sip:{}@{STORE}", self.ua.user())
+        };
         let held = self.subscription.borrow_mut().take();
         let request = match held {
             Some(mut dialog) => {
@@ -76,12 +80,15 @@ impl Device {
             .add("Event", "message-summary")
             .add("Accept", "application/simple-message-summary")
             .add("Expires", "600");
+        let over = Rc::new(Cell::new(false));
         if fresh {
             let inbox = self.ua.expect(&request.call_id());
-            world.spawn(notified(world.clone(), self.clone(), inbox, dice.fork()));
+            world.spawn(notified(world.clone(), self.clone(), inbox, dice.fork(), Rc::clone(&over)));
         }
         let Some(response) = self.ua.ask(&request).await else { return self.forget() };
         match response.status() {
+            // The device has let its first NOTIFY down already.
+            200 if over.get() => {}
             200 if fresh => {
                 self.knows.borrow_mut().subscribed = true;
                 *self.subscription.borrow_mut() = Some(Dialog::opened(&request, &response));
@@ -123,7 +130,8 @@ impl Device {
             if let Some(id) = line.strip_prefix("Message-ID: ") {
                 self.knows.borrow_mut().ids.push(id.to_owned());
             }
-            let class = line.strip_prefix("Text-Message: ").or_else(|| line.strip_prefix("Multimedia-Message: "));
+            let class =
+                line.strip_prefix("Text-Message: ").or_else(|| line.strip_prefix("Multimedia-Message: "));
             if let Some((new, old)) = class.and_then(|class| class.split(' ').next()?.split_once('/')) {
                 counts.0 += new.parse::<u64>().unwrap();
                 counts.1 += old.parse::<u64>().unwrap();
@@ -189,8 +197,10 @@ impl Device {
         if ids.is_empty() {
             return;
         }
-        let entries: String =
-            ids.iter().map(|id| format!("<entry uri=\"sip:{}@{STORE}\"/>", escape_user(id).replace('&', "&amp;"))).collect();
+        let entries: String = ids
+            .iter()
+            .map(|id| format!("<entry uri=\"sip:{}@{STORE}\"/>", escape_user(id).replace('&', "&amp;")))
+            .collect();
         let mut invite = Invite::new(world, &self.ua, &format!("sip:{STORE}"), dice);
         let sdp = String::from_utf8(invite.request.body.clone()).unwrap();
         let body = format!(
@@ -199,10 +209,8 @@ impl Device {
              <?xml version=\"1.0\"?><resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\">\
              <list>{entries}</list></resource-lists>\r\n--b1--\r\n"
         );
-        invite.request = invite
-            .request
-            .body("multipart/mixed;boundary=b1", body)
-            .add("Require", "recipient-list-invite");
+        invite.request =
+            invite.request.body("multipart/mixed;boundary=b1", body).add("Require", "recipient-list-invite");
         self.take(world, dice, invite, Manner::drawn(dice), &[404, 480, 488, 503]).await;
     }
 
@@ -212,14 +220,22 @@ impl Device {
         self.take(world, dice, invite, manner, &[480, 488, 503]).await
     }
 
-    async fn take(&self, world: &World, dice: &Dice, invite: Invite, manner: Manner, refusals: &[u16]) -> bool {
+    async fn take(
+        &self,
+        world: &World,
+        dice: &Dice,
+        invite: Invite,
+        manner: Manner,
+        refusals: &[u16],
+    ) -> bool {
         let mut call = match invite.call(world, &self.ua).await {
             Begun::Up(call) => call,
             Begun::Refused(response) => {
                 if !refusals.contains(&response.status()) {
                     world.wrong(format!("a retrieval was refused {response}"));
                 }
-                return response.status() == 480 && response.get("Warning").is_some_and(|text| text.contains("no new"));
+                return response.status() == 480
+                    && response.get("Warning").is_some_and(|text| text.contains("no new"));
             }
             Begun::Silent => return false,
         };
@@ -263,15 +279,23 @@ impl Device {
 }
 
 /// Answers the NOTIFYs of one subscription.
-async fn notified(world: World, device: Device, mut inbox: mpsc::UnboundedReceiver<Incoming>, dice: Dice) {
+async fn notified(
+    world: World,
+    device: Device,
+    mut inbox: mpsc::UnboundedReceiver<Incoming>,
+    dice: Dice,
+    over: Rc<Cell<bool>>,
+) {
     while let Some(incoming) = inbox.recv().await {
         let terminated = incoming.msg.need("Subscription-State").starts_with("terminated");
         if !world.is_calm() && dice.happens(3) {
             device.ua.reply(&incoming, 481, "Gone");
+            over.set(true);
             return device.forget();
         }
         if !world.is_calm() && dice.happens(3) {
             // Not answered: the node ends the subscription.
+            over.set(true);
             return device.forget();
         }
         device.ua.reply(&incoming, 200, "OK");
@@ -399,11 +423,15 @@ impl Taking<'_> {
         }
         let Some(body) = &frame.body else { return };
         let id = frame.need("Message-ID").to_owned();
-        let partial =
-            self.partial.entry(id.clone()).or_insert_with(|| Partial { body: Vec::new(), acknowledged: true });
+        let partial = self
+            .partial
+            .entry(id.clone())
+            .or_insert_with(|| Partial { body: Vec::new(), acknowledged: true });
         let (start, ..) = frame.range().unwrap_or((1, None, None));
         if start != partial.body.len() as u64 + 1 {
-            return self.world.wrong(format!("a chunk out of order: {start} after {} bytes", partial.body.len()));
+            return self
+                .world
+                .wrong(format!("a chunk out of order: {start} after {} bytes", partial.body.len()));
         }
         partial.body.extend_from_slice(body);
         partial.acknowledged &= refused.is_none() && !ignored;
@@ -417,7 +445,8 @@ impl Taking<'_> {
             }
             let wrapped = frame.need("Content-Type").starts_with("message/cpim");
             let body = if wrapped { Cpim::parse(&whole.body).body } else { whole.body };
-            let delivered = self.world.ledger(|ledger| ledger.deliver(self.retrieval, &body, whole.acknowledged));
+            let delivered =
+                self.world.ledger(|ledger| ledger.deliver(self.retrieval, &body, whole.acknowledged));
             if let Err(wrong) = delivered {
                 self.world.wrong(wrong);
             }

@@ -80,7 +80,7 @@ async fn session(world: &World, ua: &Ua, dice: &Dice) {
     let call_id = invite.request.call_id();
     if dice.happens(7) {
         let Some(asking) = ua.begin(&invite.request).await else { return };
-            asking.regret(Duration::from_millis(dice.below(400))).await;
+        asking.regret(Duration::from_millis(dice.below(400))).await;
         return;
     }
     let mut call = match invite.call(world, ua).await {
@@ -99,7 +99,7 @@ async fn session(world: &World, ua: &Ua, dice: &Dice) {
         call.hung_up(PATIENCE).await;
         return;
     }
-    let Some(msrp) = call.join().await else { 
+    let Some(msrp) = call.join().await else {
         call.bye().await;
         return;
     };

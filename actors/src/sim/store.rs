@@ -12,9 +12,9 @@ use bytes::Bytes;
 use restante::entropy::{Entropy, Sequence};
 use restante::store::memory::Memory;
 use restante::store::{
-    After, Answer, Body, ChangeSink, Content, Counts, Deposited, Expired, Item, ItemHead, ListQuery, MessageId,
-    NewMessage, Owner, PagerDeposit, SessionDeposit, SessionId, Staging, Store, StoreError, SubscriptionCursor,
-    SubscriptionRecord,
+    After, Answer, Body, ChangeSink, Content, Counts, Deposited, Expired, Item, ItemHead, ListQuery,
+    MessageId, NewMessage, Owner, PagerDeposit, SessionDeposit, SessionId, Staging, Store, StoreError,
+    SubscriptionCursor, SubscriptionRecord,
 };
 use restante::time::Timestamp;
 use tokio::sync::{mpsc, oneshot};

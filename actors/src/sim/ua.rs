@@ -1,7 +1,7 @@
 //! One device of one user: SIP over UDP and TCP in virtual time, with RFC 3261's retransmissions, and an
 //! eye on what the node must never do, such as answering a request twice in two ways.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -96,6 +96,8 @@ struct Inner {
     here: SocketAddr,
     letterbox: Arc<super::net::Letterbox>,
     line: RefCell<Option<Line>>,
+    /// It has lost a connection, and what was on it: a NOTIFY perhaps.
+    unlucky: Cell<bool>,
     asked: RefCell<HashMap<String, Asked>>,
     replied: RefCell<HashMap<String, Vec<u8>>>,
     calls: RefCell<HashMap<String, mpsc::UnboundedSender<Incoming>>>,
@@ -116,6 +118,7 @@ impl Ua {
             here,
             letterbox,
             line: RefCell::default(),
+            unlucky: Cell::default(),
             asked: RefCell::default(),
             replied: RefCell::default(),
             calls: RefCell::default(),
@@ -135,6 +138,11 @@ impl Ua {
 
     pub(crate) fn user(&self) -> &str {
         &self.0.user
+    }
+
+    /// Whether it has lost a connection.
+    pub(crate) fn is_unlucky(&self) -> bool {
+        self.0.unlucky.get()
     }
 
     pub(crate) fn aor(&self) -> &str {
@@ -172,6 +180,9 @@ impl Ua {
     }
 
     fn hung_up(&self, line: &Line) {
+        if !self.0.world.is_calm() {
+            self.0.unlucky.set(true);
+        }
         let is_it = |other: &Line| Rc::ptr_eq(&other.wire, &line.wire);
         let mut own = self.0.line.borrow_mut();
         if own.as_ref().is_some_and(is_it) {
@@ -193,7 +204,11 @@ impl Ua {
     fn response_arrived(&self, msg: Msg) {
         let mut every = self.0.asked.borrow_mut();
         let Some(asked) = every.get_mut(&transaction(&msg)) else {
-            return self.0.world.wrong(format!("a response to nothing: {msg}"));
+            // What only looked like a request has no branch of ours.
+            if msg.branch().starts_with("z9hG4bK") {
+                self.0.world.wrong(format!("a response to nothing: {msg}"));
+            }
+            return;
         };
         let status = msg.status();
         if status >= 200 {
@@ -421,11 +436,12 @@ impl Asking {
     /// The CANCEL of the INVITE.
     fn cancel(&self) -> Msg {
         let number = cseq(&self.request);
-        let cancel = Msg { start: self.request.start.replacen("INVITE", "CANCEL", 1), ..self.request.clone() }
-            .with("CSeq", format!("{number} CANCEL"))
-            .without("Content-Type")
-            .without("Require")
-            .without("Contact");
+        let cancel =
+            Msg { start: self.request.start.replacen("INVITE", "CANCEL", 1), ..self.request.clone() }
+                .with("CSeq", format!("{number} CANCEL"))
+                .without("Content-Type")
+                .without("Require")
+                .without("Contact");
         Msg { body: Vec::new(), ..cancel }
     }
 }

@@ -229,7 +229,8 @@ impl World {
             let owner = Owner::new(user.as_bytes(), DOMAIN);
             let heads = self.0.memory.list(owner.clone(), ListQuery::default()).await.unwrap();
             let counts = self.0.memory.counts(owner.clone()).await.unwrap();
-            let new = heads.iter().filter(|head| head.state == restante::store::ItemState::New).count() as u64;
+            let new =
+                heads.iter().filter(|head| head.state == restante::store::ItemState::New).count() as u64;
             let told = counts.new_items();
             let bytes: u64 = heads.iter().map(|head| head.bytes).sum();
             if (new, heads.len() as u64, bytes) != (told, counts.items, counts.bytes) {
@@ -284,7 +285,7 @@ fn config(dice: &Dice) -> Config {
         dice.between(2048, 8192),
         dice.pick(&[2, 100]),
         dice.pick(&["keep", "keep", "delete"]),
-        dice.between(500, 8192),
+        dice.between(2048, 8192),
         dice.pick(&[0, 0, 5]),
     );
     Config::load_from(Some((Path::new("simulation"), &text)), [])

@@ -5,6 +5,9 @@
 //! UTF-8 survive, all pieces share the buffer they were received in. Header fields are read when
 //! they are asked for. Transactions and dialogs are not known here.
 
+mod auth_param;
+mod challenge;
+mod credentials;
 mod cseq;
 mod datagram;
 mod error;
@@ -27,6 +30,8 @@ mod uri;
 mod validate;
 mod via;
 
+pub use challenge::Challenge;
+pub use credentials::{Credentials, realm_of};
 pub use cseq::CSeq;
 pub use datagram::parse_datagram;
 pub use error::{HeaderError, Limits, ParseError, UriError};

@@ -6,10 +6,13 @@ mod pipe;
 
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::{BufMut, BytesMut};
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub(crate) use fabric::{Fabric, Hatch, Letterbox, Weather};
 pub(crate) use pipe::Wire;
@@ -115,7 +118,44 @@ impl TcpStream {
             Self::Simulated(wire) => {
                 let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
                 wire.try_write(&bytes)
-            },
+            }
+        }
+    }
+}
+
+/// What stands on a connection in one go, as TLS does, stands on a real one.
+impl AsyncRead for TcpStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Real(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Simulated(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
+    }
+}
+
+impl AsyncWrite for TcpStream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Real(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Simulated(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Real(stream) => Pin::new(stream).poll_flush(context),
+            Self::Simulated(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Real(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Simulated(_) => Poll::Ready(Ok(())),
         }
     }
 }

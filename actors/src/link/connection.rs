@@ -1,0 +1,174 @@
+//! One connection, whatever it carries: read and written by a task each, ended when its peer, its limits
+//! or the node's stop say so.
+//!
+//! What SIP and MSRP do with the bytes is their [`Traffic`].
+
+use super::intake::{Intake, Read};
+use super::outbox::{self, CloseCause, Outbox};
+use super::stop::Stop;
+use super::stream::Stream;
+use std::convert::Infallible;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+/// What one connection carries: how its bytes are understood, and who is told.
+pub(crate) trait Traffic: Send + 'static {
+    /// `sip` or `msrp`.
+    const PROTOCOL: &'static str;
+    /// How long the answer to what broke the framing may take.
+    const LAST_WORDS: Duration;
+    /// What is written bears such a token.
+    type Token: Send + 'static;
+
+    /// The number of the connection, for the log.
+    fn id(&self) -> impl fmt::Display;
+
+    /// What waits to be written.
+    fn outbox(&self) -> &Arc<Outbox<Self::Token>>;
+
+    /// There is room to write again.
+    fn drained(&self) -> impl Fn() + Send + Sync + 'static;
+
+    /// What to do with the tokens of what was not written.
+    fn lost(tokens: Vec<Self::Token>);
+
+    /// Understands all that was read and hands it over. Waits where there is no room for it: meanwhile
+    /// nothing is read, and TCP pushes back.
+    fn take(&mut self, intake: &mut Intake) -> impl Future<Output = Result<(), CloseCause>> + Send;
+
+    /// How long to wait for more, and what it means if nothing comes; `active` is when something came last.
+    fn deadline(&self, active: Instant) -> (Instant, CloseCause);
+
+    /// Waits for what changes [`Traffic::deadline`] while nothing comes.
+    fn disturbed(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// The connection takes and gives nothing any more.
+    fn closed(&mut self, cause: CloseCause);
+}
+
+/// Reads and writes a connection to its end, and tells the log and the metrics.
+pub(crate) async fn serve<T: Traffic>(
+    traffic: &mut T,
+    stream: Stream,
+    peer: SocketAddr,
+    stop: Stop,
+    direction: &'static str,
+) {
+    let protocol = T::PROTOCOL;
+    metrics::counter!("restante_connections_total", "protocol" => protocol, "direction" => direction)
+        .increment(1);
+    metrics::gauge!("restante_connections", "protocol" => protocol).increment(1.0);
+    debug!(protocol, connection = %traffic.id(), %peer, direction, "connection opened");
+    let stream = Arc::new(stream);
+    let writer =
+        tokio::spawn(write::<T>(Arc::clone(traffic.outbox()), Arc::clone(&stream), traffic.drained()));
+    let mut intake = Intake::new(protocol, Arc::clone(&stream), stop);
+    let Err(cause) = read_on(traffic, &mut intake).await;
+    let cause = end(traffic, cause).await;
+    traffic.closed(cause);
+    if cause.is_normal() || cause == CloseCause::Broken {
+        see_off(&stream).await;
+    }
+    let _ = writer.await;
+    metrics::gauge!("restante_connections", "protocol" => protocol).decrement(1.0);
+    metrics::counter!("restante_connections_closed_total", "protocol" => protocol, "cause" => cause.label())
+        .increment(1);
+    if cause.is_normal() {
+        info!(protocol, connection = %traffic.id(), %peer, %cause, "connection closed");
+    } else {
+        warn!(protocol, connection = %traffic.id(), %peer, %cause, "connection broken");
+    }
+}
+
+async fn write<T: Traffic>(
+    outbox: Arc<Outbox<T::Token>>,
+    stream: Arc<Stream>,
+    drained: impl Fn() + Send + Sync,
+) {
+    T::lost(outbox::write(&outbox, &stream, drained).await);
+}
+
+/// Reads to the end; by reference, so that the task carries traffic and intake only once.
+async fn read_on<T: Traffic>(traffic: &mut T, intake: &mut Intake) -> Result<Infallible, CloseCause> {
+    loop {
+        match intake.read()? {
+            Read::Nothing => wait(traffic, intake).await?,
+            Read::Some => {
+                intake.active = Instant::now();
+                traffic.take(intake).await?;
+                tokio::task::yield_now().await;
+                if let Some(cause) = traffic.outbox().cause() {
+                    return Err(cause);
+                }
+                if intake.stop.is_set() {
+                    return Err(CloseCause::Stopped);
+                }
+            }
+        }
+    }
+}
+
+/// Waits for bytes, no longer than the limits allow.
+async fn wait<T: Traffic>(traffic: &mut T, intake: &mut Intake) -> Result<(), CloseCause> {
+    loop {
+        let (deadline, late) = traffic.deadline(intake.active);
+        let outbox = Arc::clone(traffic.outbox());
+        tokio::select! {
+            biased;
+            () = intake.stop.stopped() => return Err(CloseCause::Stopped),
+            cause = outbox.ended() => return Err(cause),
+            ready = intake.stream.readable() => {
+                return ready.map_err(|error| CloseCause::Network(error.kind()));
+            }
+            () = traffic.disturbed() => {}
+            () = tokio::time::sleep_until(deadline) => return Err(late),
+        }
+    }
+}
+
+/// So many permits of `semaphore`, as soon as they are there; an end of the connection comes first.
+pub(crate) async fn acquire<T>(
+    intake: &mut Intake,
+    outbox: &Outbox<T>,
+    semaphore: &Arc<Semaphore>,
+    count: u32,
+) -> Result<OwnedSemaphorePermit, CloseCause> {
+    tokio::select! {
+        biased;
+        () = intake.stop.stopped() => Err(CloseCause::Stopped),
+        cause = outbox.ended() => Err(cause),
+        permits = Arc::clone(semaphore).acquire_many_owned(count) => permits.map_err(|_| CloseCause::Local),
+    }
+}
+
+/// Lets the writer finish, for a while; returns why the connection ended.
+async fn end<T: Traffic>(traffic: &T, cause: CloseCause) -> CloseCause {
+    let outbox = traffic.outbox();
+    if cause == CloseCause::Broken && !T::LAST_WORDS.is_zero() {
+        let _ = tokio::time::timeout(T::LAST_WORDS, outbox.ended()).await;
+    }
+    outbox.close(cause);
+    match tokio::time::timeout(super::LINGER, outbox.ended()).await {
+        Ok(cause) => cause,
+        Err(_) => {
+            outbox.abort(cause);
+            cause
+        }
+    }
+}
+
+/// Reads and discards until the peer closes, so that what was written last is not lost to a reset.
+async fn see_off(stream: &Stream) {
+    stream.shutdown();
+    let discard = async {
+        while stream.readable().await.is_ok() && stream.try_discard() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let _ = tokio::time::timeout(super::LINGER, discard).await;
+}
