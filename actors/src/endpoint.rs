@@ -1,6 +1,7 @@
 //! SipEndpoint: all SIP transactions of one shard, and who owns which dialog.
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
+use restante::focus::rejection::Rejection;
 use restante::machine::sip::{
     ClientTxn, Destination, Endpoint, EndpointConfig, EndpointEvent, FailureCause, Flow, ServerTxn,
 };
@@ -39,6 +40,8 @@ pub struct SipEndpoint {
     clients: FxHashMap<ClientTxn, (Recipient<DialogInput>, u64)>,
     permits: FxHashMap<ServerTxn, OwnedSemaphorePermit>,
     arriving: Option<OwnedSemaphorePermit>,
+    /// The node stops: no new work is taken.
+    closing: bool,
     alarm: Alarm,
 }
 
@@ -64,6 +67,7 @@ impl SipEndpoint {
             clients: FxHashMap::default(),
             permits: FxHashMap::default(),
             arriving: None,
+            closing: false,
             alarm: Alarm::default(),
         }
     }
@@ -118,6 +122,12 @@ impl SipEndpoint {
     /// Gives a request to the owner of its dialog, or to the shard.
     fn place(&mut self, txn: ServerTxn, request: Request, flow: Flow) {
         let tagged = request.headers.get(&restante::wire::sip::HeaderName::To).and_then(tag_of).is_some();
+        // Here and not before: the repetition of a request that is in work belongs to its transaction.
+        if !tagged && self.closing {
+            let response = Rejection::unavailable(5).response(&request);
+            self.machine.respond(clock::now(), txn, response);
+            return;
+        }
         if !tagged {
             if let Some(permit) = self.arriving.take() {
                 self.permits.insert(txn, permit);
@@ -256,6 +266,7 @@ pub struct DrainDialogs;
 impl Handler<DrainDialogs> for SipEndpoint {
     type Result = usize;
     fn handle(&mut self, _: DrainDialogs, _: &mut Self::Context) -> usize {
+        self.closing = true;
         for user in self.dialogs.values() {
             user.do_send(DialogInput::Drain);
         }

@@ -287,7 +287,6 @@ impl Node {
 
     /// Says goodbye to every session, waits for the answers as long as configured, and closes the store.
     pub(crate) async fn drain(&self, stopper: &Stopper) {
-        self.router.close();
         let limit = self.shared.config.node.drain;
         let draining = async {
             loop {

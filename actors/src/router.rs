@@ -2,7 +2,6 @@
 //! minted itself (tags, branches) begins with the shard's two characters.
 
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use actix::Addr;
@@ -47,30 +46,19 @@ pub struct Router {
     realm: Realm,
     shards: OnceLock<Vec<Addr<SipEndpoint>>>,
     sender: OnceLock<SipSender>,
-    closed: AtomicBool,
 }
 
 impl Router {
     /// A router that drops everything until [`Self::attach`].
     #[must_use]
     pub fn new(realm: Realm) -> Arc<Self> {
-        Arc::new(Self {
-            realm,
-            shards: OnceLock::new(),
-            sender: OnceLock::new(),
-            closed: AtomicBool::new(false),
-        })
+        Arc::new(Self { realm, shards: OnceLock::new(), sender: OnceLock::new() })
     }
 
     /// Begins to route to `shards`; `sender` sends what is answered without a transaction.
     pub fn attach(&self, shards: Vec<Addr<SipEndpoint>>, sender: SipSender) {
         let _ = self.shards.set(shards);
         let _ = self.sender.set(sender);
-    }
-
-    /// Refuses all new work from now on: the node stops.
-    pub fn close(&self) {
-        self.closed.store(true, Ordering::Relaxed);
     }
 
     /// Takes a message off a link.
@@ -80,15 +68,6 @@ impl Router {
                 stamp_via(request, received.flow.peer);
                 if let Err((status, reason)) = validate(request) {
                     return self.reject(request, received.flow, status, &reason);
-                }
-                let tagged = request.headers.get(&HeaderName::To).and_then(tag_of).is_some();
-                if self.closed.load(Ordering::Relaxed) && !tagged && request.method != Method::Cancel {
-                    return self.reject(
-                        request,
-                        received.flow,
-                        StatusCode::SERVICE_UNAVAILABLE,
-                        "Service Stopping",
-                    );
                 }
                 let shard = self.shard_of_request(request);
                 self.give(shard, received);

@@ -17,27 +17,37 @@ use super::ua::{Dialog, Incoming, Ua};
 use super::world::World;
 
 const STORE: &str = "mailserver.example.com";
+/// Seconds that a subscription is asked for.
+const LASTING: u32 = 180;
 
-/// What a device knows of its mailbox.
-#[derive(Default)]
-pub(crate) struct Knowledge {
-    ids: Vec<String>,
-    /// New and old items, as the last NOTIFY of a living subscription told.
-    pub(crate) told: Option<(u64, u64)>,
-    pub(crate) subscribed: bool,
+/// A subscription, as its subscriber sees it.
+pub(crate) struct Subscription {
+    dialog: RefCell<Option<Dialog>>,
+    /// New and old items, as the last NOTIFY told.
+    told: Cell<Option<(u64, u64)>>,
+    /// The device does not answer to it any more.
+    over: Cell<bool>,
 }
 
 /// A device of an owner.
 #[derive(Clone)]
 pub(crate) struct Device {
     pub(crate) ua: Ua,
-    pub(crate) knows: Rc<RefCell<Knowledge>>,
-    subscription: Rc<RefCell<Option<Dialog>>>,
+    /// The Message-IDs that summaries have listed.
+    ids: Rc<RefCell<Vec<String>>>,
+    subscription: Rc<RefCell<Option<Rc<Subscription>>>>,
 }
 
 impl Device {
     pub(crate) fn new(ua: Ua) -> Self {
-        Self { ua, knows: Rc::default(), subscription: Rc::default() }
+        Self { ua, ids: Rc::default(), subscription: Rc::default() }
+    }
+
+    /// What its subscription was told last, where it has one and nothing happened to it.
+    pub(crate) fn told(&self) -> Option<Option<(u64, u64)>> {
+        let held = self.subscription.borrow().clone()?;
+        let sound = held.dialog.borrow().is_some() && !held.over.get() && !self.ua.is_unlucky();
+        sound.then(|| held.told.get())
     }
 
     /// Does a few things, with pauses.
@@ -61,53 +71,59 @@ impl Device {
     // ---- summary ----
 
     async fn subscribe(&self, world: &World, dice: &Dice) {
-        let uri = if dice.happens(50) {
-            self.ua.aor().to_owned()
-        } else {
-            format!("sip:{}@{STORE}", self.ua.user())
-        };
-        let held = self.subscription.borrow_mut().take();
-        let request = match held {
-            Some(mut dialog) => {
-                let request = dialog.request(&self.ua, "SUBSCRIBE");
-                *self.subscription.borrow_mut() = Some(dialog);
-                request
-            }
-            None => self.ua.request("SUBSCRIBE", &uri, dice.happens(30)),
-        };
-        let fresh = request.get("To").is_some_and(|to| !to.contains(";tag="));
-        let request = request
-            .add("Event", "message-summary")
-            .add("Accept", "application/simple-message-summary")
-            .add("Expires", "600");
-        let over = Rc::new(Cell::new(false));
-        if fresh {
-            let inbox = self.ua.expect(&request.call_id());
-            world.spawn(notified(world.clone(), self.clone(), inbox, dice.fork(), Rc::clone(&over)));
+        if self.refresh(world).await {
+            return;
         }
-        let Some(response) = self.ua.ask(&request).await else { return self.forget() };
+        let uri = match dice.happens(50) {
+            true => self.ua.aor().to_owned(),
+            false => format!("sip:{}@{STORE}", self.ua.user()),
+        };
+        let request = summary(self.ua.request("SUBSCRIBE", &uri, dice.happens(30)), LASTING);
+        let held = Rc::new(Subscription {
+            dialog: RefCell::default(),
+            told: Cell::default(),
+            over: Cell::default(),
+        });
+        let inbox = self.ua.expect(&request.call_id());
+        world.spawn(notified(world.clone(), self.clone(), inbox, dice.fork(), Rc::clone(&held)));
+        let Some(response) = self.ua.ask(&request).await else { return };
         match response.status() {
-            // The device has let its first NOTIFY down already.
-            200 if over.get() => {}
-            200 if fresh => {
-                self.knows.borrow_mut().subscribed = true;
-                *self.subscription.borrow_mut() = Some(Dialog::opened(&request, &response));
+            200 => {
+                *held.dialog.borrow_mut() = Some(Dialog::opened(&request, &response));
+                *self.subscription.borrow_mut() = Some(held);
             }
-            200 => {}
-            480 | 481 | 503 => self.forget(),
+            480 | 503 => {}
             other => world.wrong(format!("SUBSCRIBE was answered {other}: {response}")),
         }
     }
 
+    /// Goes on with the subscription, if there is one; whether there is still.
+    pub(crate) async fn refresh(&self, world: &World) -> bool {
+        let held = self.subscription.borrow().clone();
+        let Some(held) = held else { return false };
+        let dialog = held.dialog.borrow().clone();
+        let Some(mut dialog) = dialog else { return false };
+        let request = summary(dialog.request(&self.ua, "SUBSCRIBE"), LASTING);
+        *held.dialog.borrow_mut() = Some(dialog);
+        let status = self.ua.ask(&request).await.map(|response| response.status());
+        match status {
+            Some(200) => return true,
+            None | Some(480 | 481 | 503) => {}
+            Some(other) => world.wrong(format!("the refresh of a subscription was answered {other}")),
+        }
+        // A kill may come between the 200 and the moment when the subscription is written down.
+        let lasting = held.told.get().is_some();
+        if status == Some(481) && world.is_calm() && self.told().is_some() && lasting {
+            world.wrong(format!("the subscription of {} is forgotten", self.ua.user()));
+        }
+        *self.subscription.borrow_mut() = None;
+        false
+    }
+
     pub(crate) async fn unsubscribe(&self, world: &World) {
         let held = self.subscription.borrow_mut().take();
-        let Some(mut dialog) = held else { return };
-        let request = dialog
-            .request(&self.ua, "SUBSCRIBE")
-            .add("Event", "message-summary")
-            .add("Accept", "application/simple-message-summary")
-            .add("Expires", "0");
-        self.forget();
+        let Some(mut dialog) = held.and_then(|held| held.dialog.borrow().clone()) else { return };
+        let request = summary(dialog.request(&self.ua, "SUBSCRIBE"), 0);
         if let Some(response) = self.ua.ask(&request).await
             && ![200, 481, 503].contains(&response.status())
         {
@@ -115,20 +131,13 @@ impl Device {
         }
     }
 
-    fn forget(&self) {
-        *self.subscription.borrow_mut() = None;
-        let mut knows = self.knows.borrow_mut();
-        knows.subscribed = false;
-        knows.told = None;
-    }
-
     /// Reads a summary.
-    fn learn(&self, world: &World, notify: &Msg) {
+    fn learn(&self, world: &World, notify: &Msg, held: &Subscription) {
         let text = String::from_utf8_lossy(&notify.body).into_owned();
         let mut counts = (0, 0);
         for line in text.lines() {
             if let Some(id) = line.strip_prefix("Message-ID: ") {
-                self.knows.borrow_mut().ids.push(id.to_owned());
+                self.ids.borrow_mut().push(id.to_owned());
             }
             let class =
                 line.strip_prefix("Text-Message: ").or_else(|| line.strip_prefix("Multimedia-Message: "));
@@ -140,7 +149,7 @@ impl Device {
         if !text.contains(&format!("Message-Account: sip:{}@{STORE}", self.ua.user())) {
             world.wrong(format!("{} was told of another's mailbox: {text}", self.ua.user()));
         }
-        self.knows.borrow_mut().told = Some(counts);
+        held.told.set(Some(counts));
     }
 
     // ---- retrieval ----
@@ -172,8 +181,8 @@ impl Device {
     }
 
     fn known(&self, dice: &Dice) -> Option<String> {
-        let knows = self.knows.borrow();
-        (!knows.ids.is_empty()).then(|| dice.pick(&knows.ids).clone())
+        let ids = self.ids.borrow();
+        (!ids.is_empty()).then(|| dice.pick(&ids).clone())
     }
 
     async fn retrieve_one(&self, world: &World, dice: &Dice) {
@@ -278,30 +287,35 @@ impl Device {
     }
 }
 
+/// A SUBSCRIBE for the message summary.
+fn summary(request: Msg, seconds: u32) -> Msg {
+    request
+        .add("Event", "message-summary")
+        .add("Accept", "application/simple-message-summary")
+        .add("Expires", seconds.to_string())
+}
+
 /// Answers the NOTIFYs of one subscription.
 async fn notified(
     world: World,
     device: Device,
     mut inbox: mpsc::UnboundedReceiver<Incoming>,
     dice: Dice,
-    over: Rc<Cell<bool>>,
+    held: Rc<Subscription>,
 ) {
     while let Some(incoming) = inbox.recv().await {
         let terminated = incoming.msg.need("Subscription-State").starts_with("terminated");
-        if !world.is_calm() && dice.happens(3) {
-            device.ua.reply(&incoming, 481, "Gone");
-            over.set(true);
-            return device.forget();
+        let let_down = !world.is_calm() && dice.happens(6);
+        if let_down || terminated {
+            held.over.set(true);
         }
-        if !world.is_calm() && dice.happens(3) {
+        match let_down {
+            true if dice.happens(50) => return device.ua.reply(&incoming, 481, "Gone"),
             // Not answered: the node ends the subscription.
-            over.set(true);
-            return device.forget();
+            true => return,
+            false => device.ua.reply(&incoming, 200, "OK"),
         }
-        device.ua.reply(&incoming, 200, "OK");
-        if !terminated {
-            device.learn(&world, &incoming.msg);
-        }
+        device.learn(&world, &incoming.msg, &held);
     }
 }
 

@@ -235,7 +235,8 @@ impl Fabric {
     /// A listening socket at `addr`, in place of an earlier one.
     pub(crate) fn listen(&self, addr: SocketAddr) -> io::Result<Arc<Hatch>> {
         let hatch = Arc::new(Hatch { local: addr, waiting: Mutex::default(), knocked: Notify::new() });
-        self.inner().hatches.insert(addr, Arc::clone(&hatch));
+        let former = self.inner().hatches.insert(addr, Arc::clone(&hatch));
+        drop(former);
         Ok(hatch)
     }
 
@@ -294,7 +295,8 @@ impl Fabric {
             }
             stays
         });
-        inner.hatches.retain(|addr, _| addr.ip() != ip);
+        let hatches: Vec<Arc<Hatch>> =
+            inner.hatches.extract_if(|addr, _| addr.ip() == ip).map(|(_, hatch)| hatch).collect();
         let broken: Vec<Arc<Pipe>> = inner
             .cables
             .iter()
@@ -302,6 +304,8 @@ impl Fabric {
             .flat_map(|cable| cable.pipes.iter().filter_map(Weak::upgrade))
             .collect();
         drop(inner);
+        // Whoever waits there hangs up, which takes the network's lock.
+        drop(hatches);
         broken.iter().for_each(|pipe| pipe.cut());
     }
 }
