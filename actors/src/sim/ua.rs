@@ -399,7 +399,7 @@ impl Asking {
                 }
                 Err(_) => {
                     self.ua.transmit(&self.request, None);
-                    interval = interval * 2;
+                    interval *= 2;
                     if !invite {
                         interval = interval.min(Duration::from_secs(4));
                     }

@@ -21,6 +21,7 @@ use super::store::Weathered;
 use crate::config::Config;
 use crate::link::Stopper;
 use crate::node::Node;
+use crate::supervision::Fatal;
 
 /// The owners' domain.
 const DOMAIN: &str = "example.com";
@@ -155,9 +156,7 @@ impl World {
     /// A request that was begun at `since` had no answer in all its time.
     pub(crate) fn unanswered(&self, since: Instant, request: &Msg) {
         let excused = self.0.disturbed.get().is_some_and(|at| at >= since) || self.0.run.borrow().is_none();
-        // A focus that ends meanwhile leaves a SUBSCRIBE to its state without an answer.
-        let watching = request.method() == "SUBSCRIBE" && request.uri().contains("focus-");
-        if !excused && !watching {
+        if !excused {
             self.wrong(format!("never answered: {request}"));
         }
     }
@@ -170,7 +169,8 @@ impl World {
         let stopper = Stopper::new();
         let cores = vec![Arbiter::current(); self.0.shards];
         let shared: Arc<dyn Store> = Arc::new(store.clone());
-        let booted = Node::boot(self.0.config.clone(), shared, cores, stopper.clone()).await;
+        let booted =
+            Node::boot(self.0.config.clone(), shared, cores, stopper.clone(), &Fatal::default()).await;
         let node = booted.unwrap_or_else(|error| panic!("the node does not boot: {error:#}"));
         node.resume().await.unwrap_or_else(|error| panic!("subscriptions are not resumed: {error:#}"));
         self.note(|| "the node is up".to_owned());
