@@ -19,7 +19,7 @@ use crate::config::{Config, Protocol, StoreUrl, SummaryHeaders};
 use crate::endpoint::{DrainDialogs, SipEndpoint};
 use crate::http::{self, Readiness};
 use crate::link::{
-    Admission, ConnectionLimits, Cores, MsrpLimits, MsrpTransport, OutboxLimits, Resolver, ResolverLimits,
+    Admission, ConnectionLimits, Cores, DnsSettings, MsrpLimits, MsrpTransport, OutboxLimits, Resolver,
     SipLimits, SipPorts, SipTransport, Stopper,
 };
 use crate::router::{MOST_SHARDS, Router, shard_name};
@@ -158,7 +158,7 @@ impl Node {
             trusted: config.trust.peers.clone(),
             store,
             msrp,
-            resolver: Resolver::new(ResolverLimits::default()),
+            resolver: Resolver::new(&dns_settings(&config))?,
             timers,
             msrp_listeners,
             config,
@@ -197,11 +197,11 @@ impl Node {
             endpoint_config.max_transactions = shared.config.sip.max_transactions;
             endpoint_config.server_name = "restante".to_owned();
             let endpoint = {
-                let (transport, resolver, shard) =
-                    (sip.clone(), shared.resolver.clone(), shard.clone().recipient());
+                let (transport, shared, shard) =
+                    (sip.clone(), Arc::clone(&shared), shard.clone().recipient());
                 let vital = fatal.vital(format!("SIP endpoint {name}"));
                 SipEndpoint::start_in_arbiter(handle, move |_| {
-                    SipEndpoint::new(endpoint_config, transport, resolver, shard, name, vital)
+                    SipEndpoint::new(endpoint_config, transport, shared, shard, name, vital)
                 })
             };
             shard.send(Attach(endpoint.clone())).await?;
@@ -364,6 +364,15 @@ fn connection_limits(config: &Config, total: usize, per_address: usize) -> Conne
     let trusted = config.trust.peers.clone();
     let exempt = move |peer: std::net::IpAddr| trusted.iter().any(|net| net.contains(&peer.to_canonical()));
     ConnectionLimits { total, per_address, exempt: Some(Arc::new(exempt)) }
+}
+
+fn dns_settings(config: &Config) -> DnsSettings {
+    DnsSettings {
+        servers: config.dns.servers.clone(),
+        timeout: config.dns.timeout,
+        // The family in which the node is reached is the one in which it surely reaches others.
+        ipv6_first: config.sip.listen.first().is_some_and(|listen| listen.address.is_ipv6()),
+    }
 }
 
 fn sip_limits(config: &Config) -> SipLimits {
