@@ -164,7 +164,7 @@ impl Node {
             config,
         });
 
-        // Listeners are bound before the shards start, whose Vias name them; what comes in between waits.
+        // Listeners are bound before the shards start, whose Vias name them; the router holds what comes in between.
         let mut bound_sip = Vec::new();
         let mut sent_by = Vec::new();
         for listen in &shared.config.sip.listen {

@@ -10,7 +10,7 @@ use actix::{Addr, Recipient};
 use bytes::Bytes;
 use restante::focus::delivery::ClientLimits;
 use restante::focus::recipient_list;
-use restante::focus::rejection::Rejection;
+use restante::focus::rejection::{self, Rejection};
 use restante::machine::offer_answer::{Agreement, Exchange, Negotiated};
 use restante::machine::sip::{Body, EndedBy, InviteSession, Rejection as SipRejection, SessionEvent};
 use restante::time::Instant;
@@ -163,7 +163,12 @@ impl Party {
         let rejoins = !self.shared.config.msrp.rejoin_timeout.is_zero();
         self.session = Some(MsrpSession::open(config, self.shared.msrp.clone(), resolver, rejoins, user));
         self.exchange = Some(exchange);
-        self.invite.accept(now, Some(Body::sdp(sdp)), Vec::new());
+        // RFC 3261 13.3.1.4: a 2xx to an INVITE SHOULD say what the UAS can do.
+        let can = vec![
+            (HeaderName::Allow, Bytes::from_static(rejection::ALLOW.as_bytes())),
+            (HeaderName::Supported, Bytes::from_static(rejection::SUPPORTED.as_bytes())),
+        ];
+        self.invite.accept(now, Some(Body::sdp(sdp)), can);
         self.deadline = Some(now + self.shared.bind_timeout());
         Ok(agreement.and_then(|agreement| self.agreed(now, agreement).ok()))
     }
