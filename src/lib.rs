@@ -6,10 +6,11 @@
 //! The package `restante-node` drives these machines over real sockets.
 //!
 //! Layers, each using only those to its left: [`wire`] ← [`machine`] ← [`focus`], and
-//! [`store`] ← [`focus`].
+//! [`store`] ← [`focus`]; [`ladder`] draws what was said.
 
 pub mod entropy;
 pub mod focus;
+pub mod ladder;
 pub mod machine;
 pub mod store;
 pub mod time;
