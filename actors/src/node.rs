@@ -8,9 +8,12 @@ use actix::{Actor, Addr, Arbiter, System};
 use anyhow::Context as _;
 use restante::focus::pager::DepositRules;
 use restante::focus::realm::{Accepts, Realm};
+use restante::focus::subscription_terms::SubscriptionTerms;
+use restante::focus::subscriptions::SubscriptionRules;
 use restante::focus::summary::{Listing, SummaryRules};
 use restante::machine::sip::{EndpointConfig, Timers, Transport};
 use restante::store::{Store, SubscriptionCursor};
+use restante::wire::message_summary;
 use restante::wire::sip::Limits;
 
 use crate::archive::Archive;
@@ -153,7 +156,7 @@ impl Node {
         let shared = Arc::new(Shared {
             realm,
             deposit: deposit_rules(&config),
-            summary: summary_rules(&config),
+            subscriptions: Arc::new(subscription_rules(&config)),
             trusted: config.trust.peers.clone(),
             store,
             msrp,
@@ -389,6 +392,22 @@ fn deposit_rules(config: &Config) -> DepositRules {
         max_body: config.deposit.max_body.as_usize(),
         lifetime: config.deposit.lifetime,
         max_lifetime: config.deposit.max_lifetime,
+    }
+}
+
+fn subscription_rules(config: &Config) -> SubscriptionRules {
+    let summary = &config.summary;
+    SubscriptionRules {
+        terms: SubscriptionTerms {
+            media_type: message_summary::MEDIA_TYPE,
+            expires: summary.expires,
+            min_expires: summary.min_expires,
+            max_expires: summary.max_expires,
+        },
+        summary: summary_rules(config),
+        min_interval: summary.min_interval,
+        most: summary.subscriptions_per_user,
+        agent: config.node.store_host.as_str().to_owned(),
     }
 }
 

@@ -12,10 +12,12 @@ use restante::focus::delivery::ClientLimits;
 use restante::focus::recipient_list;
 use restante::focus::rejection::{self, Rejection};
 use restante::machine::offer_answer::{Agreement, Exchange, Negotiated};
-use restante::machine::sip::{Body, EndedBy, InviteSession, Rejection as SipRejection, SessionEvent};
+use restante::machine::sip::{
+    Body, EndedBy, InviteSession, Rejection as SipRejection, ServerTxn, SessionEvent,
+};
 use restante::time::Instant;
 use restante::wire::sdp::Direction;
-use restante::wire::sip::{HeaderName, Request, StatusCode};
+use restante::wire::sip::{HeaderName, Method, Request, Response, StatusCode};
 
 use crate::capabilities;
 use crate::dialog_port::DialogPort;
@@ -42,6 +44,13 @@ pub enum PartyEvent {
     Agreed(Agreed),
     /// The session cannot go on, and why; to be ended by [`Party::bye`].
     Unusable(&'static str),
+    /// A MESSAGE came in the dialog (RFC 3428 4); to be answered by [`Party::respond`].
+    Message {
+        /// Its transaction.
+        txn: ServerTxn,
+        /// The request.
+        request: Box<Request>,
+    },
     /// The dialog is over.
     Ended(EndedBy),
 }
@@ -214,6 +223,9 @@ impl Party {
                 SessionEvent::Confirmed { body } => self.answered(now, body, true),
                 SessionEvent::Reconfirmed { body } => self.answered(now, body, false),
                 SessionEvent::Reinvite { request } => self.reinvited(now, &request),
+                SessionEvent::Unhandled { txn, request } if request.method == Method::Message => {
+                    Some(PartyEvent::Message { txn, request: Box::new(request) })
+                }
                 SessionEvent::Unhandled { txn, request } => {
                     self.port.respond(txn, capabilities::within(&request));
                     None
@@ -286,6 +298,11 @@ impl Party {
                 Err(refusal) => Err(refusals::of_offer(&refusal, self.shared.agent())),
             },
         }
+    }
+
+    /// Answers a request in the dialog.
+    pub fn respond(&self, txn: ServerTxn, response: Response) {
+        self.port.respond(txn, response);
     }
 
     // ---- what comes ----
