@@ -20,6 +20,7 @@ pub mod node;
 pub mod party;
 pub mod ports;
 pub mod recorder;
+pub mod records;
 pub mod redact;
 pub mod refusals;
 pub mod router;

@@ -77,17 +77,16 @@ pub fn scan_sip(bytes: &[u8]) -> Option<Caption> {
 }
 
 impl Caption {
-    /// The label of an arrow. `show` writes the Request-URI, or what may be seen of it.
+    /// The label of an arrow. `show` writes the Request-URI, or what may be seen of it, which may be nothing.
     #[must_use]
     pub fn label(&self, show: impl FnOnce(&Bytes) -> String) -> String {
         let about = match self.about.is_empty() {
             true => String::new(),
             false => format!(" ({})", self.about.escape_ascii()),
         };
-        match self.uri.is_empty() {
-            true => format!("{}{about}", self.what.escape_ascii()),
-            false => format!("{} {}{about}", self.what.escape_ascii(), show(&self.uri)),
-        }
+        let uri = if self.uri.is_empty() { String::new() } else { show(&self.uri) };
+        let space = if uri.is_empty() { "" } else { " " };
+        format!("{}{space}{uri}{about}", self.what.escape_ascii())
     }
 }
 

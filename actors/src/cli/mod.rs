@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod ladder;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 
 pub use check::Check;
 pub use config::Describe;
+pub use ladder::Draw;
 pub use serve::Serve;
 
 /// A SIP/MSRP store for messages and sessions whose recipient is away.
@@ -29,6 +31,8 @@ pub enum Command {
     Check(Check),
     /// Print every key with its default and meaning.
     Config(Describe),
+    /// Draw what was said as a ladder diagram, from a node's records.
+    Ladder(Draw),
 }
 
 impl Cli {
@@ -49,6 +53,7 @@ impl Command {
             Self::Serve(serve) => serve.run(),
             Self::Check(check) => check.run(),
             Self::Config(describe) => describe.run(),
+            Self::Ladder(draw) => draw.run(),
         }
     }
 }
