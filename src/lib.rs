@@ -5,9 +5,11 @@
 //! ([`time::Instant`], [`time::Timestamp`]) and randomness ([`entropy::Entropy`]) are parameters.
 //! The package `restante-node` drives these machines over real sockets.
 //!
-//! Layers, each using only those to its left: [`wire`] ← [`machine`] ← [`focus`], and
-//! [`store`] ← [`focus`]; [`ladder`] draws what was said.
+//! Layers, each using only those to its left: [`wire`] ← [`machine`] ← [`focus`], [`store`] ← [`focus`],
+//! and [`machine`] ← [`client`]: the node's own rules, and those of the other side. [`ladder`] draws what
+//! was said.
 
+pub mod client;
 pub mod entropy;
 pub mod focus;
 pub mod ladder;
