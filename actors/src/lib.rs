@@ -9,6 +9,7 @@ pub mod client;
 pub mod clock;
 pub mod conference;
 pub mod config;
+pub mod demo;
 pub mod dialog_port;
 pub mod embedded;
 pub mod endpoint;

@@ -76,6 +76,24 @@ pub fn scan_sip(bytes: &[u8]) -> Option<Caption> {
     Some(Caption { call_id, what: kept(method), uri: kept(uri), about: kept(event) })
 }
 
+/// The label of an MSRP frame, from its bytes: what is told before its body. `None` where they are no frame's
+/// beginning.
+#[must_use]
+pub fn label_of_msrp(bytes: &[u8]) -> Option<String> {
+    let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+    let start = lines.next()?.strip_prefix(b"MSRP ")?;
+    let (_, what) = start.split_at(start.iter().position(|byte| *byte == b' ')? + 1);
+    let mut label = cut(what).escape_ascii().to_string();
+    for line in lines.take_while(|line| !line.is_empty() && !line.starts_with(b"-------")) {
+        for name in [&b"Byte-Range: "[..], b"Status: ", b"Content-Type: "] {
+            if let Some(value) = line.strip_prefix(name) {
+                label = format!("{label} {}", cut(value).escape_ascii());
+            }
+        }
+    }
+    Some(label)
+}
+
 impl Caption {
     /// The label of an arrow. `show` writes the Request-URI, or what may be seen of it, which may be nothing.
     #[must_use]

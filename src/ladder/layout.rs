@@ -3,7 +3,7 @@
 use super::arrow::Arrow;
 
 /// The widest a label makes the way between two columns, in characters; the rest of it is cut off.
-const WIDEST: usize = 60;
+const WIDEST: usize = 72;
 /// The least distance of two columns, in characters.
 const LEAST: usize = 12;
 

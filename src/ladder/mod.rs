@@ -17,5 +17,5 @@ mod text;
 mod tests;
 
 pub use arrow::{Arrow, Carrier};
-pub use caption::{Caption, caption_of_request, caption_of_response, scan_sip};
+pub use caption::{Caption, caption_of_request, caption_of_response, label_of_msrp, scan_sip};
 pub use layout::Ladder;

@@ -125,6 +125,16 @@ fn captions_of_what_came_and_of_what_goes_are_the_same() {
 }
 
 #[test]
+fn a_frame_is_told_without_its_body() {
+    let send = b"MSRP a1 SEND\r\nTo-Path: x\r\nByte-Range: 1-3/3\r\nContent-Type: text/plain\r\n\r\nStatus: no\r\n-------a1$\r\n";
+    assert_eq!(label_of_msrp(send).unwrap(), "SEND 1-3/3 text/plain");
+    assert_eq!(label_of_msrp(b"MSRP a1 200 OK\r\nTo-Path: x\r\n-------a1$\r\n").unwrap(), "200 OK");
+    let report = b"MSRP a2 REPORT\r\nStatus: 000 200 OK\r\n-------a2$\r\n";
+    assert_eq!(label_of_msrp(report).unwrap(), "REPORT 000 200 OK");
+    assert_eq!(label_of_msrp(b"more of the body"), None);
+}
+
+#[test]
 fn what_is_no_message_has_no_caption_and_long_ones_are_cut() {
     assert_eq!(scan_sip(b""), None);
     assert_eq!(scan_sip(b"INVITE sip:a SIP/2.0\r\n\r\n"), None);

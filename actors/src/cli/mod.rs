@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod demo;
 mod ladder;
 mod serve;
 
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 
 pub use check::Check;
 pub use config::Describe;
+pub use demo::Demo;
 pub use ladder::Draw;
 pub use serve::Serve;
 
@@ -31,6 +33,8 @@ pub enum Command {
     Check(Check),
     /// Print every key with its default and meaning.
     Config(Describe),
+    /// See it work: a deposit, a summary and two retrievals, played and drawn.
+    Demo(Demo),
     /// Draw what was said as a ladder diagram, from a node's records.
     Ladder(Draw),
 }
@@ -53,6 +57,7 @@ impl Command {
             Self::Serve(serve) => serve.run(),
             Self::Check(check) => check.run(),
             Self::Config(describe) => describe.run(),
+            Self::Demo(demo) => demo.run(),
             Self::Ladder(draw) => draw.run(),
         }
     }

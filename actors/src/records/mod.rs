@@ -6,6 +6,8 @@
 //! Contents, subjects and other header fields are not kept. Addresses of record are masked as in the log
 //! when the ring is read, unless `[log] addresses` opens them.
 
+mod reading;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +19,8 @@ use restante::ladder::{Arrow, Caption, Carrier, caption_of_request, caption_of_r
 use restante::wire::sip::{Request, Response, escape_user};
 
 use crate::redact;
+
+pub use reading::{MOST_READ, ask, read};
 
 /// The node's column in a ladder.
 pub const STORE: &str = "store";
