@@ -344,7 +344,8 @@ impl MsrpSession {
         let fits = (4..=32).contains(&deposited.len())
             && deposited.iter().all(|b| b.is_ascii_alphanumeric() || b".-+%=".contains(b));
         let free = fits && self.used.insert(deposited.clone());
-        let name = if free { deposited } else { Bytes::from(Chance.token(20)) };
+        // A copy: the name outlives what was read of the item.
+        let name = if free { Bytes::copy_from_slice(&deposited) } else { Bytes::from(Chance.token(20)) };
         self.names.insert(place, name.clone());
         name
     }

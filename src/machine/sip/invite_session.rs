@@ -55,6 +55,15 @@ pub(super) struct Pending {
     pub(super) request: Request,
 }
 
+/// The next of `queue`, which holds no memory once it is empty: a session lives long and says little.
+fn drained<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    let next = queue.pop_front();
+    if next.is_none() {
+        *queue = VecDeque::new();
+    }
+    next
+}
+
 impl InviteSession {
     /// Begins with an INVITE that `txn` brought. `local_tag` goes into every To, `contact` is our
     /// Contact value.
@@ -113,12 +122,12 @@ impl InviteSession {
 
     /// The next thing to hand to the endpoint.
     pub fn poll_action(&mut self) -> Option<SessionAction> {
-        self.actions.pop_front()
+        drained(&mut self.actions)
     }
 
     /// The next thing for the user to know.
     pub fn poll_event(&mut self) -> Option<SessionEvent> {
-        self.events.pop_front()
+        drained(&mut self.events)
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
