@@ -8,9 +8,12 @@ use actix::{Actor, Addr, Arbiter, System};
 use anyhow::Context as _;
 use restante::focus::pager::DepositRules;
 use restante::focus::realm::{Accepts, Realm};
+use restante::focus::subscription_terms::SubscriptionTerms;
+use restante::focus::subscriptions::SubscriptionRules;
 use restante::focus::summary::{Listing, SummaryRules};
 use restante::machine::sip::{EndpointConfig, Timers, Transport};
 use restante::store::{Store, SubscriptionCursor};
+use restante::wire::message_summary;
 use restante::wire::sip::Limits;
 
 use crate::archive::Archive;
@@ -47,6 +50,26 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
+    serve_until(config, |_| {}, async move { signals.next().await }).await
+}
+
+/// Where a node listens: as its configuration writes it, with the ports that were found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bound {
+    /// SIP listeners: `tcp:127.0.0.1:5060`.
+    pub sip: Vec<String>,
+    /// MSRP listeners: `tcp:127.0.0.1:2855`.
+    pub msrp: Vec<String>,
+    /// Metrics and health, where they are served.
+    pub http: Option<std::net::SocketAddr>,
+}
+
+/// Serves until `stop` resolves, to a word that says why; `ready` is told when every listener is bound.
+pub(crate) async fn serve_until(
+    config: Config,
+    ready: impl FnOnce(&Bound),
+    stop: impl Future<Output = &'static str>,
+) -> anyhow::Result<()> {
     let StoreUrl::Embedded(directory) = &config.store.url;
     let store = open_store(directory.clone()).await?;
     let metrics = http::install_metrics().context("metrics")?;
@@ -66,8 +89,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         workers = node.endpoints.len(),
         "ready"
     );
+    ready(&Bound { sip: node.bound_sip.clone(), msrp: node.bound_msrp.clone(), http });
     let failed = tokio::select! {
-        signal = signals.next() => {
+        signal = stop => {
             tracing::info!(signal, "stopping: no new work, sessions get a BYE");
             None
         }
@@ -153,7 +177,7 @@ impl Node {
         let shared = Arc::new(Shared {
             realm,
             deposit: deposit_rules(&config),
-            summary: summary_rules(&config),
+            subscriptions: Arc::new(subscription_rules(&config)),
             trusted: config.trust.peers.clone(),
             store,
             msrp,
@@ -389,6 +413,22 @@ fn deposit_rules(config: &Config) -> DepositRules {
         max_body: config.deposit.max_body.as_usize(),
         lifetime: config.deposit.lifetime,
         max_lifetime: config.deposit.max_lifetime,
+    }
+}
+
+fn subscription_rules(config: &Config) -> SubscriptionRules {
+    let summary = &config.summary;
+    SubscriptionRules {
+        terms: SubscriptionTerms {
+            media_type: message_summary::MEDIA_TYPE,
+            expires: summary.expires,
+            min_expires: summary.min_expires,
+            max_expires: summary.max_expires,
+        },
+        summary: summary_rules(config),
+        min_interval: summary.min_interval,
+        most: summary.subscriptions_per_user,
+        agent: config.node.store_host.as_str().to_owned(),
     }
 }
 

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use restante::entropy::Entropy;
 use restante::focus::pager::DepositRules;
 use restante::focus::realm::Realm;
-use restante::focus::summary::SummaryRules;
+use restante::focus::subscriptions::SubscriptionRules;
 use restante::machine::msrp::SessionConfig;
 use restante::machine::offer_answer::LocalMedia;
 use restante::machine::sip::{Flow, Timers};
@@ -28,8 +28,8 @@ pub struct Shared {
     pub realm: Realm,
     /// What deposits keep.
     pub deposit: DepositRules,
-    /// How summaries are written.
-    pub summary: SummaryRules,
+    /// How summaries are subscribed to and written.
+    pub subscriptions: Arc<SubscriptionRules>,
     /// Who is believed.
     pub trusted: Vec<IpNet>,
     /// The message store.
