@@ -532,3 +532,18 @@ impl Handler<Close> for MsrpSession {
         ctx.stop();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::focus::Focus;
+    use crate::mailbox::Mailbox;
+
+    /// Thousands of these wait at once: what makes one larger should be worth it.
+    #[test]
+    fn what_waits_is_small() {
+        assert!(size_of::<MsrpSession>() <= 1700, "a session: {}", size_of::<MsrpSession>());
+        assert!(size_of::<Focus>() <= 1024, "a focus: {}", size_of::<Focus>());
+        assert!(size_of::<Mailbox>() <= 300, "a mailbox: {}", size_of::<Mailbox>());
+    }
+}

@@ -11,7 +11,9 @@ use restante::machine::msrp::{Event, Outgoing, Session, SessionConfig};
 use restante::machine::sip::{Endpoint, EndpointConfig, EndpointEvent, Flow, Transport};
 use restante::time::{Instant, Timestamp};
 use restante::wire::msrp::{Decoder, DecoderLimits, MsrpUri};
-use restante::wire::sip::{Limits, Message, StatusCode, StreamDecoder, parse_datagram, stamp_via, validate};
+use restante::wire::sip::{
+    Limits, Message, StatusCode, StreamDecoder, StreamEvent, parse_datagram, stamp_via, validate,
+};
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -63,7 +65,7 @@ fn deposit(count: u64) {
     let (mut buffer, now) = (BytesMut::new(), Instant::ZERO);
     for number in 0..count {
         buffer.put_slice(message(number).as_bytes());
-        let Ok(Some(Message::Request(mut request))) = decoder.decode(&mut buffer) else {
+        let Some(StreamEvent::Message(Message::Request(mut request))) = decoder.decode(&mut buffer) else {
             panic!("a request")
         };
         stamp_via(&mut request, peer);
