@@ -145,6 +145,8 @@ impl Subscriptions {
         self.tickets += 1;
         self.due.push_back(Due::Action(Action::Adopt(tag.clone())));
         self.due.push_back(Due::WriteDown(self.tickets));
+        // Most mailboxes have one subscriber: no room for three more that never come.
+        self.subscribers.reserve_exact(1);
         self.subscribers.push(Subscriber::new(self.tickets, tag, notifier, flow));
         Ok(response)
     }
@@ -170,6 +172,7 @@ impl Subscriptions {
         let notifier = Notifier::restore(written.notifier, now, wall, self.rules.min_interval);
         self.tickets += 1;
         self.due.push_back(Due::Action(Action::Adopt(tag.clone())));
+        self.subscribers.reserve_exact(1);
         self.subscribers.push(Subscriber::restored(self.tickets, tag, notifier, written.listed));
     }
 

@@ -121,10 +121,16 @@ impl Node {
     /// Seconds that its threads have been on a core so far.
     pub fn busy(&self) -> f64 {
         let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let after = &text[text.rfind(')').unwrap() + 2..];
-        let words: Vec<f64> = after.split(' ').skip(11).take(2).map(|word| word.parse().unwrap()).collect();
-        // In hundredths on every Linux: USER_HZ.
-        words.iter().sum::<f64>() / 100.0
+        ticks(&text)
+    }
+
+    /// Seconds that its threads whose names hold `name` have been on a core so far.
+    pub fn busy_threads(&self, name: &str) -> f64 {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let texts =
+            threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+        let named = texts.filter(|text| text.split(')').next().is_some_and(|head| head.contains(name)));
+        named.map(|text| ticks(&text)).sum()
     }
 
     /// `kill -9`; gives the folder with what it has stored.
@@ -140,6 +146,14 @@ impl Node {
         self.child.wait().unwrap();
         self.folder.take().unwrap()
     }
+}
+
+/// Seconds in user and in system mode, of a line of `/proc/.../stat`.
+fn ticks(text: &str) -> f64 {
+    let after = &text[text.rfind(')').unwrap() + 2..];
+    let words: Vec<f64> = after.split(' ').skip(11).take(2).map(|word| word.parse().unwrap()).collect();
+    // In hundredths on every Linux: USER_HZ.
+    words.iter().sum::<f64>() / 100.0
 }
 
 impl Drop for Node {

@@ -69,10 +69,11 @@ pub(crate) async fn serve<T: Traffic>(
         tokio::spawn(write::<T>(Arc::clone(traffic.outbox()), Arc::clone(&stream), traffic.drained()));
     let mut intake = Intake::new(protocol, Arc::clone(&stream), stop);
     let Err(cause) = read_on(traffic, &mut intake).await;
-    let cause = end(traffic, cause).await;
+    // Boxed, since a connection that lives does not need it yet.
+    let cause = Box::pin(end(traffic, cause)).await;
     traffic.closed(cause);
     if cause.is_normal() || cause == CloseCause::Broken {
-        see_off(&stream).await;
+        Box::pin(see_off(&stream)).await;
     }
     let _ = writer.await;
     metrics::gauge!("restante_connections", "protocol" => protocol).decrement(1.0);

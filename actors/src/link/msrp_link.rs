@@ -113,7 +113,10 @@ impl MsrpLink {
 
     /// Adds a session to those that are told what happens to the connection.
     pub(crate) fn bind(&self, session: Bytes, port: MsrpPort) {
-        self.bound().push((session, port));
+        let mut bound = self.bound();
+        // Most connections have one session for as long as they live.
+        bound.reserve_exact(1);
+        bound.push((session, port));
     }
 
     /// Takes a session off; the reader hears of it when it was the last.

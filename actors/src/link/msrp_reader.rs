@@ -103,11 +103,14 @@ impl Traffic for MsrpTraffic {
             match self.decoder.decode(&mut intake.buffer) {
                 Ok(Some(piece)) => {
                     let bytes = before.saturating_sub(intake.buffer.len());
-                    self.piece(intake, piece, bytes).await?;
+                    if let Err(piece) = self.piece(intake, piece, bytes) {
+                        // Boxed, since it is rare: a connection that waits does not carry what a stall needs.
+                        Box::pin(self.stalled(intake, Some((piece, bytes)))).await?;
+                    }
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    self.deliver(intake).await?;
+                    self.flush(intake).await?;
                     debug!(link = %self.link.id(), peer = %self.link.peer(), %error, "broken frame");
                     return Err(CloseCause::Broken);
                 }
@@ -116,7 +119,7 @@ impl Traffic for MsrpTraffic {
         if self.route == Route::Between && !intake.buffer.is_empty() {
             self.header_since.get_or_insert(intake.active);
         }
-        self.deliver(intake).await
+        self.flush(intake).await
     }
 
     fn deadline(&self, active: Instant) -> (Instant, CloseCause) {
@@ -159,35 +162,40 @@ impl MsrpTraffic {
         }
     }
 
-    async fn piece(&mut self, intake: &mut Intake, piece: Piece, bytes: usize) -> Result<(), CloseCause> {
+    /// Takes a piece into the batch. Gives it back where the batch has to be handed over first, and cannot be:
+    /// its session has too much in hand.
+    fn piece(&mut self, intake: &Intake, piece: Piece, bytes: usize) -> Result<(), Piece> {
+        let full = self.batch.frames >= FRAMES || self.batch.bytes >= self.hub.limits.batch;
+        if full && !self.deliver() {
+            return Err(piece);
+        }
         let mut cost = bytes;
         let ends = matches!(piece, Piece::End(_));
         if let Piece::Head(head) = &piece {
             self.header_since = None;
             cost = cost.saturating_add(HEAD_COST);
-            self.route(intake, head).await?;
+            if !self.route(head) {
+                self.header_since = Some(intake.active);
+                return Err(piece);
+            }
         }
         let route = self.route;
         if ends {
             self.route = Route::Between;
         }
-        if route != Route::Deliver {
-            return Ok(());
-        }
-        self.batch.bytes = self.batch.bytes.saturating_add(cost);
-        self.batch.frames = self.batch.frames.saturating_add(usize::from(ends));
-        self.batch.pieces.push(piece);
-        if self.batch.frames >= FRAMES || self.batch.bytes >= self.hub.limits.batch {
-            self.deliver(intake).await?;
+        if route == Route::Deliver {
+            self.batch.bytes = self.batch.bytes.saturating_add(cost);
+            self.batch.frames = self.batch.frames.saturating_add(usize::from(ends));
+            self.batch.pieces.push(piece);
         }
         Ok(())
     }
 
-    /// Finds the session a frame is for.
-    async fn route(&mut self, intake: &mut Intake, head: &Head) -> Result<(), CloseCause> {
+    /// Finds the session a frame is for; `false` where the batch of another has to be handed over first.
+    fn route(&mut self, head: &Head) -> bool {
         let Some(uri) = head.to_path.first() else {
             self.route = Route::Skip;
-            return Ok(());
+            return true;
         };
         match self.hub.registry.lookup(&uri.session_id, &self.link) {
             Lookup::Found { port, bound_now } => {
@@ -195,9 +203,11 @@ impl MsrpTraffic {
                     self.unbound_since = None;
                 }
                 if self.batch.to.as_ref().is_none_or(|(session, _)| *session != uri.session_id) {
-                    self.deliver(intake).await?;
+                    if !self.deliver() {
+                        return false;
+                    }
+                    self.batch.to = Some((uri.session_id.clone(), port));
                 }
-                self.batch.to = Some((uri.session_id.clone(), port));
                 self.route = Route::Deliver;
             }
             // RFC 4975 7.3: a request for no existing session MUST get 481, and is ignored
@@ -205,7 +215,7 @@ impl MsrpTraffic {
             // RFC 4975 5.4: a session already in use on another connection: MUST reject with 506
             Lookup::Elsewhere => self.refuse(head, 506),
         }
-        Ok(())
+        true
     }
 
     fn refuse(&mut self, head: &Head, status: u16) {
@@ -217,35 +227,59 @@ impl MsrpTraffic {
         }
     }
 
-    /// Hands the batch over, when the session has given back enough credit.
-    async fn deliver(&mut self, intake: &mut Intake) -> Result<(), CloseCause> {
-        let batch = std::mem::take(&mut self.batch);
-        let Some((session, port)) = batch.to else { return Ok(()) };
-        if batch.pieces.is_empty() {
-            self.batch.to = Some((session, port));
-            return Ok(());
+    /// Hands the batch over; `false` where the session has not given back enough credit.
+    fn deliver(&mut self) -> bool {
+        if self.batch.pieces.is_empty() {
+            return true;
         }
+        match Arc::clone(&self.credit).try_acquire_many_owned(self.charge()) {
+            Ok(permit) => {
+                self.hand_over(permit);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Hands over what is there at last.
+    async fn flush(&mut self, intake: &mut Intake) -> Result<(), CloseCause> {
+        if !self.deliver() {
+            Box::pin(self.stalled(intake, None)).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for credit, hands the batch over, and takes the piece that had to wait for that.
+    async fn stalled(
+        &mut self,
+        intake: &mut Intake,
+        piece: Option<(Piece, usize)>,
+    ) -> Result<(), CloseCause> {
+        metrics::counter!("restante_msrp_stalls_total").increment(1);
+        let charge = self.charge();
+        let permit = acquire(intake, self.link.outbox(), &self.credit, charge).await?;
+        self.hand_over(permit);
+        if let Some((piece, bytes)) = piece {
+            // The batch is empty now: nothing has to be handed over first.
+            let _ = self.piece(intake, piece, bytes);
+        }
+        Ok(())
+    }
+
+    /// The credit that the batch costs.
+    fn charge(&self) -> u32 {
+        let most = self.hub.limits.credit.max(self.hub.limits.batch);
+        u32::try_from(self.batch.bytes.min(most)).unwrap_or(u32::MAX)
+    }
+
+    fn hand_over(&mut self, permit: OwnedSemaphorePermit) {
+        let batch = std::mem::take(&mut self.batch);
+        let Some((session, port)) = batch.to else { return };
         metrics::counter!("restante_msrp_frames_total").increment(batch.frames as u64);
-        let permit = self.credit(intake, batch.bytes).await?;
         let link = self.link.clone();
         port.tell(MsrpEvent::Frames(MsrpFrames { link, pieces: batch.pieces, permit: Some(permit) }));
         // Within a frame the session stays the same; a new head looks it up again.
         self.batch.to = (self.route == Route::Deliver).then_some((session, port));
-        Ok(())
-    }
-
-    async fn credit(
-        &mut self,
-        intake: &mut Intake,
-        bytes: usize,
-    ) -> Result<OwnedSemaphorePermit, CloseCause> {
-        let most = self.hub.limits.credit.max(self.hub.limits.batch);
-        let charge = u32::try_from(bytes.min(most)).unwrap_or(u32::MAX);
-        if let Ok(permit) = Arc::clone(&self.credit).try_acquire_many_owned(charge) {
-            return Ok(permit);
-        }
-        metrics::counter!("restante_msrp_stalls_total").increment(1);
-        acquire(intake, self.link.outbox(), &self.credit, charge).await
     }
 }
 

@@ -237,7 +237,8 @@ impl MsrpSession {
         let fits = (4..=32).contains(&deposited.len())
             && deposited.iter().all(|b| b.is_ascii_alphanumeric() || b".-+%=".contains(b));
         let free = fits && self.used.insert(deposited.clone());
-        let name = if free { deposited } else { Bytes::from(Chance.token(20)) };
+        // A copy: the name outlives what was read of the item.
+        let name = if free { Bytes::copy_from_slice(&deposited) } else { Bytes::from(Chance.token(20)) };
         self.names.insert(place, name.clone());
         name
     }
@@ -422,5 +423,20 @@ impl Handler<Close> for MsrpSession {
         self.ended = true;
         self.registration = None;
         ctx.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::focus::Focus;
+    use crate::mailbox::Mailbox;
+
+    /// Thousands of these wait at once: what makes one larger should be worth it.
+    #[test]
+    fn what_waits_is_small() {
+        assert!(size_of::<MsrpSession>() <= 1700, "a session: {}", size_of::<MsrpSession>());
+        assert!(size_of::<Focus>() <= 1024, "a focus: {}", size_of::<Focus>());
+        assert!(size_of::<Mailbox>() <= 300, "a mailbox: {}", size_of::<Mailbox>());
     }
 }

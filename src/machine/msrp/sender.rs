@@ -1,7 +1,7 @@
 //! The sending half of a session (RFC 4975 7.1.1): messages become chunks, chunks transactions.
 //! One chunk may stand open; whatever else has to be written interrupts it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use memchr::memmem;
@@ -21,8 +21,8 @@ const INTERRUPTIBLE_ABOVE: u64 = 2048;
 pub(super) struct Sender {
     max_chunk: u64,
     next: u64,
-    messages: FxHashMap<OutgoingId, Message>,
-    by_message_id: BTreeMap<Bytes, OutgoingId>,
+    /// Boxed: the table keeps room for more than there are.
+    messages: FxHashMap<OutgoingId, Box<Message>>,
     open: Option<OpenChunk>,
     transactions: Transactions,
     /// The head of the next request, with our paths.
@@ -61,7 +61,6 @@ impl Sender {
             max_chunk: config.max_chunk.max(1),
             next: 0,
             messages: FxHashMap::default(),
-            by_message_id: BTreeMap::new(),
             open: None,
             transactions: Transactions::new(config.transaction_timeout),
             head: Head::new(FrameKind::Send, Bytes::new(), to, from),
@@ -79,8 +78,7 @@ impl Sender {
     pub(super) fn begin(&mut self, outgoing: Outgoing) -> OutgoingId {
         self.next += 1;
         let id = OutgoingId(self.next);
-        self.by_message_id.insert(outgoing.message_id.clone(), id);
-        self.messages.insert(id, Message { outgoing, sent: 0, is_sent: false, unanswered: 0 });
+        self.messages.insert(id, Box::new(Message { outgoing, sent: 0, is_sent: false, unanswered: 0 }));
         id
     }
 
@@ -194,6 +192,9 @@ impl Sender {
             && let Some(message) = self.messages.get_mut(&chunk.id)
         {
             message.is_sent = true;
+            // Nothing more is written of it: what its chunks bore is not kept until it is acknowledged.
+            message.outgoing.headers = Vec::new();
+            message.outgoing.content_type = Bytes::new();
         }
     }
 
@@ -205,6 +206,15 @@ impl Sender {
             self.interrupt(now);
             self.out.buffer().extend_from_slice(frames);
             frames.clear();
+        }
+    }
+
+    /// Gives back what was needed to write the last head.
+    pub(super) fn rest(&mut self) {
+        if self.open.is_none() && self.head.others.capacity() > 0 {
+            self.head.others = Vec::new();
+            self.head.content_type = None;
+            self.tail = Vec::new();
         }
     }
 
@@ -236,11 +246,7 @@ impl Sender {
     }
 
     fn forget(&mut self, id: OutgoingId) -> bool {
-        let Some(message) = self.messages.remove(&id) else { return false };
-        if self.by_message_id.get(&message.outgoing.message_id) == Some(&id) {
-            self.by_message_id.remove(&message.outgoing.message_id);
-        }
-        true
+        self.messages.remove(&id).is_some()
     }
 
     /// Sends an empty SEND, which binds the connection to the session.
@@ -315,7 +321,9 @@ impl Sender {
         if status.namespace != 0 || matches!(status.code, 200..=299) {
             return;
         }
-        let Some(id) = self.by_message_id.get(message_id).copied() else { return };
+        // Failures are rare, and few messages are under way: no index is kept for them.
+        let named = |(_, message): &(&OutgoingId, &Box<Message>)| message.outgoing.message_id == message_id;
+        let Some(id) = self.messages.iter().filter(named).map(|(id, _)| *id).max() else { return };
         self.refuse(now, id, status.code, events);
         // RFC 4975 7.3.2: a failure REPORT that bytes were not received: it MUST treat the session
         // as failed. 413 and 415 say that they are not wanted (RFC 4975 10.5, 10.6).
@@ -351,7 +359,6 @@ impl Sender {
     /// Forgets every message.
     pub(super) fn clear(&mut self) {
         self.messages.clear();
-        self.by_message_id.clear();
         self.transactions.clear();
         self.open = None;
     }

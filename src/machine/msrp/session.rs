@@ -227,12 +227,24 @@ impl Session {
 
     /// The next bytes to write, in order; none before the session is bound.
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
-        if self.state == State::Unbound { None } else { self.sender.out.pop() }
+        if self.state == State::Unbound {
+            return None;
+        }
+        let next = self.sender.out.pop();
+        if next.is_none() {
+            self.sender.rest();
+        }
+        next
     }
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let next = self.events.pop_front();
+        if next.is_none() {
+            // A session that waits holds no queue.
+            self.events = VecDeque::new();
+        }
+        next
     }
 
     /// When [`Session::handle_timeout`] is to be called.

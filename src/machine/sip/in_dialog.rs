@@ -28,7 +28,7 @@ impl InviteSession {
             self.refuse(txn, &request, StatusCode::REQUEST_PENDING);
         } else {
             self.events.push_back(SessionEvent::Reinvite { request: request.clone() });
-            self.pending = Some(Pending { txn, request });
+            self.pending = Some(Box::new(Pending { txn, request }));
         }
     }
 
@@ -45,7 +45,7 @@ impl InviteSession {
             self.refuse(txn, &request, StatusCode::REQUEST_PENDING);
         } else {
             self.events.push_back(SessionEvent::Reinvite { request: request.clone() });
-            self.pending = Some(Pending { txn, request });
+            self.pending = Some(Box::new(Pending { txn, request }));
         }
     }
 

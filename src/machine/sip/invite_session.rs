@@ -29,8 +29,9 @@ pub struct InviteSession {
     contact: String,
     timers: Timers,
     pub(super) state: State,
-    pub(super) pending: Option<Pending>,
-    pub(super) awaiting: Option<Unacknowledged>,
+    /// Boxed, as is what follows: a session that waits has neither.
+    pub(super) pending: Option<Box<Pending>>,
+    pub(super) awaiting: Option<Box<Unacknowledged>>,
     pub(super) bye: Option<Option<String>>,
     actions: VecDeque<SessionAction>,
     pub(super) events: VecDeque<SessionEvent>,
@@ -55,6 +56,15 @@ pub(super) struct Pending {
     pub(super) request: Request,
 }
 
+/// The next of `queue`, which holds no memory once it is empty: a session lives long and says little.
+fn drained<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    let next = queue.pop_front();
+    if next.is_none() {
+        *queue = VecDeque::new();
+    }
+    next
+}
+
 impl InviteSession {
     /// Begins with an INVITE that `txn` brought. `local_tag` goes into every To, `contact` is our
     /// Contact value.
@@ -73,7 +83,7 @@ impl InviteSession {
             contact: contact.into(),
             timers,
             state: State::Early,
-            pending: Some(Pending { txn, request: invite }),
+            pending: Some(Box::new(Pending { txn, request: invite })),
             awaiting: None,
             bye: None,
             actions: VecDeque::new(),
@@ -113,18 +123,18 @@ impl InviteSession {
 
     /// The next thing to hand to the endpoint.
     pub fn poll_action(&mut self) -> Option<SessionAction> {
-        self.actions.pop_front()
+        drained(&mut self.actions)
     }
 
     /// The next thing for the user to know.
     pub fn poll_event(&mut self) -> Option<SessionEvent> {
-        self.events.pop_front()
+        drained(&mut self.events)
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.awaiting.as_ref().map(Unacknowledged::poll_timeout)
+        self.awaiting.as_deref().map(Unacknowledged::poll_timeout)
     }
 
     /// Sends a provisional response other than 100, such as 180, for the INVITE.
@@ -132,7 +142,7 @@ impl InviteSession {
         if self.state != State::Early || !status.is_provisional() {
             return;
         }
-        if let Some(Pending { txn, request }) = &self.pending {
+        if let Some(Pending { txn, request }) = self.pending.as_deref() {
             let response = self.establishing(request, status);
             self.actions.push_back(SessionAction::Respond(*txn, response));
         }
@@ -301,7 +311,8 @@ impl InviteSession {
         headers: Vec<(HeaderName, Bytes)>,
         opening: bool,
     ) {
-        let Some(Pending { txn, request }) = self.pending.take() else { return };
+        let Some(pending) = self.pending.take() else { return };
+        let Pending { txn, request } = *pending;
         let mut response = self.establishing(&request, StatusCode::OK);
         for (name, value) in headers {
             response.headers.push(name, value);
@@ -312,7 +323,7 @@ impl InviteSession {
         }
         if request.method == Method::Invite {
             let (copy, timers) = (response.clone(), &self.timers);
-            self.awaiting = Some(Unacknowledged::new(now, txn, &request, copy, opening, timers));
+            self.awaiting = Some(Box::new(Unacknowledged::new(now, txn, &request, copy, opening, timers)));
         }
         self.actions.push_back(SessionAction::Respond(txn, response));
         self.bye_if_possible();
@@ -351,7 +362,8 @@ impl InviteSession {
     }
 
     pub(super) fn refuse_pending(&mut self, rejection: &Rejection) {
-        let Some(Pending { txn, request }) = self.pending.take() else { return };
+        let Some(pending) = self.pending.take() else { return };
+        let Pending { txn, request } = *pending;
         let mut response = self.tagged(request.respond(rejection.status));
         for (name, value) in &rejection.headers {
             response.headers.push(name.clone(), value.clone());

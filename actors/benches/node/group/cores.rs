@@ -35,13 +35,16 @@ pub fn run(size: &Size, board: &mut Board) {
         .beside("one worker, its store's threads on the driver's core too", || turn(&apart, 2))
         .beside("two workers on both cores, one of them shared with the driver", || turn(&both, 3));
     board.row(contest.run(size.rounds, "deposits over TCP, 64 in flight: one worker on one core", "/s"));
-    for (name, used) in
-        ["one worker, one core", "two workers, one core", "one worker, two cores", "two workers, two cores"]
-            .iter()
-            .zip(&used)
-    {
+    let names =
+        ["one worker, one core", "two workers, one core", "one worker, two cores", "two workers, two cores"];
+    for (name, used) in names.iter().zip(&used) {
         board.row(Row::new(&format!("  processor time for each, {name}"), "us", &[used.get()]));
     }
+    // What can be spread over more cores, and what cannot.
+    let [shard, writer] = ["arbiter", "archive-writer"].map(|name| both.busy_threads(name));
+    let share = |part: f64| part / both.busy() * 100.0;
+    board.row(Row::new("  of that on the shards' threads, two workers", "%", &[share(shard)]));
+    board.row(Row::new("  of that on the store's one writer, two workers", "%", &[share(writer)]));
     if cores > 2 {
         board.note("More than two cores: start it with `taskset -c 0,1` to compare with figures of two.");
     }
