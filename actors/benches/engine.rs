@@ -150,6 +150,7 @@ fn deposit(number: u64) -> PagerDeposit {
     let call_id = format!("{number:016x}b1946ac92492d2347c6235b4@alicepc.example.org");
     PagerDeposit {
         owner: owner(number),
+        sender: Owner::new(b"alice", "example.org"),
         key: DepositKey { call_id: call_id.into(), from_tag: Bytes::from_static(b"88sja8x"), cseq: 1 },
         envelope: Envelope {
             from: Bytes::from_static(b"\"Alice\" <sip:alice@example.org>;tag=88sja8x"),
@@ -163,7 +164,7 @@ fn deposit(number: u64) -> PagerDeposit {
             urgent: false,
         },
         body: Body::Inline(vec![b'x'; 200].into()),
-        quota: Quota { items: 1 << 40, bytes: 1 << 60 },
+        quota: Quota { items: 1 << 40, bytes: 1 << 60, ..Quota::default() },
         now: Timestamp(1_700_000_000_000 + number),
         ends: Timestamp(1_700_600_000_000 + number),
         remember: Duration::from_secs(86_400),

@@ -13,7 +13,7 @@ use restante::machine::sip::{EndpointConfig, Timers, Transport};
 use restante::store::{Store, SubscriptionCursor};
 use restante::wire::sip::Limits;
 
-use crate::archive::Archive;
+use crate::archive::{self, Archive};
 use crate::clock;
 use crate::config::{Config, Protocol, StoreUrl, SummaryHeaders};
 use crate::endpoint::{DrainDialogs, SipEndpoint};
@@ -46,7 +46,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 async fn serve(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let StoreUrl::Embedded(directory) = &config.store.url;
-    let store = open_store(directory.clone()).await?;
+    let store = open_store(directory.clone(), limits(&config)).await?;
     let metrics = http::install_metrics().context("metrics")?;
     let readiness = Readiness::new();
     let stopper = Stopper::new();
@@ -71,9 +71,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn open_store(directory: PathBuf) -> anyhow::Result<Arc<dyn Store>> {
-    let opening = tokio::task::spawn_blocking(move || Archive::open(&directory)).await?;
+async fn open_store(directory: PathBuf, limits: archive::Limits) -> anyhow::Result<Arc<dyn Store>> {
+    let opening = tokio::task::spawn_blocking(move || Archive::open_with(&directory, limits)).await?;
     Ok(Arc::new(opening.context("store")?))
+}
+
+fn limits(config: &Config) -> archive::Limits {
+    let store = &config.store;
+    archive::Limits { queue: store.queue, batch: store.batch, batch_bytes: store.batch_size.as_usize() }
 }
 
 /// SIGTERM and SIGINT.

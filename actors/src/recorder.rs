@@ -11,7 +11,7 @@ use restante::focus::session_deposit::SessionEnvelope;
 use restante::machine::msrp::{IncomingId, Verdict};
 use restante::machine::offer_answer::{self, LocalMedia, Negotiated};
 use restante::machine::sip::{Body as SipBody, Flow, InviteSession, SessionEvent};
-use restante::store::{Body, Counts, NewMessage, Owner, SessionDeposit, SessionId, Staging, StoreError};
+use restante::store::{Body, NewMessage, Owner, SessionDeposit, SessionId, Staging, StoreError};
 use restante::time::Instant;
 use restante::wire::mime;
 use restante::wire::sdp::Direction;
@@ -39,6 +39,8 @@ pub struct RecorderBirth {
     pub flow: Flow,
     /// Whose mailbox it is.
     pub owner: Owner,
+    /// Who deposits.
+    pub sender: Owner,
     /// What is kept of the INVITE.
     pub envelope: SessionEnvelope,
     /// The offer, if the INVITE had one.
@@ -110,9 +112,8 @@ impl Recorder {
 
     // ---- accepting ----
 
-    fn counted(&mut self, counted: Result<Counts, StoreError>, ctx: &mut Context<Self>) {
-        let quota = self.birth.shared.quota();
-        match counted.and_then(|counts| quota.admit(&counts, 1, 1)) {
+    fn admitted(&mut self, admitted: Result<(), StoreError>, ctx: &mut Context<Self>) {
+        match admitted {
             Ok(()) => self.accept(ctx),
             Err(error) => {
                 let rejection = refusals::of_store(&error, self.birth.shared.agent());
@@ -254,6 +255,7 @@ impl Recorder {
         self.storing += 1;
         let deposit = SessionDeposit {
             owner: self.birth.owner.clone(),
+            sender: self.birth.sender.clone(),
             key: self.birth.envelope.key.clone(),
             envelope: self.birth.envelope.envelope.clone(),
             quota: shared.quota(),
@@ -431,8 +433,9 @@ impl Actor for Recorder {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.birth.port.adopt(ctx.address().recipient());
-        let counting = self.birth.shared.store.counts(self.birth.owner.clone());
-        ctx.spawn(counting.into_actor(self).map(|counted, recorder, ctx| recorder.counted(counted, ctx)));
+        let RecorderBirth { shared, owner, sender, .. } = &self.birth;
+        let asking = shared.store.room(owner.clone(), sender.clone(), shared.quota());
+        ctx.spawn(asking.into_actor(self).map(|admitted, recorder, ctx| recorder.admitted(admitted, ctx)));
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {

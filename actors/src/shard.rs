@@ -102,6 +102,8 @@ struct Visitor {
     txn: ServerTxn,
     request: Box<Request>,
     flow: Flow,
+    /// Who sent it, once that is known.
+    caller: Owner,
 }
 
 impl Shard {
@@ -171,6 +173,7 @@ impl Shard {
         };
         let deposit = PagerDeposit {
             owner,
+            sender: visitor.caller.clone(),
             key,
             envelope: *envelope,
             body: Body::Inline(request.body.clone()),
@@ -226,6 +229,7 @@ impl Shard {
             invite,
             flow: visitor.flow,
             owner,
+            sender: visitor.caller.clone(),
             envelope,
             offer: body.sdp,
             exited: ctx.address().recipient(),
@@ -406,9 +410,12 @@ impl Handler<Arrived> for Shard {
     type Result = ();
     fn handle(&mut self, arrived: Arrived, ctx: &mut Self::Context) {
         let trusted = self.shared.trusts(arrived.flow.peer.ip());
-        let visitor = Visitor { txn: arrived.txn, request: arrived.request, flow: arrived.flow };
-        let judged = identity::caller(&self.shared.realm, &visitor.request, trusted)
-            .and_then(|caller| intent::intent(&self.shared.realm, &visitor.request, &caller));
+        let caller = Owner::default();
+        let mut visitor = Visitor { txn: arrived.txn, request: arrived.request, flow: arrived.flow, caller };
+        let judged = identity::caller(&self.shared.realm, &visitor.request, trusted).and_then(|caller| {
+            visitor.caller = caller;
+            intent::intent(&self.shared.realm, &visitor.request, &visitor.caller)
+        });
         match judged {
             Ok(intent) => self.serve(visitor, intent, ctx),
             Err(rejection) => self.refuse(&visitor, &rejection),

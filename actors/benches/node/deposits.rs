@@ -90,6 +90,7 @@ fn deposit(number: u64) -> PagerDeposit {
     let id = format!("m{number:08x}");
     PagerDeposit {
         owner: Owner::new(format!("user{}", number % MAILBOXES).as_bytes(), "example.com"),
+        sender: Owner::new(b"alice", "example.org"),
         key: DepositKey { call_id: id.clone().into(), from_tag: id.clone().into(), cseq: 1 },
         envelope: Envelope {
             from: format!("<sip:alice@example.org>;tag={id}").into(),
@@ -103,7 +104,7 @@ fn deposit(number: u64) -> PagerDeposit {
             urgent: false,
         },
         body: Body::Inline(vec![b'x'; BODY].into()),
-        quota: Quota { items: 10_000, bytes: 1 << 30 },
+        quota: Quota::shared(10_000, 1 << 30, 80, 100, 1 << 16),
         now: Timestamp(1_700_000_000_000 + number),
         ends: Timestamp(1_702_592_000_000 + number),
         remember: Duration::from_secs(7 * 86_400),

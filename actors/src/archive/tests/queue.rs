@@ -11,7 +11,7 @@ use super::*;
 fn deposits_of_one_batch_see_each_other() {
     let place = place();
     let store = open(&place);
-    let quota = Quota { items: 60, bytes: 0 };
+    let quota = Quota { items: 60, ..Quota::default() };
     let deposit = |number: u32| {
         // Every Call-ID comes twice, one of them is a repetition.
         let key = key(&format!("c{}", number % 50), "t", 1);

@@ -66,7 +66,7 @@ fn taken_ids_get_suffixes_and_stay_taken_while_remembered() {
 fn a_full_mailbox_refuses_items_and_bytes_sessions_included() {
     let place = place();
     let store = open(&place);
-    let quota = Quota { items: 2, bytes: 10 };
+    let quota = Quota { items: 2, bytes: 10, ..Quota::default() };
     let deposit = |call_id, body: &'static str| {
         wait(store.deposit(PagerDeposit { quota, ..pager(key(call_id, "t", 1), body) }))
     };
