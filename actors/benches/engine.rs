@@ -1,11 +1,12 @@
 //! Deposits a second into the embedded store, beside what its engine does at best: bare records of
 //! the same size, written with the same discipline (one thread, one batch and one sync for all that
-//! wait). Then the time to open again, and to list and open.
+//! wait), and beside plain appends to a file. Then the time to open again, and to list and open.
 //!
 //! `cargo bench -p restante-node --bench engine [-- SECONDS]`; the directory is made under the one
 //! that holds the build, so that it is a real disk.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -29,35 +30,41 @@ const RECORD: usize = 520;
 const ROUNDS: u32 = 9;
 
 fn main() {
-    let seconds = std::env::args().filter_map(|word| word.parse().ok()).next().unwrap_or(5);
+    let seconds = std::env::args().filter_map(|word| word.parse().ok()).next().unwrap_or(20);
     let span = Duration::from_secs(seconds);
     let executable = std::env::current_exe().unwrap();
     let place = tempfile::tempdir_in(executable.parent().unwrap()).unwrap();
     let runtime = Builder::new_current_thread().enable_time().build().unwrap();
 
-    println!("{:>10} {:>14} {:>14} {:>8}", "in flight", "bare/s", "deposits/s", "share");
+    println!("{:>10} {:>14} {:>14} {:>14} {:>8}", "in flight", "append/s", "engine/s", "deposits/s", "share");
     let store = Arc::new(Archive::open(&place.path().join("store")).unwrap());
-    let bare = Bare::open(&place.path().join("bare"));
+    let bare = Bare::engine(&place.path().join("bare"));
+    let append = Bare::append(&place.path().join("append"));
     let mut next = 0;
     for in_flight in [1, 64, 512] {
-        // In turns, so that what else the machine does disturbs both alike; the medians count.
-        let (mut best, mut ours) = (Vec::new(), Vec::new());
+        // In turns, so that what else the machine does disturbs all alike; the share is the median
+        // of the rounds' own shares.
+        let mut rates: [Vec<f64>; 4] = Default::default();
         for _ in 0..ROUNDS {
-            let span = span / ROUNDS;
-            best.push(runtime.block_on(rate(in_flight, span, &mut next, |number| bare.write(number))));
-            ours.push(runtime.block_on(rate(in_flight, span, &mut next, |number| {
+            let span = span / ROUNDS / 3;
+            let plain = runtime.block_on(rate(in_flight, span, &mut next, |number| append.write(number)));
+            let best = runtime.block_on(rate(in_flight, span, &mut next, |number| bare.write(number)));
+            let ours = runtime.block_on(rate(in_flight, span, &mut next, |number| {
                 let answer = store.deposit(deposit(number));
                 async move { assert!(!answer.await.unwrap().repeated) }
-            })));
+            }));
+            for (rates, rate) in rates.iter_mut().zip([plain, best, ours, ours / best]) {
+                rates.push(rate);
+            }
         }
-        let (best, ours) = (median(best), median(ours));
-        println!("{in_flight:>10} {best:>14.0} {ours:>14.0} {:>7.0}%", ours / best * 100.0);
+        let [append, bare, ours, share] = rates.map(median);
+        println!("{in_flight:>10} {append:>14.0} {bare:>14.0} {ours:>14.0} {:>7.0}%", share * 100.0);
     }
     reading(&runtime, &store);
     drop(store);
     let start = Instant::now();
     let store = Archive::open(&place.path().join("store")).unwrap();
-    println!("opened again in {:?}, {} deposits tried", start.elapsed(), next);
+    println!("opened again in {:?}, {next} numbers tried", start.elapsed());
     drop(store);
 }
 
@@ -171,26 +178,43 @@ fn deposit(number: u64) -> PagerDeposit {
     }
 }
 
-/// The engine alone: a queue, a thread, a batch, a sync.
+/// The discipline alone: a queue, a thread, a batch, a sync.
 struct Bare(SyncSender<(u64, oneshot::Sender<()>)>);
 
 impl Bare {
-    fn open(directory: &Path) -> Self {
-        let (orders, queue) = sync_channel::<(u64, oneshot::Sender<()>)>(8192);
+    /// With a bare record for each, in the engine.
+    fn engine(directory: &Path) -> Self {
         let database =
             Database::builder(directory).manual_journal_persist(true).worker_threads(2).open().unwrap();
         let records = database
             .keyspace("records", || KeyspaceCreateOptions::default().max_memtable_size(16 << 20))
             .unwrap();
+        Self::start(move |numbers| {
+            let mut batch = database.batch().durability(Some(PersistMode::SyncData));
+            for number in numbers {
+                batch.insert(&records, number.to_be_bytes(), vec![b'x'; RECORD]);
+            }
+            batch.commit().unwrap();
+        })
+    }
+
+    /// Appended to a file.
+    fn append(path: &Path) -> Self {
+        let mut file = std::fs::File::create(path).unwrap();
+        Self::start(move |numbers| {
+            file.write_all(&vec![b'x'; RECORD * numbers.len()]).unwrap();
+            file.sync_data().unwrap();
+        })
+    }
+
+    fn start(mut write: impl FnMut(&[u64]) + Send + 'static) -> Self {
+        let (orders, queue) = sync_channel::<(u64, oneshot::Sender<()>)>(8192);
         std::thread::spawn(move || {
             while let Ok(first) = queue.recv() {
-                let all: Vec<_> = std::iter::once(first).chain(queue.try_iter().take(1023)).collect();
-                let mut batch = database.batch().durability(Some(PersistMode::SyncData));
-                for (number, _) in &all {
-                    batch.insert(&records, number.to_be_bytes(), vec![b'x'; RECORD]);
-                }
-                batch.commit().unwrap();
-                all.into_iter().for_each(|(_, answer)| answer.send(()).unwrap());
+                let all = std::iter::once(first).chain(queue.try_iter().take(1023));
+                let (numbers, answers): (Vec<_>, Vec<_>) = all.unzip();
+                write(&numbers);
+                answers.into_iter().for_each(|answer| answer.send(()).unwrap());
             }
         });
         Self(orders)
