@@ -8,9 +8,12 @@ use actix::{Actor, Addr, Arbiter, System};
 use anyhow::Context as _;
 use restante::focus::pager::DepositRules;
 use restante::focus::realm::{Accepts, Realm};
+use restante::focus::subscription_terms::SubscriptionTerms;
+use restante::focus::subscriptions::SubscriptionRules;
 use restante::focus::summary::{Listing, SummaryRules};
 use restante::machine::sip::{EndpointConfig, Timers, Transport};
 use restante::store::{Store, SubscriptionCursor};
+use restante::wire::message_summary;
 use restante::wire::sip::Limits;
 
 use crate::archive::{self, Archive};
@@ -19,19 +22,20 @@ use crate::config::{Config, Protocol, StoreUrl, SummaryHeaders};
 use crate::endpoint::{DrainDialogs, SipEndpoint};
 use crate::http::{self, Readiness};
 use crate::link::{
-    Admission, ConnectionLimits, Cores, MsrpLimits, MsrpTransport, OutboxLimits, Resolver, ResolverLimits,
+    Admission, ConnectionLimits, Cores, DnsSettings, MsrpLimits, MsrpTransport, OutboxLimits, Resolver,
     SipLimits, SipPorts, SipTransport, Stopper,
 };
 use crate::router::{MOST_SHARDS, Router, shard_name};
 use crate::shard::{Attach, Resume, Shard, Totals, Watched, tell_changed};
 use crate::shared::Shared;
+use crate::supervision::{self, Fatal};
+use crate::upkeep;
 
 /// Subscriptions read from the store at once when the node starts.
 const RESUMED_AT_ONCE: usize = 1000;
-/// Items that expire in one step.
-const EXPIRED_AT_ONCE: usize = 256;
-/// How often expired items are looked for.
-const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the store's end is waited for.
+const STORE_END: Duration = Duration::from_secs(30);
 
 /// Runs the node until it is told to stop.
 ///
@@ -40,6 +44,7 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 pub fn run(config: Config) -> anyhow::Result<()> {
     crate::redact::open_addresses(config.log.addresses);
     let _origin = clock::now();
+    supervision::log_panics();
     System::new().block_on(serve(config))
 }
 
@@ -50,11 +55,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let metrics = http::install_metrics().context("metrics")?;
     let readiness = Readiness::new();
     let stopper = Stopper::new();
-    let node = Node::boot(config, store, stopper.clone()).await?;
+    let fatal = Fatal::default();
+    let node = Node::boot(config, store, stopper.clone(), &fatal).await?;
     let http = node.http(metrics, readiness.clone(), stopper.clone())?;
     node.resume().await?;
-    node.sweep();
     readiness.set(true);
+    actix::spawn(upkeep::keep_up(Arc::clone(&node.shared.store), readiness.clone()));
     metrics::gauge!("restante_workers").set(u32::try_from(node.endpoints.len()).unwrap_or(u32::MAX));
     tracing::info!(
         sip = node.bound_sip.join(","),
@@ -63,9 +69,20 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         workers = node.endpoints.len(),
         "ready"
     );
-    let signal = signals.next().await;
-    tracing::info!(signal, "stopping: no new work, sessions get a BYE");
+    let failed = tokio::select! {
+        signal = signals.next() => {
+            tracing::info!(signal, "stopping: no new work, sessions get a BYE");
+            None
+        }
+        name = fatal.failed() => Some(name),
+    };
     readiness.set(false);
+    if let Some(name) = failed {
+        // Half a node is worse than none: whoever watches over the process starts it again.
+        node.router.close();
+        node.close(&stopper).await;
+        anyhow::bail!("{name} has failed: the process ends; what was acknowledged is in the store");
+    }
     node.drain(&stopper).await;
     tracing::info!("stopped");
     Ok(())
@@ -112,7 +129,12 @@ struct Node {
 }
 
 impl Node {
-    async fn boot(config: Config, store: Arc<dyn Store>, stopper: Stopper) -> anyhow::Result<Self> {
+    async fn boot(
+        config: Config,
+        store: Arc<dyn Store>,
+        stopper: Stopper,
+        fatal: &Fatal,
+    ) -> anyhow::Result<Self> {
         let realm = realm(&config);
         let arbiters: Vec<Arbiter> = (0..workers(&config)).map(|_| Arbiter::new()).collect();
         let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
@@ -139,17 +161,17 @@ impl Node {
         let shared = Arc::new(Shared {
             realm,
             deposit: deposit_rules(&config),
-            summary: summary_rules(&config),
+            subscriptions: Arc::new(subscription_rules(&config)),
             trusted: config.trust.peers.clone(),
             store,
             msrp,
-            resolver: Resolver::new(ResolverLimits::default()),
+            resolver: Resolver::new(&dns_settings(&config))?,
             timers,
             msrp_listeners,
             config,
         });
 
-        // Listeners are bound before the shards start, whose Vias name them; what comes in between waits.
+        // Listeners are bound before the shards start, whose Vias name them; the router holds what comes in between.
         let mut bound_sip = Vec::new();
         let mut sent_by = Vec::new();
         for listen in &shared.config.sip.listen {
@@ -173,7 +195,8 @@ impl Node {
             let shard = {
                 let (name, shared, totals, watched) =
                     (name.clone(), Arc::clone(&shared), Arc::clone(&totals), Arc::clone(&watched));
-                Shard::start_in_arbiter(handle, move |_| Shard::new(name, shared, totals, watched))
+                let vital = fatal.vital(format!("shard {name}"));
+                Shard::start_in_arbiter(handle, move |_| Shard::new(name, shared, totals, watched, vital))
             };
             let mut endpoint_config = EndpointConfig::new(name.clone());
             endpoint_config.timers = timers;
@@ -181,10 +204,11 @@ impl Node {
             endpoint_config.max_transactions = shared.config.sip.max_transactions;
             endpoint_config.server_name = "restante".to_owned();
             let endpoint = {
-                let (transport, resolver, shard) =
-                    (sip.clone(), shared.resolver.clone(), shard.clone().recipient());
+                let (transport, shared, shard) =
+                    (sip.clone(), Arc::clone(&shared), shard.clone().recipient());
+                let vital = fatal.vital(format!("SIP endpoint {name}"));
                 SipEndpoint::start_in_arbiter(handle, move |_| {
-                    SipEndpoint::new(endpoint_config, transport, resolver, shard, name)
+                    SipEndpoint::new(endpoint_config, transport, shared, shard, name, vital)
                 })
             };
             shard.send(Attach(endpoint.clone())).await?;
@@ -242,28 +266,6 @@ impl Node {
         Ok(())
     }
 
-    /// Lets expired items go, in small steps.
-    fn sweep(&self) {
-        let store = Arc::clone(&self.shared.store);
-        actix::spawn(async move {
-            loop {
-                match store.expire(clock::wall(), EXPIRED_AT_ONCE).await {
-                    Ok(expired) => {
-                        if expired.removed > 0 {
-                            tracing::debug!(items = expired.removed, "expired");
-                        }
-                        if expired.more {
-                            tokio::task::yield_now().await;
-                            continue;
-                        }
-                    }
-                    Err(error) => tracing::error!(%error, "expired items not removed; tried again"),
-                }
-                tokio::time::sleep(EXPIRY_INTERVAL).await;
-            }
-        });
-    }
-
     /// Says goodbye to every session, waits for the answers as long as configured, and closes the store.
     async fn drain(&self, stopper: &Stopper) {
         self.router.close();
@@ -283,12 +285,19 @@ impl Node {
         if tokio::time::timeout(limit, draining).await.is_err() {
             tracing::warn!("sessions did not end in time");
         }
+        self.close(stopper).await;
+    }
+
+    /// Ends connections and listeners, and closes the store.
+    async fn close(&self, stopper: &Stopper) {
         stopper.stop();
         if tokio::time::timeout(crate::link::LINGER, stopper.ended()).await.is_err() {
             tracing::warn!("connections did not end in time");
         }
-        if let Err(error) = self.shared.store.close().await {
-            tracing::error!(%error, "store not closed cleanly");
+        match tokio::time::timeout(STORE_END, self.shared.store.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "store not closed cleanly"),
+            Err(_) => tracing::error!("store not closed: it does not answer"),
         }
     }
 }
@@ -325,6 +334,15 @@ fn connection_limits(config: &Config, total: usize, per_address: usize) -> Conne
     ConnectionLimits { total, per_address, exempt: Some(Arc::new(exempt)) }
 }
 
+fn dns_settings(config: &Config) -> DnsSettings {
+    DnsSettings {
+        servers: config.dns.servers.clone(),
+        timeout: config.dns.timeout,
+        // The family in which the node is reached is the one in which it surely reaches others.
+        ipv6_first: config.sip.listen.first().is_some_and(|listen| listen.address.is_ipv6()),
+    }
+}
+
 fn sip_limits(config: &Config) -> SipLimits {
     let sip = &config.sip;
     SipLimits {
@@ -359,6 +377,22 @@ fn deposit_rules(config: &Config) -> DepositRules {
         max_body: config.deposit.max_body.as_usize(),
         lifetime: config.deposit.lifetime,
         max_lifetime: config.deposit.max_lifetime,
+    }
+}
+
+fn subscription_rules(config: &Config) -> SubscriptionRules {
+    let summary = &config.summary;
+    SubscriptionRules {
+        terms: SubscriptionTerms {
+            media_type: message_summary::MEDIA_TYPE,
+            expires: summary.expires,
+            min_expires: summary.min_expires,
+            max_expires: summary.max_expires,
+        },
+        summary: summary_rules(config),
+        min_interval: summary.min_interval,
+        most: summary.subscriptions_per_user,
+        agent: config.node.store_host.as_str().to_owned(),
     }
 }
 

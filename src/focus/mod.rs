@@ -4,6 +4,7 @@
 
 pub mod conference;
 pub mod delivery;
+pub mod expiry_clock;
 pub mod fan_out;
 pub mod identity;
 pub mod intent;
@@ -13,4 +14,7 @@ pub mod recipient_list;
 pub mod rejection;
 pub mod retrieval;
 pub mod session_deposit;
+pub mod subscriber;
+pub mod subscription_terms;
+pub mod subscriptions;
 pub mod summary;

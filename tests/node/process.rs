@@ -63,6 +63,37 @@ fn no_new_work_is_taken_while_it_ends() {
 }
 
 #[test]
+fn what_comes_while_it_starts_is_answered() {
+    for round in 0..5 {
+        let mut node = Plan::new().prepare();
+        let sip = node.sip;
+        // Asks the moment that somebody listens, which is before the node says that it is ready.
+        let early = std::thread::spawn(move || {
+            let deadline = clock::Deadline::after(clock::PATIENCE);
+            let mut stream = loop {
+                match TcpStream::connect(sip) {
+                    Ok(stream) => break stream,
+                    Err(_) => assert!(deadline.left().is_some(), "nobody listens"),
+                }
+            };
+            stream.set_read_timeout(Some(clock::PATIENCE)).unwrap();
+            let here = stream.local_addr().unwrap();
+            let options = format!(
+                "OPTIONS sip:example.com SIP/2.0\r\nVia: SIP/2.0/TCP {here};branch=z9hG4bKearly{round}\r\n\
+                 Max-Forwards: 70\r\nFrom: <sip:alice@example.org>;tag=1\r\nTo: <sip:example.com>\r\n\
+                 Call-ID: early{round}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+            );
+            stream.write_all(options.as_bytes()).unwrap();
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).map(|()| answer)
+        });
+        node.launch();
+        let answer = early.join().unwrap().unwrap_or_else(|error| panic!("round {round}: {error}"));
+        assert_eq!(&answer, b"SIP/2.0 200 ", "{}", String::from_utf8_lossy(&answer));
+    }
+}
+
+#[test]
 fn a_port_in_use_is_named() {
     let taken = ports::free("127.0.0.1".parse().unwrap());
     let address: SocketAddr = format!("127.0.0.1:{taken}").parse().unwrap();
@@ -187,6 +218,33 @@ fn a_subscription_does_not_hold_up_the_end() {
     node.signal("TERM");
     assert!(node.wait_exit().success());
     assert!(begun.elapsed() < std::time::Duration::from_secs(6), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn peers_that_answer_nothing_do_not_hold_up_the_end() {
+    let mut node = Node::start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let kept = deposit(&mut alice, BOB, "waiting");
+    let mut deposit_call = Invite::new(&alice, BOB, Offer::active()).call(&mut alice);
+    deposit_call.msrp().say("acknowledged");
+    let mut bob = Ua::udp(&node, "bob");
+    let dialog = subscribe(&mut bob, BOB, 3600);
+    notified(&mut bob, &dialog);
+    let retrieval = Invite::list(&bob, &[message_uri(&kept)], Offer::active()).call_unbound(&mut bob);
+    let focus = address(&retrieval.ok.need("Contact"));
+    let watching = bob.request("SUBSCRIBE", &focus).add("Event", "conference").add("Expires", "600");
+    assert_eq!(bob.ask(watching.clone()).status(), 200);
+    bob.wait_and_ok("NOTIFY", &watching.call_id());
+    let begun = std::time::Instant::now();
+    node.signal("TERM");
+    assert_eq!(node.wait_exit().code(), Some(0));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+    node.launch();
+    let mut ids = fetch(&node, "bob").ids();
+    ids.sort_unstable();
+    let mut expected = [deposit_call.dialog.call_id, kept];
+    expected.sort_unstable();
+    assert_eq!(ids, expected, "what was said is an item, and what was not delivered is new");
 }
 
 #[test]

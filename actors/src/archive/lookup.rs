@@ -17,7 +17,7 @@ pub(super) enum Standing {
     /// Nothing: it is free. With it comes what is written of other ids at its place.
     Free(IdRecord),
     /// An item that is there; `None` when its record is damaged.
-    Live(u64, Option<ItemRecord>),
+    Live(u64, Option<Box<ItemRecord>>),
     /// An item that is gone.
     Gone(u64, Gone),
     /// Nobody knows: the record of the id is damaged.
@@ -70,7 +70,7 @@ pub(super) fn standing(
                 // One that is damaged cannot say that it is another's.
                 Some(None) => return Ok(Standing::Live(entry.sequence, None)),
                 Some(Some(record)) if record.head.message_id == *id => {
-                    return Ok(Standing::Live(entry.sequence, Some(record)));
+                    return Ok(Standing::Live(entry.sequence, Some(Box::new(record))));
                 }
                 Some(Some(_)) | None => {}
             },

@@ -20,7 +20,7 @@ const INLINE_IN_OPEN: usize = 256 << 10;
 
 /// Reads records and contents.
 pub(super) struct Reader {
-    tree: Arc<Tree>,
+    pub(super) tree: Arc<Tree>,
     contents: Arc<Contents>,
 }
 
@@ -64,7 +64,7 @@ impl Reader {
     ) -> Result<Option<(MailboxId, ItemRecord)>, StoreError> {
         let Some(mailbox) = lookup::mailbox(moment, owner)? else { return Ok(None) };
         match lookup::standing(moment, mailbox, id)? {
-            Standing::Live(_, Some(record)) => Ok(Some((mailbox, record))),
+            Standing::Live(_, Some(record)) => Ok(Some((mailbox, *record))),
             Standing::Live(_, None) => Err(StoreError::Damaged { what: "item".into() }),
             Standing::Damaged => Err(StoreError::Damaged { what: "id".into() }),
             Standing::Free(_) | Standing::Gone(..) => Ok(None),

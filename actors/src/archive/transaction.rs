@@ -15,6 +15,9 @@ use super::lookup;
 use super::record::{Ledger, encode_mailbox};
 use super::tree::{Source, Tree, failed};
 
+/// For how many records there is room before memory has to be found for more.
+const EXPECTED: usize = 256;
+
 /// The writes of one batch.
 pub(super) struct Transaction<'a> {
     pub(super) tree: &'a Tree,
@@ -41,7 +44,7 @@ impl<'a> Transaction<'a> {
         let mut transaction = Self {
             tree,
             desk,
-            writes: FxHashMap::default(),
+            writes: FxHashMap::with_capacity_and_hasher(EXPECTED, Default::default()),
             seats: Vec::new(),
             ends: Vec::new(),
             kept: Vec::new(),

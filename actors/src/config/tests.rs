@@ -73,12 +73,15 @@ max_connections = 16
 max_connections_per_address = 17
 idle_timeout = "3m"
 bind_timeout = "4s"
+rejoin_timeout = "9s"
 transaction_timeout = "5s"
 [deposit]
 ignore_types = []
 max_body = 5000
 quota_items = 0
 quota_bytes = 0
+sender_share = 50
+sender_least = 3
 lifetime = "2h"
 max_lifetime = "3h"
 remember = "1d"
@@ -103,9 +106,15 @@ sessions_total = 27
 [store]
 url = "embedded:/var/lib/restante"
 inline_limit = 0
+queue = 9
+batch = 8
+batch_size = "1MiB"
 [trust]
 peers = ["10.0.0.0/8"]
 realm = "a realm"
+[dns]
+servers = ["192.0.2.53:53", "[2001:db8::53]:5353"]
+timeout = "2s"
 [http]
 listen = ""
 [log]
@@ -235,13 +244,14 @@ fn a_file_that_cannot_be_read_is_named() {
     let absent = folder.path().join("absent.toml");
     let problem = Config::load(Some(&absent)).unwrap_err().to_string();
     assert!(
-        problem.starts_with(&format!("cannot read configuration file {}: ", absent.display())),
+        problem.starts_with(&format!("cannot read configuration file {}", absent.display())),
         "{problem}"
     );
     assert!(matches!(Config::load(Some(folder.path())), Err(ConfigError::Unreadable { .. })));
     let endless = folder.path().join("large.toml");
     std::fs::write(&endless, "# \n".repeat(400_000)).unwrap();
-    assert!(Config::load(Some(&endless)).unwrap_err().to_string().contains("larger than 1 MiB"));
+    let cause = std::error::Error::source(&Config::load(Some(&endless)).unwrap_err()).unwrap().to_string();
+    assert!(cause.contains("larger than 1 MiB"), "{cause}");
 }
 
 #[test]

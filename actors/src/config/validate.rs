@@ -146,7 +146,7 @@ fn sizes(config: &Config) -> Verdict {
 }
 
 fn durations(config: &Config) -> Verdict {
-    let Config { sip, msrp, deposit, summary, .. } = config;
+    let Config { sip, msrp, deposit, summary, dns, .. } = config;
     let positive = [
         ("sip.t1", sip.t1),
         ("sip.t2", sip.t2),
@@ -158,6 +158,7 @@ fn durations(config: &Config) -> Verdict {
         ("msrp.transaction_timeout", msrp.transaction_timeout),
         ("deposit.lifetime", deposit.lifetime),
         ("summary.expires", summary.expires),
+        ("dns.timeout", dns.timeout),
     ];
     for (key, value) in positive {
         ensure(value > Duration::ZERO, &[key], || "expected a duration longer than 0s".into())?;

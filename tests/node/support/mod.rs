@@ -3,6 +3,7 @@
 pub mod call;
 pub mod clock;
 pub mod cpim;
+pub mod dns;
 pub mod frame;
 pub mod msrp;
 pub mod node;
@@ -15,6 +16,7 @@ pub mod ua;
 pub use call::{Call, Invite, deposit_session, message_uri, resource_lists, retrieve, until, with_list};
 pub use clock::{Deadline, PATIENCE, fresh, noise};
 pub use cpim::{Cpim, rfc3339};
+pub use dns::{Dns, Zone};
 pub use frame::{Chunk, Frame};
 pub use msrp::{Delivered, Msrp, Verdict};
 pub use node::{Node, Plan, restante};

@@ -5,6 +5,7 @@
 mod contents;
 mod crash;
 mod damage;
+mod faults;
 mod model;
 mod queue;
 mod rules;
