@@ -19,12 +19,12 @@ use crate::config::{Config, Protocol, StoreUrl, SummaryHeaders};
 use crate::endpoint::{DrainDialogs, SipEndpoint};
 use crate::http::{self, Readiness};
 use crate::link::{
-    Admission, ConnectionLimits, Cores, MsrpLimits, MsrpTransport, OutboxLimits, Resolver, ResolverLimits,
-    SipLimits, SipPorts, SipTransport, Stopper,
+    Admission, ConnectionLimits, Cores, HandshakeLimits, MsrpLimits, MsrpTransport, OutboxLimits, Resolver,
+    ResolverLimits, SipLimits, SipPorts, SipTransport, Stopper, Tls, TlsFiles, WebLimits,
 };
 use crate::router::{MOST_SHARDS, Router, shard_name};
 use crate::shard::{Attach, Resume, Shard, Totals, Watched, tell_changed};
-use crate::shared::Shared;
+use crate::shared::{MsrpListener, Shared};
 
 /// Subscriptions read from the store at once when the node starts.
 const RESUMED_AT_ONCE: usize = 1000;
@@ -54,6 +54,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let http = node.http(metrics, readiness.clone(), stopper.clone())?;
     node.resume().await?;
     node.sweep();
+    node.keep_certificate()?;
     readiness.set(true);
     metrics::gauge!("restante_workers").set(u32::try_from(node.endpoints.len()).unwrap_or(u32::MAX));
     tracing::info!(
@@ -104,6 +105,7 @@ struct Node {
     shards: Vec<Addr<Shard>>,
     bound_sip: Vec<String>,
     bound_msrp: Vec<String>,
+    tls: Arc<Tls>,
 }
 
 impl Node {
@@ -117,25 +119,26 @@ impl Node {
         let ports =
             SipPorts { received: Arc::new(move |received| routed.route(received)), closed: Arc::new(|_| {}) };
         let admission = Admission::new(config.sip.max_inflight);
-        let sip = SipTransport::new(sip_limits(&config), ports, admission, cores.clone(), stopper.clone());
-        let msrp = MsrpTransport::new(msrp_limits(&config), cores, stopper);
+        let tls = Tls::load(tls_files(&config)).context("[tls]")?;
+        let (limits, own) = (sip_limits(&config), Arc::clone(&tls));
+        let sip = SipTransport::new(limits, ports, admission, own, cores.clone(), stopper.clone());
+        let msrp = MsrpTransport::new(msrp_limits(&config), Arc::clone(&tls), cores, stopper);
 
         let mut bound_msrp = Vec::new();
         let mut msrp_listeners = Vec::new();
         for listen in &config.msrp.listen {
-            let addr = msrp.listen(listen.address).with_context(|| format!("cannot listen at {listen}"))?;
-            bound_msrp.push(format!("tcp:{addr}"));
-            let advertised = config.msrp.advertise.as_ref().map_or_else(String::new, |advertise| {
-                format!("{}:{}", advertise.host.as_str(), advertise.port.unwrap_or_else(|| addr.port()))
-            });
-            msrp_listeners.push((addr, advertised));
+            let transport = transport_of(listen.protocol);
+            let bound = msrp.listen(transport, listen.address);
+            let addr = bound.with_context(|| format!("cannot listen at {listen}"))?;
+            bound_msrp.push(format!("{}:{addr}", listen.protocol));
+            msrp_listeners.push(MsrpListener { transport, addr });
         }
         let timers = Timers { t1: config.sip.t1, t2: config.sip.t2, t4: config.sip.t4, ..Timers::default() };
         let shared = Arc::new(Shared {
             realm,
             deposit: deposit_rules(&config),
             summary: summary_rules(&config),
-            trusted: config.trust.peers.clone(),
+            sip: sip.clone(),
             store,
             msrp,
             resolver: Resolver::new(ResolverLimits::default()),
@@ -148,13 +151,14 @@ impl Node {
         let mut bound_sip = Vec::new();
         let mut sent_by = Vec::new();
         for listen in &shared.config.sip.listen {
-            let (bound, transport, name) = match listen.protocol {
-                Protocol::Udp => (sip.listen_udp(listen.address), Transport::Udp, "udp"),
-                Protocol::Tcp => (sip.listen_tcp(listen.address), Transport::Tcp, "tcp"),
+            let transport = transport_of(listen.protocol);
+            let bound = match transport {
+                Transport::Udp => sip.listen_udp(listen.address),
+                stream => sip.listen(stream, listen.address),
             };
             let addr = bound.with_context(|| format!("cannot listen at {listen}"))?;
-            bound_sip.push(format!("{name}:{addr}"));
-            sent_by.push((transport, addr, sent_by_name(&shared, addr)));
+            bound_sip.push(format!("{}:{addr}", listen.protocol));
+            sent_by.push((transport, addr, shared.sip_host(transport, addr)));
         }
 
         let watched: Watched = Arc::default();
@@ -187,7 +191,7 @@ impl Node {
             shards.push(shard);
         }
         router.attach(endpoints.clone(), sip.sender(|_| {}));
-        Ok(Self { shared, router, endpoints, shards, bound_sip, bound_msrp })
+        Ok(Self { shared, router, endpoints, shards, bound_sip, bound_msrp, tls })
     }
 
     /// Serves metrics and health, where configured.
@@ -233,6 +237,23 @@ impl Node {
         }
         if resumed > 0 {
             tracing::info!(subscriptions = resumed, "subscriptions of the last run go on");
+        }
+        Ok(())
+    }
+
+    /// Reads the certificate again when its files change, and on SIGHUP.
+    fn keep_certificate(&self) -> anyhow::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut hangup = signal(SignalKind::hangup())?;
+        let tls = Arc::clone(&self.tls);
+        actix::spawn(async move {
+            while hangup.recv().await.is_some() {
+                let changed = tls.reload();
+                tracing::info!(signal = "SIGHUP", changed, "files of [tls] read again");
+            }
+        });
+        if self.tls.is_server() {
+            actix::spawn(Arc::clone(&self.tls).watch(self.shared.config.tls.reload));
         }
         Ok(())
     }
@@ -304,18 +325,43 @@ fn workers(config: &Config) -> usize {
     }
 }
 
-fn sent_by_name(shared: &Shared, addr: std::net::SocketAddr) -> String {
-    match &shared.config.sip.advertise {
-        Some(advertise) => {
-            format!("{}:{}", advertise.host.as_str(), advertise.port.unwrap_or_else(|| addr.port()))
-        }
-        None if addr.ip().is_unspecified() => format!("{}:{}", shared.realm.store_host(), addr.port()),
-        None => addr.to_string(),
+const fn transport_of(protocol: Protocol) -> Transport {
+    match protocol {
+        Protocol::Udp => Transport::Udp,
+        Protocol::Tcp => Transport::Tcp,
+        Protocol::Tls => Transport::Tls,
+        Protocol::Ws => Transport::Ws,
+        Protocol::Wss => Transport::Wss,
+    }
+}
+
+/// The files that `[tls]` names.
+pub(crate) fn tls_files(config: &Config) -> TlsFiles {
+    let tls = &config.tls;
+    TlsFiles {
+        certificate: tls.certificate.clone(),
+        key: tls.key.clone(),
+        client_ca: tls.client_ca.clone(),
+        roots: tls.roots.clone(),
+    }
+}
+
+fn handshake_limits(config: &Config, message: usize) -> HandshakeLimits {
+    let (tls, websocket) = (&config.tls, &config.websocket);
+    HandshakeLimits {
+        timeout: tls.handshake_timeout,
+        parallel: tls.max_handshakes,
+        web: WebLimits {
+            path: websocket.path.clone(),
+            origins: websocket.origins.clone(),
+            ping: websocket.ping,
+            message,
+        },
     }
 }
 
 fn connection_limits(config: &Config, total: usize, per_address: usize) -> ConnectionLimits {
-    let trusted = config.trust.peers.clone();
+    let trusted: Vec<_> = config.trust.networks().copied().collect();
     let exempt = move |peer: std::net::IpAddr| trusted.iter().any(|net| net.contains(&peer.to_canonical()));
     ConnectionLimits { total, per_address, exempt: Some(Arc::new(exempt)) }
 }
@@ -330,6 +376,7 @@ fn sip_limits(config: &Config) -> SipLimits {
         },
         connections: connection_limits(config, sip.max_connections, sip.max_connections_per_address),
         idle_timeout: sip.idle_timeout,
+        handshake: handshake_limits(config, sip.max_message.as_usize()),
         request_timeout: sip.request_timeout,
         ..SipLimits::default()
     }
@@ -342,6 +389,7 @@ fn msrp_limits(config: &Config) -> MsrpLimits {
         header: msrp.max_header.as_usize(),
         bind_timeout: msrp.bind_timeout,
         idle_timeout: msrp.idle_timeout,
+        handshake: handshake_limits(config, config.websocket.max_message.as_usize()),
         // A session's window is what may wait; a piece more is under way when the queue fills.
         outbox: OutboxLimits { max: 8 << 20, high: 1 << 20, low: 256 << 10, ..OutboxLimits::default() },
         ..MsrpLimits::default()

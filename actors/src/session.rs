@@ -23,7 +23,8 @@ use crate::alarm::Alarm;
 use crate::chance::Chance;
 use crate::clock;
 use crate::link::{
-    MsrpConnectError, MsrpEvent, MsrpFrames, MsrpLink, MsrpPort, MsrpRegistration, MsrpTransport, Resolver,
+    Guard, MsrpConnectError, MsrpEvent, MsrpFrames, MsrpLink, MsrpPort, MsrpRegistration, MsrpTarget,
+    MsrpTransport, Resolver,
 };
 use crate::virtual_ua::{Begin, Frame};
 
@@ -157,7 +158,8 @@ impl MsrpSession {
     ) -> Addr<Self> {
         Self::create(|ctx| {
             ctx.set_mailbox_capacity(64);
-            let registration = transport.register(config.local.session_id.clone(), port(ctx.address()));
+            let registration =
+                transport.register(config.local.session_id.clone(), Guard::Plain, port(ctx.address()));
             Self::new(config, transport, user, registration)
         })
     }
@@ -355,7 +357,9 @@ impl Handler<Connect> for MsrpSession {
     type Result = ();
     fn handle(&mut self, connect: Connect, ctx: &mut Self::Context) {
         let Some(registration) = &self.registration else { return };
-        let connecting = self.transport.connect(registration.session().clone(), connect.to);
+        let connecting = self
+            .transport
+            .connect(registration.session().clone(), MsrpTarget { addrs: connect.to, secure: None });
         let me = ctx.address();
         actix::spawn(async move { me.do_send(Connected(connecting.await)) });
     }

@@ -405,7 +405,7 @@ impl Handler<Attach> for Shard {
 impl Handler<Arrived> for Shard {
     type Result = ();
     fn handle(&mut self, arrived: Arrived, ctx: &mut Self::Context) {
-        let trusted = self.shared.trusts(arrived.flow.peer.ip());
+        let trusted = self.shared.trusts(&arrived.flow);
         let visitor = Visitor { txn: arrived.txn, request: arrived.request, flow: arrived.flow };
         let judged = identity::caller(&self.shared.realm, &visitor.request, trusted)
             .and_then(|caller| intent::intent(&self.shared.realm, &visitor.request, &caller));

@@ -1,24 +1,23 @@
 //! What every actor of the node reads: rules, store, transports. Made once, at boot.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use restante::entropy::Entropy;
 use restante::focus::pager::DepositRules;
 use restante::focus::realm::Realm;
 use restante::focus::summary::SummaryRules;
 use restante::machine::msrp::SessionConfig;
 use restante::machine::offer_answer::LocalMedia;
-use restante::machine::sip::{Flow, Timers};
+use restante::machine::sip::{Flow, Timers, Transport};
 use restante::store::{Owner, Quota, Store};
 use restante::wire::msrp::MsrpUri;
 use restante::wire::sdp::Direction;
 
 use crate::chance::Chance;
-use crate::config::Config;
-use crate::link::{MsrpTransport, Resolver};
+use crate::config::{Advertise, Config};
+use crate::link::{MsrpTransport, Resolver, SipTransport};
 
 /// The node's common ground.
 pub struct Shared {
@@ -30,8 +29,8 @@ pub struct Shared {
     pub deposit: DepositRules,
     /// How summaries are written.
     pub summary: SummaryRules,
-    /// Who is believed.
-    pub trusted: Vec<IpNet>,
+    /// SIP sockets: who is at the other end of a flow.
+    pub sip: SipTransport,
     /// The message store.
     pub store: Arc<dyn Store>,
     /// MSRP connections.
@@ -40,16 +39,32 @@ pub struct Shared {
     pub resolver: Resolver,
     /// SIP timers.
     pub timers: Timers,
-    /// The bound MSRP listeners: address, and what is written into a=path.
-    pub msrp_listeners: Vec<(SocketAddr, String)>,
+    /// The bound MSRP listeners.
+    pub msrp_listeners: Vec<MsrpListener>,
+}
+
+/// Where MSRP connections are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MsrpListener {
+    /// By which transport.
+    pub transport: Transport,
+    /// The address that is bound.
+    pub addr: SocketAddr,
 }
 
 impl Shared {
-    /// Whether a peer's assertions are believed.
+    /// Whether the assertions of the peer of `flow` are believed: for its address, or for its certificate.
     #[must_use]
-    pub fn trusts(&self, peer: IpAddr) -> bool {
-        let peer = peer.to_canonical();
-        self.trusted.iter().any(|net| net.contains(&peer))
+    pub fn trusts(&self, flow: &Flow) -> bool {
+        if self.config.trusts(flow.peer.ip()) {
+            return true;
+        }
+        let mut believed = self.config.trust.certificates().peekable();
+        if believed.peek().is_none() {
+            return false;
+        }
+        let proven = self.sip.proven(flow);
+        believed.any(|domain| proven.iter().any(|it| it == domain))
     }
 
     /// What one mailbox may hold.
@@ -64,25 +79,29 @@ impl Shared {
         self.realm.store_host()
     }
 
+    /// The `host:port` of a SIP listener, as others write it.
+    #[must_use]
+    pub fn sip_host(&self, transport: Transport, local: SocketAddr) -> String {
+        match &self.config.sip.advertise {
+            Some(advertise) => {
+                format!("{}:{}", advertise.host.as_str(), advertised_port(advertise, transport, local))
+            }
+            None if local.ip().is_unspecified() => format!("{}:{}", self.realm.store_host(), local.port()),
+            None => local.to_string(),
+        }
+    }
+
     /// The `host:port` under which the node is reached again over this flow.
     #[must_use]
     pub fn contact_host(&self, flow: &Flow) -> String {
-        match &self.config.sip.advertise {
-            Some(advertise) => {
-                format!("{}:{}", advertise.host.as_str(), advertise.port.unwrap_or_else(|| flow.local.port()))
-            }
-            None if flow.local.ip().is_unspecified() => {
-                format!("{}:{}", self.realm.store_host(), flow.local.port())
-            }
-            None => flow.local.to_string(),
-        }
+        self.sip_host(flow.transport, flow.local)
     }
 
     /// A Contact value for `user` reached over `flow` (RFC 3261 8.1.1.8), without header parameters.
     #[must_use]
     pub fn contact(&self, user: &str, flow: &Flow) -> String {
         let transport = match flow.transport.is_reliable() {
-            true => format!(";transport={}", flow.transport.via_name().to_ascii_lowercase()),
+            true => format!(";transport={}", flow.transport.uri_name()),
             false => String::new(),
         };
         format!("<sip:{user}@{}{transport}>", self.contact_host(flow))
@@ -92,15 +111,30 @@ impl Shared {
     /// a session-id that cannot be guessed).
     #[must_use]
     pub fn mint_msrp_uri(&self, flow: &Flow) -> Option<MsrpUri> {
-        let near = |(listener, _): &&(SocketAddr, String)| listener.is_ipv4() == flow.local.is_ipv4();
-        let (listener, advertised) =
-            self.msrp_listeners.iter().find(near).or_else(|| self.msrp_listeners.first())?;
-        let host = match (advertised.is_empty(), listener.ip().is_unspecified()) {
-            (false, _) => advertised.clone(),
-            (true, true) => SocketAddr::new(flow.local.ip(), listener.port()).to_string(),
-            (true, false) => listener.to_string(),
+        self.mint_uri_of(Transport::Tcp, flow)
+    }
+
+    /// A new MSRP URI at a listener of `transport`, if there is one.
+    fn mint_uri_of(&self, transport: Transport, flow: &Flow) -> Option<MsrpUri> {
+        let mut fitting = self.msrp_listeners.iter().filter(|listener| listener.transport == transport);
+        let near = |listener: &&MsrpListener| listener.addr.is_ipv4() == flow.local.is_ipv4();
+        let listener = fitting.clone().find(near).or_else(|| fitting.next())?;
+        let host = match &self.config.msrp.advertise {
+            Some(advertise) => {
+                format!(
+                    "{}:{}",
+                    advertise.host.as_str(),
+                    advertised_port(advertise, transport, listener.addr)
+                )
+            }
+            None if listener.addr.ip().is_unspecified() => {
+                SocketAddr::new(flow.local.ip(), listener.addr.port()).to_string()
+            }
+            None => listener.addr.to_string(),
         };
-        MsrpUri::parse(format!("msrp://{host}/{};tcp", Chance.token(24)).as_bytes()).ok()
+        let scheme = if transport.is_secure() { "msrps" } else { "msrp" };
+        let by = if transport.is_web() { "ws" } else { "tcp" };
+        MsrpUri::parse(format!("{scheme}://{host}/{};{by}", Chance.token(24)).as_bytes()).ok()
     }
 
     /// Our side of a session description.
@@ -143,4 +177,10 @@ impl Shared {
     pub fn mint_tag(&self, shard: &str) -> String {
         format!("{shard}{}", Chance.token(18))
     }
+}
+
+/// The port that is written for a listener: the advertised one is that of plain listeners.
+fn advertised_port(advertise: &Advertise, transport: Transport, local: SocketAddr) -> u16 {
+    let plain = matches!(transport, Transport::Udp | Transport::Tcp);
+    advertise.port.filter(|_| plain).unwrap_or_else(|| local.port())
 }

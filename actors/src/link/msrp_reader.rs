@@ -21,6 +21,8 @@ use tracing::debug;
 
 /// Frames handed over in one batch.
 const FRAMES: usize = 64;
+/// How long a connection may come before the answer to our offer.
+const ANSWER: Duration = Duration::from_secs(5);
 /// What a parsed head costs in memory beyond its bytes.
 const HEAD_COST: usize = 512;
 
@@ -105,6 +107,14 @@ impl Traffic for MsrpTraffic {
                     let bytes = before.saturating_sub(intake.buffer.len());
                     self.piece(intake, piece, bytes).await?;
                 }
+                // RFC 7977 5.1: each chunk MUST be carried within a single WebSocket message
+                Ok(None)
+                    if self.link.carries_messages()
+                        && (self.route != Route::Between || !intake.buffer.is_empty()) =>
+                {
+                    self.deliver(intake).await?;
+                    return Err(CloseCause::Broken);
+                }
                 Ok(None) => break,
                 Err(error) => {
                     self.deliver(intake).await?;
@@ -119,11 +129,11 @@ impl Traffic for MsrpTraffic {
         self.deliver(intake).await
     }
 
-    fn deadline(&self, active: Instant) -> (Instant, CloseCause) {
+    fn deadline(&self, intake: &Intake) -> (Instant, CloseCause) {
         let limits = &self.hub.limits;
         let quiet = match self.unbound_since {
             Some(since) => (after(since, limits.bind_timeout), CloseCause::Unbound),
-            None => (after(active, limits.idle_timeout), CloseCause::Idle),
+            None => (after(intake.active, limits.idle_timeout), CloseCause::Idle),
         };
         match self.header_since.map(|since| after(since, limits.header_timeout)) {
             Some(header) if header < quiet.0 => (header, CloseCause::SlowSender),
@@ -189,7 +199,7 @@ impl MsrpTraffic {
             self.route = Route::Skip;
             return Ok(());
         };
-        match self.hub.registry.lookup(&uri.session_id, &self.link) {
+        match self.find(intake, &uri.session_id).await? {
             Lookup::Found { port, bound_now } => {
                 if bound_now {
                     self.unbound_since = None;
@@ -204,8 +214,37 @@ impl MsrpTraffic {
             Lookup::Unknown => self.refuse(head, 481),
             // RFC 4975 5.4: a session already in use on another connection: MUST reject with 506
             Lookup::Elsewhere => self.refuse(head, 506),
+            // RFC 4975 14.4: if the fingerprint does not match, the endpoint MUST tear down the media session
+            Lookup::Forbidden | Lookup::Early(_) => {
+                self.refuse(head, 403);
+                self.deliver(intake).await?;
+                return Err(CloseCause::Identity);
+            }
         }
         Ok(())
+    }
+
+    /// The session of that id; one whose answer is still to come is waited for, a while.
+    async fn find(&mut self, intake: &mut Intake, session: &Bytes) -> Result<Lookup, CloseCause> {
+        let answered = match self.hub.registry.lookup(session, &self.link) {
+            Lookup::Early(answered) => answered,
+            found => return Ok(found),
+        };
+        let come = async {
+            let mut come = std::pin::pin!(answered.come());
+            come.as_mut().enable();
+            // It may have come before we began to wait.
+            if matches!(self.hub.registry.lookup(session, &self.link), Lookup::Early(_)) {
+                come.await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = intake.stop.stopped() => return Err(CloseCause::Stopped),
+            cause = self.link.outbox().ended() => return Err(cause),
+            _ = tokio::time::timeout(ANSWER, come) => {}
+        }
+        Ok(self.hub.registry.lookup(session, &self.link))
     }
 
     fn refuse(&mut self, head: &Head, status: u16) {

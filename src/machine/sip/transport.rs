@@ -45,6 +45,34 @@ impl Transport {
         }
     }
 
+    /// The name in lower case, as it stands in configuration and metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+        }
+    }
+
+    /// The value of a URI's `transport` parameter that leads back over this transport.
+    #[must_use]
+    pub const fn uri_name(self) -> &'static str {
+        match self {
+            // RFC 7118 5.2.2: "ws" is the value for WebSocket, whether secured or not
+            Self::Ws | Self::Wss => "ws",
+            other => other.label(),
+        }
+    }
+
+    /// Whether messages come as WebSocket messages.
+    #[must_use]
+    pub const fn is_web(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
     /// The port meant where none is written (RFC 3261 19.1.2, RFC 7118 5).
     #[must_use]
     pub const fn default_port(self) -> u16 {
