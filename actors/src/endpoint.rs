@@ -11,8 +11,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::alarm::Alarm;
 use crate::chance::Chance;
 use crate::clock;
+use crate::fault;
 use crate::link::{Resolver, SipReceived, SipSender, SipTransport, TransportFailed};
-use crate::ports::{Adopt, DialogInput, Forget, Respond, SendRequest};
+use crate::ports::{Adopt, Asked, DialogInput, Forget, Respond, SendRequest};
+use crate::supervision::Vital;
 
 /// A request outside of every dialog of this shard: for the Shard to place.
 #[derive(Debug, Message)]
@@ -40,6 +42,7 @@ pub struct SipEndpoint {
     permits: FxHashMap<ServerTxn, OwnedSemaphorePermit>,
     arriving: Option<OwnedSemaphorePermit>,
     alarm: Alarm,
+    _vital: Vital,
 }
 
 impl SipEndpoint {
@@ -51,6 +54,7 @@ impl SipEndpoint {
         resolver: Resolver,
         shard: Recipient<Arrived>,
         shard_tag: String,
+        vital: Vital,
     ) -> Self {
         Self {
             machine: Endpoint::new(config, &mut Chance),
@@ -65,12 +69,13 @@ impl SipEndpoint {
             permits: FxHashMap::default(),
             arriving: None,
             alarm: Alarm::default(),
+            _vital: vital,
         }
     }
 
     fn drain(&mut self, ctx: &mut Context<Self>) {
         while let Some(event) = self.machine.poll_event() {
-            self.event(event);
+            self.event(event, &ctx.address());
         }
         if let Some(sender) = &self.sender {
             while let Some(transmit) = self.machine.poll_transmit() {
@@ -80,9 +85,9 @@ impl SipEndpoint {
         self.alarm.arm(ctx, self.machine.poll_timeout(), Self::ring);
     }
 
-    fn event(&mut self, event: EndpointEvent) {
+    fn event(&mut self, event: EndpointEvent, me: &Addr<Self>) {
         match event {
-            EndpointEvent::Request { txn, request, flow } => self.place(txn, request, flow),
+            EndpointEvent::Request { txn, request, flow } => self.place(txn, request, flow, me),
             EndpointEvent::Ack { request, .. } => {
                 if let Some(user) = self.owner(&request) {
                     user.do_send(DialogInput::Ack(Box::new(request)));
@@ -116,7 +121,10 @@ impl SipEndpoint {
     }
 
     /// Gives a request to the owner of its dialog, or to the shard.
-    fn place(&mut self, txn: ServerTxn, request: Request, flow: Flow) {
+    fn place(&mut self, txn: ServerTxn, request: Request, flow: Flow, me: &Addr<Self>) {
+        if let Ok(call_id) = request.headers.call_id() {
+            fault::strike("endpoint.place", &call_id);
+        }
         let tagged = request.headers.get(&restante::wire::sip::HeaderName::To).and_then(tag_of).is_some();
         if !tagged {
             if let Some(permit) = self.arriving.take() {
@@ -126,7 +134,10 @@ impl SipEndpoint {
             return;
         }
         match self.owner(&request) {
-            Some(user) => user.do_send(DialogInput::Request { txn, request: Box::new(request), flow }),
+            Some(user) => {
+                let asked = Asked::new(me.clone(), txn, Box::new(request), flow);
+                user.do_send(DialogInput::Request(asked));
+            }
             // RFC 3261 12.2.2: a request of an unknown dialog is answered 481; ACK never.
             None if request.method != Method::Ack => {
                 let response = request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);

@@ -25,6 +25,7 @@ use crate::link::{
 use crate::router::{MOST_SHARDS, Router, shard_name};
 use crate::shard::{Attach, Resume, Shard, Totals, Watched, tell_changed};
 use crate::shared::{MsrpListener, Shared};
+use crate::supervision::{self, Fatal};
 
 /// Subscriptions read from the store at once when the node starts.
 const RESUMED_AT_ONCE: usize = 1000;
@@ -40,6 +41,7 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 pub fn run(config: Config) -> anyhow::Result<()> {
     crate::redact::open_addresses(config.log.addresses);
     let _origin = clock::now();
+    supervision::log_panics();
     System::new().block_on(serve(config))
 }
 
@@ -50,7 +52,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let metrics = http::install_metrics().context("metrics")?;
     let readiness = Readiness::new();
     let stopper = Stopper::new();
-    let node = Node::boot(config, store, stopper.clone()).await?;
+    let fatal = Fatal::default();
+    let node = Node::boot(config, store, stopper.clone(), &fatal).await?;
     let http = node.http(metrics, readiness.clone(), stopper.clone())?;
     node.resume().await?;
     node.sweep();
@@ -64,9 +67,20 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         workers = node.endpoints.len(),
         "ready"
     );
-    let signal = signals.next().await;
-    tracing::info!(signal, "stopping: no new work, sessions get a BYE");
+    let failed = tokio::select! {
+        signal = signals.next() => {
+            tracing::info!(signal, "stopping: no new work, sessions get a BYE");
+            None
+        }
+        name = fatal.failed() => Some(name),
+    };
     readiness.set(false);
+    if let Some(name) = failed {
+        // Half a node is worse than none: whoever watches over the process starts it again.
+        node.router.close();
+        node.close(&stopper).await;
+        anyhow::bail!("{name} has failed: the process ends; what was acknowledged is in the store");
+    }
     node.drain(&stopper).await;
     tracing::info!("stopped");
     Ok(())
@@ -109,7 +123,12 @@ struct Node {
 }
 
 impl Node {
-    async fn boot(config: Config, store: Arc<dyn Store>, stopper: Stopper) -> anyhow::Result<Self> {
+    async fn boot(
+        config: Config,
+        store: Arc<dyn Store>,
+        stopper: Stopper,
+        fatal: &Fatal,
+    ) -> anyhow::Result<Self> {
         let realm = realm(&config);
         let arbiters: Vec<Arbiter> = (0..workers(&config)).map(|_| Arbiter::new()).collect();
         let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
@@ -172,7 +191,8 @@ impl Node {
             let shard = {
                 let (name, shared, totals, watched) =
                     (name.clone(), Arc::clone(&shared), Arc::clone(&totals), Arc::clone(&watched));
-                Shard::start_in_arbiter(handle, move |_| Shard::new(name, shared, totals, watched))
+                let vital = fatal.vital(format!("shard {name}"));
+                Shard::start_in_arbiter(handle, move |_| Shard::new(name, shared, totals, watched, vital))
             };
             let mut endpoint_config = EndpointConfig::new(name.clone());
             endpoint_config.timers = timers;
@@ -182,8 +202,9 @@ impl Node {
             let endpoint = {
                 let (transport, resolver, shard) =
                     (sip.clone(), shared.resolver.clone(), shard.clone().recipient());
+                let vital = fatal.vital(format!("SIP endpoint {name}"));
                 SipEndpoint::start_in_arbiter(handle, move |_| {
-                    SipEndpoint::new(endpoint_config, transport, resolver, shard, name)
+                    SipEndpoint::new(endpoint_config, transport, resolver, shard, name, vital)
                 })
             };
             shard.send(Attach(endpoint.clone())).await?;
@@ -299,6 +320,11 @@ impl Node {
         if tokio::time::timeout(limit, draining).await.is_err() {
             tracing::warn!("sessions did not end in time");
         }
+        self.close(stopper).await;
+    }
+
+    /// Ends connections and listeners, and closes the store.
+    async fn close(&self, stopper: &Stopper) {
         stopper.stop();
         if tokio::time::timeout(crate::link::LINGER, stopper.ended()).await.is_err() {
             tracing::warn!("connections did not end in time");

@@ -9,11 +9,12 @@ use restante::focus::pager::DepositRules;
 use restante::focus::realm::Realm;
 use restante::focus::summary::SummaryRules;
 use restante::machine::msrp::SessionConfig;
-use restante::machine::offer_answer::LocalMedia;
+use restante::machine::offer_answer::{LocalMedia, carriages};
 use restante::machine::sip::{Flow, Timers, Transport};
 use restante::store::{Owner, Quota, Store};
 use restante::wire::msrp::MsrpUri;
 use restante::wire::sdp::Direction;
+use restante::wire::sip::{HeaderName, NameAddr, Request};
 
 use crate::chance::Chance;
 use crate::config::{Advertise, Config};
@@ -97,21 +98,41 @@ impl Shared {
         self.sip_host(flow.transport, flow.local)
     }
 
-    /// A Contact value for `user` reached over `flow` (RFC 3261 8.1.1.8), without header parameters.
+    /// A Contact value for `user` reached over `flow`, on which `request` came (RFC 3261 8.1.1.8), without
+    /// header parameters.
     #[must_use]
-    pub fn contact(&self, user: &str, flow: &Flow) -> String {
-        let transport = match flow.transport.is_reliable() {
-            true => format!(";transport={}", flow.transport.uri_name()),
-            false => String::new(),
+    pub fn contact(&self, user: &str, flow: &Flow, request: &Request) -> String {
+        let secure = flow.transport.is_secure() && begins_secure(request);
+        let transport = match flow.transport {
+            Transport::Udp => "",
+            // RFC 3261 26.2.2: in a SIPS URI, TLS over TCP is meant by "tcp"
+            Transport::Tls if secure => ";transport=tcp",
+            Transport::Tcp => ";transport=tcp",
+            Transport::Tls => ";transport=tls",
+            Transport::Ws | Transport::Wss => ";transport=ws",
         };
-        format!("<sip:{user}@{}{transport}>", self.contact_host(flow))
+        let scheme = if secure { "sips" } else { "sip" };
+        format!("<{scheme}:{user}@{}{transport}>", self.contact_host(flow))
     }
 
     /// A new MSRP URI of this node, near the address that the client knows it by (RFC 4975 14.1:
-    /// a session-id that cannot be guessed).
+    /// a session-id that cannot be guessed): at a listener that carries sessions as the offer wants them, or,
+    /// where we offer, as the client's SIP comes.
     #[must_use]
-    pub fn mint_msrp_uri(&self, flow: &Flow) -> Option<MsrpUri> {
-        self.mint_uri_of(Transport::Tcp, flow)
+    pub fn mint_msrp_uri(&self, flow: &Flow, offer: Option<&[u8]>) -> Option<MsrpUri> {
+        let transport = |secure: bool, web: bool| match (secure, web) {
+            (false, false) => Transport::Tcp,
+            (true, false) => Transport::Tls,
+            (false, true) => Transport::Ws,
+            (true, true) => Transport::Wss,
+        };
+        let wanted: Vec<Transport> = match offer {
+            Some(offer) => carriages(offer).iter().map(|it| transport(it.secure, it.web)).collect(),
+            None => vec![transport(flow.transport.is_secure(), flow.transport.is_web())],
+        };
+        // Where none fits, the answer says so; where we offer, any is better than none.
+        let others = [Transport::Tcp, Transport::Tls, Transport::Wss, Transport::Ws];
+        wanted.into_iter().chain(others).find_map(|transport| self.mint_uri_of(transport, flow))
     }
 
     /// A new MSRP URI at a listener of `transport`, if there is one.
@@ -141,16 +162,16 @@ impl Shared {
     #[must_use]
     pub fn local_media(&self, uri: MsrpUri, direction: Direction, max_size: u64) -> LocalMedia {
         let id = Chance.next_u64() >> 2;
-        LocalMedia { uri, accept_types: Vec::new(), max_size, direction, session: (id, 1) }
+        let fingerprint = if uri.secure { self.msrp.fingerprint() } else { None };
+        LocalMedia { uri, fingerprint, accept_types: Vec::new(), max_size, direction, session: (id, 1) }
     }
 
-    /// The configuration of the MSRP machine for a session that was negotiated.
+    /// The configuration of the MSRP machine for a session whose other side is yet to be told.
     #[must_use]
-    pub fn session_config(&self, local: MsrpUri, remote: &[MsrpUri], receives: bool) -> SessionConfig {
+    pub fn session_config(&self, local: MsrpUri, receives: bool) -> SessionConfig {
         SessionConfig {
             local,
-            // The session outlives the request that brought the path: it must not hold its buffer.
-            remote: remote.iter().map(MsrpUri::detached).collect(),
+            remote: Vec::new(),
             max_message: self.config.msrp.max_message.bytes(),
             accepts: vec!["*".to_owned()],
             max_chunk: self.config.msrp.max_chunk.bytes(),
@@ -183,4 +204,16 @@ impl Shared {
 fn advertised_port(advertise: &Advertise, transport: Transport, local: SocketAddr) -> u16 {
     let plain = matches!(transport, Transport::Udp | Transport::Tcp);
     advertise.port.filter(|_| plain).unwrap_or_else(|| local.port())
+}
+
+/// RFC 3261 12.1.1: if the request that initiates a dialog has a SIPS URI in the Request-URI, or in the top
+/// Record-Route, or in the Contact where there is no Record-Route, the Contact of the response MUST be one.
+fn begins_secure(request: &Request) -> bool {
+    let is_sips = |uri: &[u8]| uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"));
+    let named = |name: HeaderName| {
+        let value = request.headers.values(&name).next()?;
+        NameAddr::parse(&value).ok().map(|address| is_sips(&address.uri))
+    };
+    is_sips(&request.uri)
+        || named(HeaderName::RecordRoute).or_else(|| named(HeaderName::Contact)).unwrap_or(false)
 }

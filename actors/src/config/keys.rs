@@ -161,6 +161,9 @@ sections! {
         idle_timeout: Duration = seconds(30 * MINUTE);
         /// A session that has no connection, and a connection that has no session, end after this time.
         bind_timeout: Duration = seconds(30);
+        /// How long a session whose connection broke waits for a re-INVITE that brings another; 0 = not at all: it
+        /// ends with a BYE at once.
+        rejoin_timeout: Duration = seconds(0);
         /// How long the node waits for the response to a SEND (RFC 4975: 30 seconds).
         transaction_timeout: Duration = seconds(30);
     }

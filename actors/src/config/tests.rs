@@ -73,6 +73,7 @@ max_connections = 16
 max_connections_per_address = 17
 idle_timeout = "3m"
 bind_timeout = "4s"
+rejoin_timeout = "9s"
 transaction_timeout = "5s"
 [tls]
 certificate = "/etc/restante/node.pem"

@@ -57,16 +57,6 @@ impl Transport {
         }
     }
 
-    /// The value of a URI's `transport` parameter that leads back over this transport.
-    #[must_use]
-    pub const fn uri_name(self) -> &'static str {
-        match self {
-            // RFC 7118 5.2.2: "ws" is the value for WebSocket, whether secured or not
-            Self::Ws | Self::Wss => "ws",
-            other => other.label(),
-        }
-    }
-
     /// Whether messages come as WebSocket messages.
     #[must_use]
     pub const fn is_web(self) -> bool {
