@@ -8,9 +8,12 @@ use actix::{Actor, Addr, Arbiter, System};
 use anyhow::Context as _;
 use restante::focus::pager::DepositRules;
 use restante::focus::realm::{Accepts, Realm};
+use restante::focus::subscription_terms::SubscriptionTerms;
+use restante::focus::subscriptions::SubscriptionRules;
 use restante::focus::summary::{Listing, SummaryRules};
 use restante::machine::sip::{EndpointConfig, Timers, Transport};
 use restante::store::{Store, SubscriptionCursor};
+use restante::wire::message_summary;
 use restante::wire::sip::Limits;
 
 use crate::archive::Archive;
@@ -19,8 +22,8 @@ use crate::config::{Config, Protocol, StoreUrl, SummaryHeaders};
 use crate::endpoint::{DrainDialogs, SipEndpoint};
 use crate::http::{self, Readiness};
 use crate::link::{
-    Admission, ConnectionLimits, Cores, HandshakeLimits, MsrpLimits, MsrpTransport, OutboxLimits, Resolver,
-    ResolverLimits, SipLimits, SipPorts, SipTransport, Stopper, Tls, TlsFiles, WebLimits,
+    Admission, ConnectionLimits, Cores, DnsSettings, HandshakeLimits, MsrpLimits, MsrpTransport,
+    OutboxLimits, Resolver, SipLimits, SipPorts, SipTransport, Stopper, Tls, TlsFiles, WebLimits,
 };
 use crate::router::{MOST_SHARDS, Router, shard_name};
 use crate::shard::{Attach, Resume, Shard, Totals, Watched, tell_changed};
@@ -156,17 +159,17 @@ impl Node {
         let shared = Arc::new(Shared {
             realm,
             deposit: deposit_rules(&config),
-            summary: summary_rules(&config),
+            subscriptions: Arc::new(subscription_rules(&config)),
             sip: sip.clone(),
             store,
             msrp,
-            resolver: Resolver::new(ResolverLimits::default()),
+            resolver: Resolver::new(&dns_settings(&config))?,
             timers,
             msrp_listeners,
             config,
         });
 
-        // Listeners are bound before the shards start, whose Vias name them; what comes in between waits.
+        // Listeners are bound before the shards start, whose Vias name them; the router holds what comes in between.
         let mut bound_sip = Vec::new();
         let mut sent_by = Vec::new();
         for listen in &shared.config.sip.listen {
@@ -200,11 +203,11 @@ impl Node {
             endpoint_config.max_transactions = shared.config.sip.max_transactions;
             endpoint_config.server_name = "restante".to_owned();
             let endpoint = {
-                let (transport, resolver, shard) =
-                    (sip.clone(), shared.resolver.clone(), shard.clone().recipient());
+                let (transport, shared, shard) =
+                    (sip.clone(), Arc::clone(&shared), shard.clone().recipient());
                 let vital = fatal.vital(format!("SIP endpoint {name}"));
                 SipEndpoint::start_in_arbiter(handle, move |_| {
-                    SipEndpoint::new(endpoint_config, transport, resolver, shard, name, vital)
+                    SipEndpoint::new(endpoint_config, transport, shared, shard, name, vital)
                 })
             };
             shard.send(Attach(endpoint.clone())).await?;
@@ -392,6 +395,15 @@ fn connection_limits(config: &Config, total: usize, per_address: usize) -> Conne
     ConnectionLimits { total, per_address, exempt: Some(Arc::new(exempt)) }
 }
 
+fn dns_settings(config: &Config) -> DnsSettings {
+    DnsSettings {
+        servers: config.dns.servers.clone(),
+        timeout: config.dns.timeout,
+        // The family in which the node is reached is the one in which it surely reaches others.
+        ipv6_first: config.sip.listen.first().is_some_and(|listen| listen.address.is_ipv6()),
+    }
+}
+
 fn sip_limits(config: &Config) -> SipLimits {
     let sip = &config.sip;
     SipLimits {
@@ -428,6 +440,22 @@ fn deposit_rules(config: &Config) -> DepositRules {
         max_body: config.deposit.max_body.as_usize(),
         lifetime: config.deposit.lifetime,
         max_lifetime: config.deposit.max_lifetime,
+    }
+}
+
+fn subscription_rules(config: &Config) -> SubscriptionRules {
+    let summary = &config.summary;
+    SubscriptionRules {
+        terms: SubscriptionTerms {
+            media_type: message_summary::MEDIA_TYPE,
+            expires: summary.expires,
+            min_expires: summary.min_expires,
+            max_expires: summary.max_expires,
+        },
+        summary: summary_rules(config),
+        min_interval: summary.min_interval,
+        most: summary.subscriptions_per_user,
+        agent: config.node.store_host.as_str().to_owned(),
     }
 }
 

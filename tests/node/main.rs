@@ -19,6 +19,7 @@ mod figure1;
 mod hostile;
 mod in_dialog;
 mod list;
+mod locate;
 mod process;
 mod reinvite;
 mod rejection;

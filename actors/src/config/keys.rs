@@ -266,6 +266,13 @@ sections! {
         /// Realm of the digest challenge, for when there is one: now everyone else is answered 403.
         realm: String = String::from("example.com");
     }
+    /// How names are found (RFC 3263).
+    dns: Dns {
+        /// DNS servers to ask, with their ports; empty = the system's (`/etc/resolv.conf`, read at start).
+        servers: Vec<SocketAddr> = Vec::new();
+        /// How long one question to the DNS may take, its repetitions included; a name takes at most three in a row.
+        timeout: Duration = seconds(5);
+    }
     /// Metrics and health.
     http: Http {
         /// Address of /metrics, /healthz/live and /healthz/ready; empty = off.

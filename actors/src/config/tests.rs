@@ -120,6 +120,9 @@ inline_limit = 0
 [trust]
 peers = ["10.0.0.0/8", "cert:proxy.example.com"]
 realm = "a realm"
+[dns]
+servers = ["192.0.2.53:53", "[2001:db8::53]:5353"]
+timeout = "2s"
 [http]
 listen = ""
 [log]

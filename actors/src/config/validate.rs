@@ -173,7 +173,7 @@ fn sizes(config: &Config) -> Verdict {
 }
 
 fn durations(config: &Config) -> Verdict {
-    let Config { sip, msrp, tls, websocket, deposit, summary, .. } = config;
+    let Config { sip, msrp, tls, websocket, deposit, summary, dns, .. } = config;
     let positive = [
         ("sip.t1", sip.t1),
         ("sip.t2", sip.t2),
@@ -188,6 +188,7 @@ fn durations(config: &Config) -> Verdict {
         ("websocket.ping", websocket.ping),
         ("deposit.lifetime", deposit.lifetime),
         ("summary.expires", summary.expires),
+        ("dns.timeout", dns.timeout),
     ];
     for (key, value) in positive {
         ensure(value > Duration::ZERO, &[key], || "expected a duration longer than 0s".into())?;

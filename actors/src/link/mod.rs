@@ -5,7 +5,7 @@
 //!   arrives to the [`SipPorts`] given at birth, and gives every shard a [`SipSender`].
 //! - [`MsrpTransport`] listens and connects; a session [registers](MsrpTransport::register) its id with an
 //!   [`MsrpPort`] and gets the frames addressed to it, however many connections and sessions there are.
-//! - [`Resolver`] finds the address a SIP or MSRP URI stands for.
+//! - [`Resolver`] finds the places a SIP or MSRP URI stands for, by the DNS.
 //!
 //! Nothing here knows an actor: ports are closures or `actix::Recipient`s. Memory per connection is
 //! bounded both ways: what is read by permits that travel with it, what is written by an [`OutboxLimits`].
@@ -14,6 +14,7 @@
 mod census;
 mod connection;
 mod cores;
+mod dns;
 mod intake;
 mod listen;
 mod msrp;
@@ -41,12 +42,13 @@ mod web;
 
 pub use census::{ConnectionLimits, Full};
 pub use cores::{ArbiterGone, Cores};
+pub use dns::{DnsSettings, DnsUnusable};
 pub use msrp::{MsrpConnectError, MsrpLimits, MsrpTarget, MsrpTransport};
 pub use msrp_link::{LinkClosed, LinkDrained, LinkGone, LinkId, MsrpEvent, MsrpFrames, MsrpLink, MsrpPort};
 pub use msrp_registry::{Answered, Guard, MsrpRegistration};
 pub use open::HandshakeLimits;
 pub use outbox::{CloseCause, OutboxLimits};
-pub use resolve::{ResolveError, Resolver, ResolverLimits};
+pub use resolve::Resolver;
 pub use sip::{
     Admission, FlowClosed, SipLimits, SipPorts, SipReceived, SipSender, SipTransport, TransportFailed,
 };

@@ -3,6 +3,7 @@
 pub mod call;
 pub mod clock;
 pub mod cpim;
+pub mod dns;
 pub mod frame;
 pub mod msrp;
 pub mod node;
@@ -19,6 +20,7 @@ pub mod websocket;
 pub use call::{Call, Invite, deposit_session, message_uri, resource_lists, retrieve, until, with_list};
 pub use clock::{Deadline, PATIENCE, fresh, noise};
 pub use cpim::{Cpim, rfc3339};
+pub use dns::{Dns, Zone};
 pub use frame::{Chunk, Frame};
 pub use msrp::{Delivered, Msrp, Verdict};
 pub use node::{Node, Plan, restante};
