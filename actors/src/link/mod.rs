@@ -25,6 +25,7 @@ mod msrp_reader;
 mod msrp_registry;
 #[cfg(test)]
 mod msrp_tests;
+mod net;
 mod open;
 mod outbox;
 mod resolve;
@@ -55,6 +56,8 @@ pub use sip::{
 pub use stop::Stopper;
 pub use tls::{Tls, TlsError, TlsFiles, TlsPeer, sip_domains};
 pub use web::WebLimits;
+#[cfg(test)]
+pub(crate) use {listen::bind_tcp, udp::bind as bind_udp};
 
 /// How long an ending connection may take to write what is queued and to see the peer close.
 pub const LINGER: std::time::Duration = std::time::Duration::from_secs(2);

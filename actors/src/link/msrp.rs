@@ -6,6 +6,7 @@ use super::listen::{Accepted, Reception, tune};
 use super::msrp_link::{Carrier, LinkId, MsrpLink, MsrpPort};
 use super::msrp_reader::{self, Opened};
 use super::msrp_registry::{Guard, Lookup, MsrpRegistration, Registry};
+use super::net::TcpStream;
 use super::open::{HandshakeLimits, Opening};
 use super::outbox::{CloseCause, Outbox, OutboxLimits};
 use super::stop::{Stop, Stopper};
@@ -20,7 +21,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tracing::warn;
 
 /// Limits of MSRP connections.
@@ -155,6 +155,12 @@ impl MsrpTransport {
     #[must_use]
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         self.0.opening.tls().fingerprint()
+    }
+
+    /// How many sessions are known.
+    #[cfg(test)]
+    pub(crate) fn sessions(&self) -> usize {
+        self.0.registry.len()
     }
 
     /// Opens a connection to the first address of `target` that accepts, for a session that is registered; its tasks

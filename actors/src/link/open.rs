@@ -1,6 +1,7 @@
 //! What comes before the first SIP or MSRP byte: the handshakes of TLS and WebSocket, bounded in time and
 //! number.
 
+use super::net::TcpStream;
 use super::outbox::CloseCause;
 use super::seldom::Seldom;
 use super::stop::Stop;
@@ -12,7 +13,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 

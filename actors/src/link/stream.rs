@@ -3,13 +3,12 @@
 //!
 //! Whoever is told [`io::ErrorKind::WouldBlock`] waits for [`Stream::readable`] or [`Stream::writable`].
 
+use super::net::{self, TcpStream};
 use super::tls::TlsSession;
 use super::web::WebSocket;
 use bytes::BytesMut;
-use socket2::SockRef;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::SocketAddr;
-use tokio::net::TcpStream;
 
 /// A connection.
 pub(crate) enum Stream {
@@ -116,10 +115,10 @@ impl Stream {
     /// Ends the sending side, by the words of each layer.
     pub(crate) fn shutdown(&self) {
         match self {
-            Self::Plain(tcp) => drop(SockRef::from(tcp).shutdown(std::net::Shutdown::Write)),
+            Self::Plain(tcp) => net::shutdown_write(tcp),
             Self::Tls(session) => {
                 session.close();
-                drop(SockRef::from(session.tcp()).shutdown(std::net::Shutdown::Write));
+                net::shutdown_write(session.tcp());
             }
             Self::Web(socket) => {
                 socket.close();

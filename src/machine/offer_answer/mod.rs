@@ -124,8 +124,14 @@ fn answered(offer: &Sdp, local: &LocalMedia) -> Result<(Session, Negotiated), Re
 /// Offers one MSRP media, for an INVITE that came without an offer.
 #[must_use]
 pub fn offer(local: &LocalMedia) -> Bytes {
+    offer_as(local, offered_setup(local))
+}
+
+/// Offers one MSRP media in the role `setup`: one who cannot be reached is `active`.
+#[must_use]
+pub fn offer_as(local: &LocalMedia, setup: Setup) -> Bytes {
     let mut offer = described(local);
-    offer.medias = vec![line(local, offered_setup(local), local.direction)];
+    offer.medias = vec![line(local, setup, local.direction)];
     written(&offer)
 }
 

@@ -1,6 +1,7 @@
 //! TLS towards a peer that the node connects to: who it must prove to be (RFC 5922 7.3, RFC 8122 6.2).
 
 use super::{Tls, TlsPeer, TlsSession, handshake, provider, sip_domains};
+use crate::link::net::TcpStream;
 use restante::wire::fingerprint::Fingerprint;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
@@ -13,7 +14,6 @@ use rustls::{
 };
 use std::io;
 use std::sync::Arc;
-use tokio::net::TcpStream;
 
 /// Who the peer must be.
 #[derive(Clone, Debug)]

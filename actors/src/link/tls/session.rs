@@ -4,11 +4,11 @@
 
 use super::TlsPeer;
 use super::names::sip_domains;
+use crate::link::net::TcpStream;
 use bytes::BytesMut;
 use rustls::Connection;
 use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::net::TcpStream;
 
 /// A connection whose handshake is done.
 pub(crate) struct TlsSession {
