@@ -19,6 +19,7 @@ use restante::wire::sip::{HeaderName, NameAddr, Request};
 use crate::chance::Chance;
 use crate::config::{Advertise, Config};
 use crate::link::{MsrpTransport, Resolver, SipTransport};
+use crate::records::Records;
 
 /// The node's common ground.
 pub struct Shared {
@@ -38,6 +39,8 @@ pub struct Shared {
     pub msrp: MsrpTransport,
     /// Names to addresses.
     pub resolver: Resolver,
+    /// What was said lately.
+    pub records: Records,
     /// SIP timers.
     pub timers: Timers,
     /// The bound MSRP listeners.
