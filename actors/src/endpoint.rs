@@ -192,7 +192,7 @@ impl SipEndpoint {
     /// they do not choose whom the node connects to.
     fn redirect(&self, bytes: Bytes, ctx: &mut Context<Self>) {
         let Some(sender) = Sender::of(&bytes) else { return };
-        if !self.shared.trusted.iter().any(|net| net.contains(&sender.source)) {
+        if !self.shared.config.trusts(sender.source) {
             return;
         }
         let (resolver, me) = (self.shared.resolver.clone(), ctx.address());

@@ -38,7 +38,9 @@ fn filter(log: &Log, rust_log: Option<&str>) -> Result<EnvFilter, LoggingError> 
         Some(text) => text.parse::<LogFilter>().map_err(|_| bad(text))?,
         None => log.level.clone(),
     };
-    EnvFilter::try_new(text.as_str()).map_err(|_| bad(text.as_str()))
+    let filter = EnvFilter::try_new(text.as_str()).map_err(|_| bad(text.as_str()))?;
+    // It would write what people say: a person's content is never logged.
+    Ok(filter.add_directive("tungstenite=off".parse().map_err(|_| bad("tungstenite=off"))?))
 }
 
 /// What turns events into lines on `writer`.
@@ -110,9 +112,9 @@ mod tests {
     #[test]
     fn rust_log_overrides_the_level_and_must_be_good() {
         let log = Log::default();
-        assert_eq!(filter(&log, None).unwrap().to_string(), "info");
-        assert_eq!(filter(&log, Some("")).unwrap().to_string(), "info");
-        assert_eq!(filter(&log, Some("debug")).unwrap().to_string(), "debug");
+        assert_eq!(filter(&log, None).unwrap().to_string(), "tungstenite=off,info");
+        assert_eq!(filter(&log, Some("")).unwrap().to_string(), "tungstenite=off,info");
+        assert_eq!(filter(&log, Some("debug")).unwrap().to_string(), "tungstenite=off,debug");
         let problem = filter(&log, Some("loud")).unwrap_err().to_string();
         assert!(
             problem.starts_with("environment variable RUST_LOG") && problem.ends_with("`loud`"),

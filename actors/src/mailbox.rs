@@ -92,7 +92,7 @@ impl Mailbox {
             self.received += 1;
         }
         let tag = || self.shared.mint_tag(&self.shard_tag);
-        let contact = self.shared.contact("summary", &flow);
+        let contact = self.shared.contact("summary", &flow, request);
         let response = self.subscriptions.handle_subscribe(clock::now(), request, flow, tag, contact);
         let subscriptions = self.subscriptions.len();
         tracing::info!(parent: &self.span, status = response.status.0, subscriptions, "SUBSCRIBE answered");

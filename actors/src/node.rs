@@ -22,13 +22,13 @@ use crate::config::{Config, Protocol, StoreUrl, SummaryHeaders};
 use crate::endpoint::{DrainDialogs, SipEndpoint};
 use crate::http::{self, Readiness};
 use crate::link::{
-    Admission, ConnectionLimits, Cores, DnsSettings, MsrpLimits, MsrpTransport, OutboxLimits, Resolver,
-    SipLimits, SipPorts, SipTransport, Stopper,
+    Admission, ConnectionLimits, Cores, DnsSettings, HandshakeLimits, MsrpLimits, MsrpTransport,
+    OutboxLimits, Resolver, SipLimits, SipPorts, SipTransport, Stopper, Tls, TlsFiles, WebLimits,
 };
 use crate::records::Records;
 use crate::router::{MOST_SHARDS, Router, shard_name};
 use crate::shard::{Attach, Resume, Shard, Totals, Watched, tell_changed};
-use crate::shared::Shared;
+use crate::shared::{MsrpListener, Shared};
 use crate::supervision::{self, Fatal};
 use crate::upkeep;
 
@@ -82,6 +82,7 @@ pub(crate) async fn serve_until(
     let node = Node::boot(config, store, cores, stopper.clone(), &fatal).await?;
     let http = node.http(metrics, readiness.clone(), stopper.clone())?;
     node.resume().await?;
+    node.keep_certificate()?;
     readiness.set(true);
     node.sweep(readiness.clone());
     metrics::gauge!("restante_workers").set(u32::try_from(node.endpoints.len()).unwrap_or(u32::MAX));
@@ -149,6 +150,7 @@ pub(crate) struct Node {
     pub(crate) shards: Vec<Addr<Shard>>,
     bound_sip: Vec<String>,
     bound_msrp: Vec<String>,
+    tls: Arc<Tls>,
 }
 
 impl Node {
@@ -168,25 +170,26 @@ impl Node {
         let ports =
             SipPorts { received: Arc::new(move |received| routed.route(received)), closed: Arc::new(|_| {}) };
         let admission = Admission::new(config.sip.max_inflight);
-        let sip = SipTransport::new(sip_limits(&config), ports, admission, cores.clone(), stopper.clone());
-        let msrp = MsrpTransport::new(msrp_limits(&config), cores, stopper);
+        let tls = Tls::load(tls_files(&config)).context("[tls]")?;
+        let (limits, own) = (sip_limits(&config), Arc::clone(&tls));
+        let sip = SipTransport::new(limits, ports, admission, own, cores.clone(), stopper.clone());
+        let msrp = MsrpTransport::new(msrp_limits(&config), Arc::clone(&tls), cores, stopper);
 
         let mut bound_msrp = Vec::new();
         let mut msrp_listeners = Vec::new();
         for listen in &config.msrp.listen {
-            let addr = msrp.listen(listen.address).with_context(|| format!("cannot listen at {listen}"))?;
-            bound_msrp.push(format!("tcp:{addr}"));
-            let advertised = config.msrp.advertise.as_ref().map_or_else(String::new, |advertise| {
-                format!("{}:{}", advertise.host.as_str(), advertise.port.unwrap_or_else(|| addr.port()))
-            });
-            msrp_listeners.push((addr, advertised));
+            let transport = transport_of(listen.protocol);
+            let bound = msrp.listen(transport, listen.address);
+            let addr = bound.with_context(|| format!("cannot listen at {listen}"))?;
+            bound_msrp.push(format!("{}:{addr}", listen.protocol));
+            msrp_listeners.push(MsrpListener { transport, addr });
         }
         let timers = Timers { t1: config.sip.t1, t2: config.sip.t2, t4: config.sip.t4, ..Timers::default() };
         let shared = Arc::new(Shared {
             realm,
             deposit: deposit_rules(&config),
             subscriptions: Arc::new(subscription_rules(&config)),
-            trusted: config.trust.peers.clone(),
+            sip: sip.clone(),
             store,
             msrp,
             resolver: Resolver::new(&dns_settings(&config))?,
@@ -200,13 +203,14 @@ impl Node {
         let mut bound_sip = Vec::new();
         let mut sent_by = Vec::new();
         for listen in &shared.config.sip.listen {
-            let (bound, transport, name) = match listen.protocol {
-                Protocol::Udp => (sip.listen_udp(listen.address), Transport::Udp, "udp"),
-                Protocol::Tcp => (sip.listen_tcp(listen.address), Transport::Tcp, "tcp"),
+            let transport = transport_of(listen.protocol);
+            let bound = match transport {
+                Transport::Udp => sip.listen_udp(listen.address),
+                stream => sip.listen(stream, listen.address),
             };
             let addr = bound.with_context(|| format!("cannot listen at {listen}"))?;
-            bound_sip.push(format!("{name}:{addr}"));
-            sent_by.push((transport, addr, sent_by_name(&shared, addr)));
+            bound_sip.push(format!("{}:{addr}", listen.protocol));
+            sent_by.push((transport, addr, shared.sip_host(transport, addr)));
         }
 
         let watched: Watched = Arc::default();
@@ -241,7 +245,7 @@ impl Node {
             shards.push(shard);
         }
         router.attach(endpoints.clone(), sip.sender(|_| {}));
-        Ok(Self { shared, router, endpoints, shards, bound_sip, bound_msrp })
+        Ok(Self { shared, router, endpoints, shards, bound_sip, bound_msrp, tls })
     }
 
     /// Serves metrics and health, where configured.
@@ -288,6 +292,23 @@ impl Node {
         }
         if resumed > 0 {
             tracing::info!(subscriptions = resumed, "subscriptions of the last run go on");
+        }
+        Ok(())
+    }
+
+    /// Reads the certificate again when its files change, and on SIGHUP.
+    fn keep_certificate(&self) -> anyhow::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut hangup = signal(SignalKind::hangup())?;
+        let tls = Arc::clone(&self.tls);
+        actix::spawn(async move {
+            while hangup.recv().await.is_some() {
+                let changed = tls.reload();
+                tracing::info!(signal = "SIGHUP", changed, "files of [tls] read again");
+            }
+        });
+        if self.tls.is_server() {
+            actix::spawn(Arc::clone(&self.tls).watch(self.shared.config.tls.reload));
         }
         Ok(())
     }
@@ -368,18 +389,43 @@ fn workers(config: &Config) -> usize {
     }
 }
 
-fn sent_by_name(shared: &Shared, addr: std::net::SocketAddr) -> String {
-    match &shared.config.sip.advertise {
-        Some(advertise) => {
-            format!("{}:{}", advertise.host.as_str(), advertise.port.unwrap_or_else(|| addr.port()))
-        }
-        None if addr.ip().is_unspecified() => format!("{}:{}", shared.realm.store_host(), addr.port()),
-        None => addr.to_string(),
+const fn transport_of(protocol: Protocol) -> Transport {
+    match protocol {
+        Protocol::Udp => Transport::Udp,
+        Protocol::Tcp => Transport::Tcp,
+        Protocol::Tls => Transport::Tls,
+        Protocol::Ws => Transport::Ws,
+        Protocol::Wss => Transport::Wss,
+    }
+}
+
+/// The files that `[tls]` names.
+pub(crate) fn tls_files(config: &Config) -> TlsFiles {
+    let tls = &config.tls;
+    TlsFiles {
+        certificate: tls.certificate.clone(),
+        key: tls.key.clone(),
+        client_ca: tls.client_ca.clone(),
+        roots: tls.roots.clone(),
+    }
+}
+
+fn handshake_limits(config: &Config, message: usize) -> HandshakeLimits {
+    let (tls, websocket) = (&config.tls, &config.websocket);
+    HandshakeLimits {
+        timeout: tls.handshake_timeout,
+        parallel: tls.max_handshakes,
+        web: WebLimits {
+            path: websocket.path.clone(),
+            origins: websocket.origins.clone(),
+            ping: websocket.ping,
+            message,
+        },
     }
 }
 
 fn connection_limits(config: &Config, total: usize, per_address: usize) -> ConnectionLimits {
-    let trusted = config.trust.peers.clone();
+    let trusted: Vec<_> = config.trust.networks().copied().collect();
     let exempt = move |peer: std::net::IpAddr| trusted.iter().any(|net| net.contains(&peer.to_canonical()));
     ConnectionLimits { total, per_address, exempt: Some(Arc::new(exempt)) }
 }
@@ -403,6 +449,7 @@ fn sip_limits(config: &Config) -> SipLimits {
         },
         connections: connection_limits(config, sip.max_connections, sip.max_connections_per_address),
         idle_timeout: sip.idle_timeout,
+        handshake: handshake_limits(config, sip.max_message.as_usize()),
         request_timeout: sip.request_timeout,
         ..SipLimits::default()
     }
@@ -415,6 +462,7 @@ fn msrp_limits(config: &Config) -> MsrpLimits {
         header: msrp.max_header.as_usize(),
         bind_timeout: msrp.bind_timeout,
         idle_timeout: msrp.idle_timeout,
+        handshake: handshake_limits(config, config.websocket.max_message.as_usize()),
         // A session's window is what may wait; a piece more is under way when the queue fills.
         outbox: OutboxLimits { max: 8 << 20, high: 1 << 20, low: 256 << 10, ..OutboxLimits::default() },
         ..MsrpLimits::default()

@@ -156,7 +156,10 @@ impl Party {
         user: &Recipient<SessionReport>,
     ) -> Result<Option<Agreed>, Rejection> {
         let agent = self.shared.agent();
-        let uri = self.shared.mint_msrp_uri(self.port.flow()).ok_or_else(|| Rejection::unavailable(5))?;
+        let uri = self
+            .shared
+            .mint_msrp_uri(self.port.flow(), offer.map(AsRef::as_ref))
+            .ok_or_else(|| Rejection::unavailable(5))?;
         let local = self.shared.local_media(uri.clone(), Direction::SendRecv, max_size.unwrap_or(0));
         let mut exchange = Box::new(Exchange::new(local));
         let (sdp, agreement) = match offer {
@@ -214,6 +217,7 @@ impl Party {
         if let Some(session) = self.session.as_ref().filter(|_| moved || first) {
             session.do_send(Join {
                 remote: negotiated.remote_path,
+                fingerprints: negotiated.fingerprints,
                 connect: negotiated.connect,
                 anew: moved,
             });

@@ -297,7 +297,7 @@ impl Shard {
         let endpoint = self.endpoint.clone().ok_or_else(|| Rejection::unavailable(1))?;
         let tag = self.shared.mint_tag(&self.tag);
         let prefix = if is_focus { FOCUS_PREFIX } else { "deposit-" };
-        let contact = self.shared.contact(&format!("{prefix}{tag}"), &visitor.flow);
+        let contact = self.shared.contact(&format!("{prefix}{tag}"), &visitor.flow, &visitor.request);
         let entity = contact.trim_matches(['<', '>']).to_owned();
         let contact = if is_focus { format!("{contact};isfocus") } else { contact };
         let invite =
@@ -433,7 +433,7 @@ impl Handler<Arrived> for Shard {
     type Result = ();
     fn handle(&mut self, arrived: Arrived, ctx: &mut Self::Context) {
         fault::strike("shard.arrived", call_id(&arrived.request.headers).as_bytes());
-        let trusted = self.shared.trusts(arrived.flow.peer.ip());
+        let trusted = self.shared.trusts(&arrived.flow);
         let caller = Owner::default();
         let mut visitor = Visitor { txn: arrived.txn, request: arrived.request, flow: arrived.flow, caller };
         let judged = identity::caller(&self.shared.realm, &visitor.request, trusted).and_then(|caller| {

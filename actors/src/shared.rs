@@ -1,24 +1,24 @@
 //! What every actor of the node reads: rules, store, transports. Made once, at boot.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use restante::entropy::Entropy;
 use restante::focus::pager::DepositRules;
 use restante::focus::realm::Realm;
 use restante::focus::subscriptions::SubscriptionRules;
 use restante::machine::msrp::SessionConfig;
-use restante::machine::offer_answer::LocalMedia;
-use restante::machine::sip::{Flow, Timers};
+use restante::machine::offer_answer::{LocalMedia, carriages};
+use restante::machine::sip::{Flow, Timers, Transport};
 use restante::store::{Owner, Quota, Store};
 use restante::wire::msrp::MsrpUri;
 use restante::wire::sdp::Direction;
+use restante::wire::sip::{HeaderName, NameAddr, Request};
 
 use crate::chance::Chance;
-use crate::config::Config;
-use crate::link::{MsrpTransport, Resolver};
+use crate::config::{Advertise, Config};
+use crate::link::{MsrpTransport, Resolver, SipTransport};
 use crate::records::Records;
 
 /// The node's common ground.
@@ -31,8 +31,8 @@ pub struct Shared {
     pub deposit: DepositRules,
     /// How summaries are subscribed to and written.
     pub subscriptions: Arc<SubscriptionRules>,
-    /// Who is believed.
-    pub trusted: Vec<IpNet>,
+    /// SIP sockets: who is at the other end of a flow.
+    pub sip: SipTransport,
     /// The message store.
     pub store: Arc<dyn Store>,
     /// MSRP connections.
@@ -43,16 +43,32 @@ pub struct Shared {
     pub records: Records,
     /// SIP timers.
     pub timers: Timers,
-    /// The bound MSRP listeners: address, and what is written into a=path.
-    pub msrp_listeners: Vec<(SocketAddr, String)>,
+    /// The bound MSRP listeners.
+    pub msrp_listeners: Vec<MsrpListener>,
+}
+
+/// Where MSRP connections are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MsrpListener {
+    /// By which transport.
+    pub transport: Transport,
+    /// The address that is bound.
+    pub addr: SocketAddr,
 }
 
 impl Shared {
-    /// Whether a peer's assertions are believed.
+    /// Whether the assertions of the peer of `flow` are believed: for its address, or for its certificate.
     #[must_use]
-    pub fn trusts(&self, peer: IpAddr) -> bool {
-        let peer = peer.to_canonical();
-        self.trusted.iter().any(|net| net.contains(&peer))
+    pub fn trusts(&self, flow: &Flow) -> bool {
+        if self.config.trusts(flow.peer.ip()) {
+            return true;
+        }
+        let mut believed = self.config.trust.certificates().peekable();
+        if believed.peek().is_none() {
+            return false;
+        }
+        let proven = self.sip.proven(flow);
+        believed.any(|domain| proven.iter().any(|it| it == domain))
     }
 
     /// What one mailbox may hold.
@@ -74,50 +90,90 @@ impl Shared {
         self.realm.store_host()
     }
 
-    /// The `host:port` under which the node is reached again over this flow.
+    /// The `host:port` of a SIP listener, as others write it.
     #[must_use]
-    pub fn contact_host(&self, flow: &Flow) -> String {
+    pub fn sip_host(&self, transport: Transport, local: SocketAddr) -> String {
         match &self.config.sip.advertise {
             Some(advertise) => {
-                format!("{}:{}", advertise.host.as_str(), advertise.port.unwrap_or_else(|| flow.local.port()))
+                format!("{}:{}", advertise.host.as_str(), advertised_port(advertise, transport, local))
             }
-            None if flow.local.ip().is_unspecified() => {
-                format!("{}:{}", self.realm.store_host(), flow.local.port())
-            }
-            None => flow.local.to_string(),
+            None if local.ip().is_unspecified() => format!("{}:{}", self.realm.store_host(), local.port()),
+            None => local.to_string(),
         }
     }
 
-    /// A Contact value for `user` reached over `flow` (RFC 3261 8.1.1.8), without header parameters.
+    /// The `host:port` under which the node is reached again over this flow.
     #[must_use]
-    pub fn contact(&self, user: &str, flow: &Flow) -> String {
-        let transport = match flow.transport.is_reliable() {
-            true => format!(";transport={}", flow.transport.via_name().to_ascii_lowercase()),
-            false => String::new(),
+    pub fn contact_host(&self, flow: &Flow) -> String {
+        self.sip_host(flow.transport, flow.local)
+    }
+
+    /// A Contact value for `user` reached over `flow`, on which `request` came (RFC 3261 8.1.1.8), without
+    /// header parameters.
+    #[must_use]
+    pub fn contact(&self, user: &str, flow: &Flow, request: &Request) -> String {
+        let secure = flow.transport.is_secure() && begins_secure(request);
+        let transport = match flow.transport {
+            Transport::Udp => "",
+            // RFC 3261 26.2.2: in a SIPS URI, TLS over TCP is meant by "tcp"
+            Transport::Tls if secure => ";transport=tcp",
+            Transport::Tcp => ";transport=tcp",
+            Transport::Tls => ";transport=tls",
+            Transport::Ws | Transport::Wss => ";transport=ws",
         };
-        format!("<sip:{user}@{}{transport}>", self.contact_host(flow))
+        let scheme = if secure { "sips" } else { "sip" };
+        format!("<{scheme}:{user}@{}{transport}>", self.contact_host(flow))
     }
 
     /// A new MSRP URI of this node, near the address that the client knows it by (RFC 4975 14.1:
-    /// a session-id that cannot be guessed).
+    /// a session-id that cannot be guessed): at a listener that carries sessions as the offer wants them, or,
+    /// where we offer, as the client's SIP comes.
     #[must_use]
-    pub fn mint_msrp_uri(&self, flow: &Flow) -> Option<MsrpUri> {
-        let near = |(listener, _): &&(SocketAddr, String)| listener.is_ipv4() == flow.local.is_ipv4();
-        let (listener, advertised) =
-            self.msrp_listeners.iter().find(near).or_else(|| self.msrp_listeners.first())?;
-        let host = match (advertised.is_empty(), listener.ip().is_unspecified()) {
-            (false, _) => advertised.clone(),
-            (true, true) => SocketAddr::new(flow.local.ip(), listener.port()).to_string(),
-            (true, false) => listener.to_string(),
+    pub fn mint_msrp_uri(&self, flow: &Flow, offer: Option<&[u8]>) -> Option<MsrpUri> {
+        let transport = |secure: bool, web: bool| match (secure, web) {
+            (false, false) => Transport::Tcp,
+            (true, false) => Transport::Tls,
+            (false, true) => Transport::Ws,
+            (true, true) => Transport::Wss,
         };
-        MsrpUri::parse(format!("msrp://{host}/{};tcp", Chance.token(24)).as_bytes()).ok()
+        let wanted: Vec<Transport> = match offer {
+            Some(offer) => carriages(offer).iter().map(|it| transport(it.secure, it.web)).collect(),
+            None => vec![transport(flow.transport.is_secure(), flow.transport.is_web())],
+        };
+        // Where none fits, the answer says so; where we offer, any is better than none.
+        let others = [Transport::Tcp, Transport::Tls, Transport::Wss, Transport::Ws];
+        wanted.into_iter().chain(others).find_map(|transport| self.mint_uri_of(transport, flow))
+    }
+
+    /// A new MSRP URI at a listener of `transport`, if there is one.
+    fn mint_uri_of(&self, transport: Transport, flow: &Flow) -> Option<MsrpUri> {
+        let mut fitting = self.msrp_listeners.iter().filter(|listener| listener.transport == transport);
+        let near = |listener: &&MsrpListener| listener.addr.is_ipv4() == flow.local.is_ipv4();
+        let listener = fitting.clone().find(near).or_else(|| fitting.next())?;
+        let host = match &self.config.msrp.advertise {
+            Some(advertise) => {
+                format!(
+                    "{}:{}",
+                    advertise.host.as_str(),
+                    advertised_port(advertise, transport, listener.addr)
+                )
+            }
+            None if listener.addr.ip().is_unspecified() => {
+                SocketAddr::new(flow.local.ip(), listener.addr.port()).to_string()
+            }
+            None => listener.addr.to_string(),
+        };
+        let scheme = if transport.is_secure() { "msrps" } else { "msrp" };
+        let by = if transport.is_web() { "ws" } else { "tcp" };
+        MsrpUri::parse(format!("{scheme}://{host}/{};{by}", Chance.token(24)).as_bytes()).ok()
     }
 
     /// Our side of a session description.
     #[must_use]
     pub fn local_media(&self, uri: MsrpUri, direction: Direction, max_size: u64) -> LocalMedia {
         let id = Chance.next_u64() >> 2;
-        LocalMedia { uri, accept_types: Vec::new(), max_size, direction, session: (id, 1) }
+        let fingerprint = if uri.secure { self.msrp.fingerprint() } else { None };
+        LocalMedia { uri, fingerprint, accept_types: Vec::new(), max_size, direction, session: (id, 1) }
     }
 
     /// The configuration of the MSRP machine for a session whose other side is yet to be told.
@@ -152,4 +208,22 @@ impl Shared {
     pub fn mint_tag(&self, shard: &str) -> String {
         format!("{shard}{}", Chance.token(18))
     }
+}
+
+/// The port that is written for a listener: the advertised one is that of plain listeners.
+fn advertised_port(advertise: &Advertise, transport: Transport, local: SocketAddr) -> u16 {
+    let plain = matches!(transport, Transport::Udp | Transport::Tcp);
+    advertise.port.filter(|_| plain).unwrap_or_else(|| local.port())
+}
+
+/// RFC 3261 12.1.1: if the request that initiates a dialog has a SIPS URI in the Request-URI, or in the top
+/// Record-Route, or in the Contact where there is no Record-Route, the Contact of the response MUST be one.
+fn begins_secure(request: &Request) -> bool {
+    let is_sips = |uri: &[u8]| uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"));
+    let named = |name: HeaderName| {
+        let value = request.headers.values(&name).next()?;
+        NameAddr::parse(&value).ok().map(|address| is_sips(&address.uri))
+    };
+    is_sips(&request.uri)
+        || named(HeaderName::RecordRoute).or_else(|| named(HeaderName::Contact)).unwrap_or(false)
 }

@@ -18,6 +18,7 @@ fn local() -> LocalMedia {
         max_size: 1000,
         direction: Direction::SendRecv,
         session: (1, 1),
+        fingerprint: None,
     }
 }
 

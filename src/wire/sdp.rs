@@ -5,6 +5,7 @@
 
 use sdp_types::{Media, Session};
 
+use super::fingerprint::Fingerprint;
 use super::msrp::MsrpUri;
 
 /// The media type of session descriptions.
@@ -18,6 +19,9 @@ const MOST_MEDIA: usize = 64;
 
 /// URIs of one path.
 const LONGEST_PATH: usize = 16;
+
+/// Fingerprints of one media line.
+const MOST_PRINTS: usize = 16;
 
 /// Entries of one list of media types.
 const MOST_TYPES: usize = 256;
@@ -157,9 +161,17 @@ pub struct MsrpMedia {
     pub setup: Option<Setup>,
     /// In which direction messages may go, as the peer sees it.
     pub direction: Direction,
+    /// The fingerprints of the peer's certificate that are understood; `None` when it told none at all.
+    pub fingerprints: Option<Vec<Fingerprint>>,
 }
 
 impl MsrpMedia {
+    /// Whether the peer's next hop is to be reached by WebSocket (RFC 7977 5.2.1): only it can connect.
+    #[must_use]
+    pub fn is_web(&self) -> bool {
+        self.path.first().is_some_and(|uri| uri.transport.eq_ignore_ascii_case(b"ws"))
+    }
+
     /// Whether the media is wanted and can be reached.
     #[must_use]
     pub fn is_usable(&self) -> bool {
@@ -223,7 +235,19 @@ impl Sdp {
             max_size: self.value(media, "max-size").and_then(|text| text.parse().ok()),
             setup: self.value(media, "setup").and_then(Setup::parse),
             direction: self.direction(media),
+            fingerprints: self.fingerprints(media),
         })
+    }
+
+    /// RFC 8122 5: a session-level attribute applies where there is no media-level one.
+    fn fingerprints(&self, media: &Media) -> Option<Vec<Fingerprint>> {
+        let told = |attributes: &[sdp_types::Attribute]| -> Option<Vec<Fingerprint>> {
+            let is_one = |it: &&sdp_types::Attribute| it.attribute.eq_ignore_ascii_case("fingerprint");
+            let mut values = attributes.iter().filter(is_one).peekable();
+            values.peek()?;
+            Some(values.filter_map(|it| Fingerprint::parse(it.value.as_deref()?)).take(MOST_PRINTS).collect())
+        };
+        told(&media.attributes).or_else(|| told(&self.0.attributes))
     }
 
     /// The trimmed value of an attribute of the media, else of the session.
@@ -327,6 +351,27 @@ mod tests {
         assert_eq!(media.max_size, Some(1000));
         let gone = sdp.msrp_lines().next().unwrap();
         assert_eq!((gone.direction, gone.setup), (Direction::SendOnly, Some(Setup::ActPass)));
+    }
+
+    // proves RFC 8122 5
+    #[test]
+    fn fingerprints_of_the_media_take_the_place_of_the_sessions() {
+        let (one, two) = (Fingerprint::of(b"one"), Fingerprint::of(b"two"));
+        let fingerprints = |session: &str, media: &str| {
+            let text = format!(
+                "v=0\r\no=- 1 1 IN IP4 h\r\ns=-\r\nt=0 0\r\n{session}m=message 9 TCP/TLS/MSRP *\r\n\
+                 a=path:msrps://h:9/x;ws\r\n{media}"
+            );
+            let media = Sdp::parse(text.as_bytes()).unwrap().msrp().unwrap();
+            assert!(media.is_web());
+            media.fingerprints
+        };
+        let line = |it: &Fingerprint| format!("a=fingerprint:{it}\r\n");
+        assert_eq!(fingerprints("", ""), None);
+        assert_eq!(fingerprints(&line(&one), ""), Some(vec![one.clone()]));
+        assert_eq!(fingerprints(&line(&one), &line(&two)), Some(vec![two.clone()]));
+        assert_eq!(fingerprints("", &(line(&one) + &line(&two))), Some(vec![one, two]));
+        assert_eq!(fingerprints("", "a=fingerprint:sha-1 4A:AD\r\n"), Some(Vec::new()));
     }
 
     #[test]

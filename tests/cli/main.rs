@@ -50,7 +50,9 @@ fn check_names_file_line_and_key_of_what_it_refuses() {
     assert!(
         refusal("[store]\nurl = \"postgres://u@h/d\"\n").contains("store.url: `postgres://`: PostgreSQL")
     );
-    assert!(refusal("[sip]\nlisten = [\"tls:127.0.0.1:5061\"]\n").contains("tls is not supported yet"));
+    assert!(
+        refusal("[sip]\nlisten = [\"tls:127.0.0.1:5061\"]\n").contains("needs tls.certificate and tls.key")
+    );
     assert!(refusal("[sip\n").starts_with("restante: node.toml:1: "));
 }
 

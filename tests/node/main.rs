@@ -39,6 +39,8 @@ mod subscription;
 mod summary;
 mod summary_change;
 mod supervision;
+mod tls;
 mod tools;
 mod transport;
 mod tshark;
+mod web;

@@ -1,6 +1,8 @@
 //! `restante check`: whether a configuration file is good.
 
 use crate::config::Config;
+use crate::link::Tls;
+use anyhow::Context as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -18,7 +20,8 @@ impl Check {
     /// # Errors
     /// It is not.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        Config::load(Some(&self.config))?;
+        let config = Config::load(Some(&self.config))?;
+        Tls::load(crate::node::tls_files(&config)).context("[tls]")?;
         super::print(&format!("{}: good\n", self.config.display()))?;
         Ok(ExitCode::SUCCESS)
     }

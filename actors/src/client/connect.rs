@@ -58,7 +58,10 @@ impl OurMedia {
         let session = (u64::from(port) << 32 | (Chance.next_u64() >> 33), 1);
         // RFC 4975 8.6: wrapped as message/cpim by preference, but anything is taken.
         let accept_types = vec!["message/cpim".to_owned(), "*".to_owned()];
-        Ok(Self { socket, media: LocalMedia { uri, accept_types, max_size: 0, direction, session } })
+        Ok(Self {
+            socket,
+            media: LocalMedia { uri, fingerprint: None, accept_types, max_size: 0, direction, session },
+        })
     }
 
     /// The offer: we open the connection, for nobody may be able to reach us.

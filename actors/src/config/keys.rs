@@ -7,9 +7,8 @@ use super::setting::{Mismatch, Setting};
 use super::values::{defaults, listeners};
 use super::{
     Advertise, After, Domain, Listen, LogFilter, LogFormat, Size, StoreUrl, SummaryField, SummaryHeaders,
-    UserRule,
+    TrustedPeer, UserRule,
 };
-use ipnet::IpNet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -107,9 +106,11 @@ sections! {
     }
     /// SIP listeners, limits and timers.
     sip: Sip {
-        /// Addresses to listen at: `udp:`, `tcp:` with an IP address and port; IPv6 in brackets, port 0 = any free one.
+        /// Addresses to listen at: `udp:`, `tcp:`, `tls:` (usual port 5061), `ws:` or `wss:` (WebSocket, RFC 7118) with
+        /// an IP address and port; IPv6 in brackets, port 0 = any free one. `tls:` and `wss:` need `[tls] certificate`.
         listen: Vec<Listen> = listeners(&[(super::Protocol::Udp, 5060), (super::Protocol::Tcp, 5060)]);
-        /// Host, or host:port, to write into Via and Contact; empty = the listener's own address.
+        /// Host, or host:port, to write into Via and Contact; empty = the listener's own address. The port is that of
+        /// `udp:` and `tcp:` listeners; others write their own.
         advertise: Option<Advertise> = None;
         /// Size of one SIP message with its header fields; more is answered 513.
         max_message: Size = Size::kib(512);
@@ -138,9 +139,11 @@ sections! {
     }
     /// MSRP listeners and limits.
     msrp: Msrp {
-        /// Addresses to listen at: `tcp:` with an IP address and port; IPv6 in brackets, port 0 = any free one.
+        /// Addresses to listen at: `tcp:`, `tls:` (MSRPS), `ws:` or `wss:` (WebSocket, RFC 7977) with an IP address and
+        /// port; IPv6 in brackets, port 0 = any free one. `tls:` and `wss:` need `[tls] certificate`.
         listen: Vec<Listen> = listeners(&[(super::Protocol::Tcp, 2855)]);
-        /// Host, or host:port, to write into a=path; empty = the listener's own address.
+        /// Host, or host:port, to write into a=path; empty = the listener's own address. The port is that of `tcp:`
+        /// listeners; others write their own.
         advertise: Option<Advertise> = None;
         /// Size of the header of one MSRP frame.
         max_header: Size = Size::kib(8);
@@ -163,6 +166,34 @@ sections! {
         rejoin_timeout: Duration = seconds(0);
         /// How long the node waits for the response to a SEND (RFC 4975: 30 seconds).
         transaction_timeout: Duration = seconds(30);
+    }
+    /// TLS for SIP and MSRP. The files are PEM; they are read again when they change, and on SIGHUP.
+    tls: Tls {
+        /// File of the node's certificate, followed by those that certify it; empty = no `tls:` or `wss:` listener.
+        certificate: Option<PathBuf> = None;
+        /// File of the certificate's private key.
+        key: Option<PathBuf> = None;
+        /// File of the authorities whose SIP client certificates are believed; empty = none is asked for.
+        client_ca: Option<PathBuf> = None;
+        /// File of authorities that are believed beside the platform's, for TLS connections that the node opens.
+        roots: Option<PathBuf> = None;
+        /// How often the files are looked at for changes.
+        reload: Duration = seconds(10);
+        /// How long a TLS or WebSocket handshake may take.
+        handshake_timeout: Duration = seconds(10);
+        /// Handshakes under way at once, of SIP and of MSRP each; further connections are closed.
+        max_handshakes: usize = 1_000;
+    }
+    /// What `ws:` and `wss:` listeners demand and bear.
+    websocket: Websocket {
+        /// The path of the WebSocket; others are answered 404.
+        path: String = String::from("/");
+        /// Origins whose pages may connect, as `https://www.example.com`; empty = any.
+        origins: Vec<String> = Vec::new();
+        /// How often a silent client is pinged; after three times as long it is given up.
+        ping: Duration = seconds(30);
+        /// Size of one WebSocket message, which is one MSRP chunk; more ends the connection. (For SIP: `[sip] max_message`.)
+        max_message: Size = Size::mib(1);
     }
     /// What may be deposited, and how long it is kept.
     deposit: Deposit {
@@ -239,8 +270,9 @@ sections! {
     }
     /// Who is believed.
     trust: Trust {
-        /// Networks believed without challenge: identity = P-Asserted-Identity, else From.
-        peers: Vec<IpNet> = defaults::loopback();
+        /// Peers believed without challenge: identity = P-Asserted-Identity, else From. Networks, or `cert:` and the
+        /// domain of a client certificate that an authority of `[tls] client_ca` has signed.
+        peers: Vec<TrustedPeer> = defaults::loopback();
         /// Realm of the digest challenge, for when there is one: now everyone else is answered 403.
         realm: String = String::from("example.com");
     }

@@ -19,13 +19,16 @@ mod values;
 
 pub use describe::{describe, markdown};
 pub use error::{ConfigError, Origin};
-pub use keys::{Config, Deposit, Http, Key, Log, Msrp, Node, Retrieval, Sip, Store, Summary, Trust};
+pub use keys::{
+    Config, Deposit, Http, Key, Log, Msrp, Node, Retrieval, Sip, Store, Summary, Tls, Trust, Websocket,
+};
 pub use log_filter::LogFilter;
 pub use setting::Mismatch;
 pub use units::Size;
 pub use users::UserRule;
 pub use values::{
     Advertise, After, Domain, Listen, LogFormat, Protocol, StoreUrl, SummaryField, SummaryHeaders,
+    TrustedPeer,
 };
 
 #[cfg(test)]

@@ -75,6 +75,19 @@ idle_timeout = "3m"
 bind_timeout = "4s"
 rejoin_timeout = "9s"
 transaction_timeout = "5s"
+[tls]
+certificate = "/etc/restante/node.pem"
+key = "/etc/restante/node.key"
+client_ca = "/etc/restante/clients.pem"
+roots = "/etc/restante/roots.pem"
+reload = "1m"
+handshake_timeout = "5s"
+max_handshakes = 28
+[websocket]
+path = "/sip"
+origins = ["https://www.example.com"]
+ping = "20s"
+max_message = "2MiB"
 [deposit]
 ignore_types = []
 max_body = 5000
@@ -110,7 +123,7 @@ queue = 9
 batch = 8
 batch_size = "1MiB"
 [trust]
-peers = ["10.0.0.0/8"]
+peers = ["10.0.0.0/8", "cert:proxy.example.com"]
 realm = "a realm"
 [dns]
 servers = ["192.0.2.53:53", "[2001:db8::53]:5353"]
@@ -180,7 +193,7 @@ fn an_unknown_key_is_refused_with_file_line_and_name() {
 
 #[test]
 fn a_bad_value_names_the_key_and_what_is_expected() {
-    let listen = "expected a listener, as udp:127.0.0.1:5060 or tcp:[::1]:0, found `5060`";
+    let listen = "expected a listener, as udp:127.0.0.1:5060, tls:0.0.0.0:5061 or tcp:[::1]:0, found `5060`";
     assert_eq!(problem("[sip]\nlisten = [\"5060\"]"), format!("restante.toml:2: sip.listen: {listen}"));
     assert_eq!(
         problem("[deposit]\n\nlifetime = 30"),
@@ -191,9 +204,10 @@ fn a_bad_value_names_the_key_and_what_is_expected() {
     assert_eq!(
         variable,
         "environment variable RESTANTE_TRUST__PEERS: trust.peers: expected a network, as 10.0.0.0/8 or ::1/128, \
-         found `10.0.0.0/40`"
+         or cert: and the domain of a certificate, found `10.0.0.0/40`"
     );
-    assert!(problem("[sip]\nlisten = [\"tls:127.0.0.1:5061\"]").contains("tls is not supported yet"));
+    let listen = "[sip]\nlisten = [\"tls:127.0.0.1:5061\"]";
+    assert!(problem(listen).contains("`tls:127.0.0.1:5061` needs tls.certificate"));
     assert!(problem("[store]\nurl = \"postgres://u:p@h/d\"").contains("PostgreSQL is not supported yet"));
 }
 
@@ -217,7 +231,7 @@ fn values_that_contradict_each_other_are_refused() {
         ("[node]\nstore_host = \"example.com\"", "node.store_host: `example.com` is one of node.domains"),
         ("[node]\nworkers = 1000", "node.workers: expected a number from 0 to 256"),
         ("[sip]\nlisten = []", "sip.listen: name at least one listener"),
-        ("[msrp]\nlisten = [\"udp:127.0.0.1:2855\"]", "MSRP runs over tcp only"),
+        ("[msrp]\nlisten = [\"udp:127.0.0.1:2855\"]", "MSRP does not run over udp"),
         ("[msrp]\nlisten = [\"tcp:0.0.0.0:5060\"]", "overlaps sip.listen `tcp:127.0.0.1:5060`"),
         ("[http]\nlisten = \"127.0.0.1:2855\"", "overlaps msrp.listen `tcp:127.0.0.1:2855`"),
         ("[sip]\nmax_headers = 1", "sip.max_headers: expected a number from 16"),
@@ -230,6 +244,11 @@ fn values_that_contradict_each_other_are_refused() {
         ("[sip]\nt1 = \"0s\"", "sip.t1: expected a duration longer than 0s"),
         ("[summary]\nmax_expires = \"30m\"", "summary.expires is longer than summary.max_expires"),
         ("[deposit]\nignore_types = [\"text\"]", "deposit.ignore_types: expected a media type"),
+        ("[tls]\ncertificate = \"a.pem\"", "tls.certificate and tls.key go together"),
+        ("[tls]\nclient_ca = \"a.pem\"", "tls.client_ca: client certificates are asked for only where"),
+        ("[trust]\npeers = [\"cert:a.example\"]", "trust.peers: certificates are believed only where"),
+        ("[msrp]\nlisten = [\"wss:127.0.0.1:0\"]", "`wss:127.0.0.1:0` needs tls.certificate and tls.key"),
+        ("[websocket]\npath = \"ws\"", "websocket.path: expected a path"),
         ("[trust]\nrealm = 'a\"b'", "trust.realm: expected text without quotes"),
     ];
     for (text, expected) in cases {

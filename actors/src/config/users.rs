@@ -1,8 +1,9 @@
 //! Who has a mailbox: the entries of `[node] users`.
 
 use super::setting::text_setting;
-use super::values::{Domain, Malformed};
-use super::{Config, Node};
+use super::values::{Domain, Malformed, TrustedPeer};
+use super::{Config, Node, Trust};
+use ipnet::IpNet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -76,11 +77,29 @@ impl Node {
     }
 }
 
+impl Trust {
+    /// The networks that are believed.
+    pub fn networks(&self) -> impl Iterator<Item = &IpNet> {
+        self.peers.iter().filter_map(|peer| match peer {
+            TrustedPeer::Network(network) => Some(network),
+            TrustedPeer::Certificate(_) => None,
+        })
+    }
+
+    /// The domains whose certificates are believed, in lower case.
+    pub fn certificates(&self) -> impl Iterator<Item = &str> {
+        self.peers.iter().filter_map(|peer| match peer {
+            TrustedPeer::Network(_) => None,
+            TrustedPeer::Certificate(domain) => Some(domain.as_str()),
+        })
+    }
+}
+
 impl Config {
     /// Whether `peer` is believed without challenge; an IPv4 address inside IPv6 counts as IPv4.
     pub fn trusts(&self, peer: std::net::IpAddr) -> bool {
         let peer = peer.to_canonical();
-        self.trust.peers.iter().any(|network| network.contains(&peer))
+        self.trust.networks().any(|network| network.contains(&peer))
     }
 }
 

@@ -71,8 +71,9 @@ fn listeners(config: &Config) -> Verdict {
     ensure(!config.msrp.listen.is_empty(), &["msrp.listen"], || "name at least one listener".into())?;
     let datagram = config.msrp.listen.iter().find(|listen| listen.protocol == Protocol::Udp);
     if let Some(listen) = datagram {
-        return Err(conflict(&["msrp.listen"], format!("`{listen}`: MSRP runs over tcp only")));
+        return Err(conflict(&["msrp.listen"], format!("`{listen}`: MSRP does not run over udp")));
     }
+    secured(config)?;
     let http = config.http.listen.map(|address| Listen { protocol: Protocol::Tcp, address });
     let all: Vec<(&'static str, Listen)> = (config.sip.listen.iter().map(|at| ("sip.listen", *at)))
         .chain(config.msrp.listen.iter().map(|at| ("msrp.listen", *at)))
@@ -86,6 +87,35 @@ fn listeners(config: &Config) -> Verdict {
     Ok(())
 }
 
+/// What TLS needs, and what needs TLS.
+fn secured(config: &Config) -> Verdict {
+    let tls = &config.tls;
+    ensure(tls.certificate.is_some() == tls.key.is_some(), &["tls.key", "tls.certificate"], || {
+        "tls.certificate and tls.key go together: name both or none".into()
+    })?;
+    let listeners = (config.sip.listen.iter().map(|at| ("sip.listen", at)))
+        .chain(config.msrp.listen.iter().map(|at| ("msrp.listen", at)));
+    for (key, listen) in listeners.filter(|(_, listen)| listen.protocol.is_secure()) {
+        ensure(tls.certificate.is_some(), &[key, "tls.certificate"], || {
+            format!("`{listen}` needs tls.certificate and tls.key")
+        })?;
+    }
+    ensure(tls.client_ca.is_none() || tls.certificate.is_some(), &["tls.client_ca"], || {
+        "client certificates are asked for only where there is tls.certificate".into()
+    })?;
+    ensure(
+        tls.client_ca.is_some() || config.trust.certificates().next().is_none(),
+        &["trust.peers"],
+        || "certificates are believed only where tls.client_ca names who signs them".into(),
+    )?;
+    let path = &config.websocket.path;
+    ensure(
+        path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && b != b'?'),
+        &["websocket.path"],
+        || "expected a path, as /ws".into(),
+    )
+}
+
 fn counts(config: &Config) -> Verdict {
     let within = |key: &'static str, value: usize, least: usize, most: usize| {
         ensure((least..=most).contains(&value), &[key], || {
@@ -93,7 +123,7 @@ fn counts(config: &Config) -> Verdict {
         })
     };
     const MANY: usize = 100_000_000;
-    let Config { node, sip, msrp, deposit, summary, retrieval, store, .. } = config;
+    let Config { node, sip, msrp, tls, deposit, summary, retrieval, store, .. } = config;
     within("node.workers", node.workers, 0, 256)?;
     within("sip.max_headers", sip.max_headers, 16, 100_000)?;
     within("sip.max_connections", sip.max_connections, 1, MANY)?;
@@ -108,6 +138,7 @@ fn counts(config: &Config) -> Verdict {
     ensure((1..=100).contains(&deposit.sender_share), &["deposit.sender_share"], || {
         format!("expected a percentage from 1 to 100, found {}", deposit.sender_share)
     })?;
+    within("tls.max_handshakes", tls.max_handshakes, 1, MANY)?;
     within("deposit.max_messages", deposit.max_messages, 1, 1_000_000)?;
     within("deposit.sessions_per_user", deposit.sessions_per_user, 1, MANY)?;
     within("deposit.sessions_total", deposit.sessions_total, 1, MANY)?;
@@ -125,7 +156,7 @@ fn sizes(config: &Config) -> Verdict {
             format!("expected a size from {least} to {most}, found {value}")
         })
     };
-    let Config { sip, msrp, deposit, retrieval, store, .. } = config;
+    let Config { sip, msrp, websocket, deposit, retrieval, store, .. } = config;
     let tib = Size::gib(1024);
     within("sip.max_message", sip.max_message, Size::kib(4), Size::gib(1))?;
     within("sip.max_body", sip.max_body, Size::kib(1), Size::gib(1))?;
@@ -133,6 +164,8 @@ fn sizes(config: &Config) -> Verdict {
     within("msrp.max_message", msrp.max_message, Size::of(1), tib)?;
     // RFC 4975 7.1.1: chunks of more than 2048 octets MUST be interruptible; ours are, and shorter ones waste.
     within("msrp.max_chunk", msrp.max_chunk, Size::kib(2), Size::gib(1))?;
+    // A WebSocket message is held whole.
+    within("websocket.max_message", websocket.max_message, Size::kib(4), Size::mib(64))?;
     within("deposit.max_body", deposit.max_body, Size::of(1), Size::gib(1))?;
     within("retrieval.window", retrieval.window, Size::kib(2), Size::gib(1))?;
     within("store.inline_limit", store.inline_limit, Size::of(0), Size::mib(16))?;
@@ -146,7 +179,7 @@ fn sizes(config: &Config) -> Verdict {
 }
 
 fn durations(config: &Config) -> Verdict {
-    let Config { sip, msrp, deposit, summary, dns, .. } = config;
+    let Config { sip, msrp, tls, websocket, deposit, summary, dns, .. } = config;
     let positive = [
         ("sip.t1", sip.t1),
         ("sip.t2", sip.t2),
@@ -156,6 +189,9 @@ fn durations(config: &Config) -> Verdict {
         ("msrp.idle_timeout", msrp.idle_timeout),
         ("msrp.bind_timeout", msrp.bind_timeout),
         ("msrp.transaction_timeout", msrp.transaction_timeout),
+        ("tls.reload", tls.reload),
+        ("tls.handshake_timeout", tls.handshake_timeout),
+        ("websocket.ping", websocket.ping),
         ("deposit.lifetime", deposit.lifetime),
         ("summary.expires", summary.expires),
         ("dns.timeout", dns.timeout),

@@ -107,14 +107,37 @@ pub enum Protocol {
     Udp,
     /// A stream.
     Tcp,
+    /// A stream within TLS.
+    Tls,
+    /// WebSocket.
+    Ws,
+    /// WebSocket within TLS.
+    Wss,
+}
+
+impl Protocol {
+    const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+        }
+    }
+
+    /// Whether it needs a certificate.
+    pub const fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
 }
 
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-        })
+        f.write_str(self.as_str())
     }
 }
 
@@ -128,13 +151,14 @@ pub struct Listen {
 }
 
 impl Listen {
-    /// Whether both cannot be bound at once: same protocol and port, and the same address, or one of them every
+    /// Whether both cannot be bound at once: UDP or not, same port, and the same address, or one of them every
     /// address of the family.
     pub fn overlaps(&self, other: &Self) -> bool {
         let (a, b) = (self.address, other.address);
         let same_family = a.is_ipv4() == b.is_ipv4();
         let same_host = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
-        self.protocol == other.protocol && a.port() == b.port() && a.port() != 0 && same_family && same_host
+        let same_kind = (self.protocol == Protocol::Udp) == (other.protocol == Protocol::Udp);
+        same_kind && a.port() == b.port() && a.port() != 0 && same_family && same_host
     }
 }
 
@@ -146,19 +170,15 @@ impl fmt::Display for Listen {
 
 impl Setting for Listen {
     fn expected() -> String {
-        String::from("a listener, as udp:127.0.0.1:5060 or tcp:[::1]:0")
+        String::from("a listener, as udp:127.0.0.1:5060, tls:0.0.0.0:5061 or tcp:[::1]:0")
     }
 
     fn read(raw: &Raw) -> Result<Self, Mismatch> {
         let text = raw.text().ok_or_else(|| mismatch::<Self>(raw))?;
         let (scheme, address) = text.split_once(':').ok_or_else(|| mismatch::<Self>(raw))?;
         let address: SocketAddr = address.parse().map_err(|_| mismatch::<Self>(raw))?;
-        match scheme.to_ascii_lowercase().as_str() {
-            "udp" => Ok(Self { protocol: Protocol::Udp, address }),
-            "tcp" => Ok(Self { protocol: Protocol::Tcp, address }),
-            "tls" => Err(Mismatch::Unsupported { value: text, feature: "tls", instead: "use tcp" }),
-            _ => Err(mismatch::<Self>(raw)),
-        }
+        let protocol = Protocol::ALL.into_iter().find(|it| it.as_str().eq_ignore_ascii_case(scheme));
+        Ok(Self { protocol: protocol.ok_or_else(|| mismatch::<Self>(raw))?, address })
     }
 
     fn show(&self) -> String {
@@ -177,15 +197,47 @@ pub(super) fn listeners(of: &[(Protocol, u16)]) -> Vec<Listen> {
 
 /// Defaults that take more than a word.
 pub(super) mod defaults {
-    use super::{IpAddr, Ipv4Addr, Ipv6Addr};
+    use super::{IpAddr, Ipv4Addr, Ipv6Addr, TrustedPeer};
     use ipnet::{IpNet, Ipv4Net};
 
     /// 127.0.0.0/8 and ::1/128.
-    pub fn loopback() -> Vec<IpNet> {
+    pub fn loopback() -> Vec<TrustedPeer> {
         let v4 = Ipv4Net::new(Ipv4Addr::new(127, 0, 0, 0), 8).map(IpNet::V4).ok();
-        v4.into_iter().chain([IpNet::from(IpAddr::V6(Ipv6Addr::LOCALHOST))]).collect()
+        let both = v4.into_iter().chain([IpNet::from(IpAddr::V6(Ipv6Addr::LOCALHOST))]);
+        both.map(TrustedPeer::Network).collect()
     }
 }
+
+/// A peer that is believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrustedPeer {
+    /// Whoever connects from there.
+    Network(ipnet::IpNet),
+    /// Whoever shows a certificate for this domain, signed by an authority of `[tls] client_ca`.
+    Certificate(Domain),
+}
+
+impl fmt::Display for TrustedPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(network) => network.fmt(f),
+            Self::Certificate(domain) => write!(f, "cert:{domain}"),
+        }
+    }
+}
+
+impl FromStr for TrustedPeer {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        match text.strip_prefix("cert:") {
+            Some(domain) => domain.parse().map(Self::Certificate),
+            None => text.parse().map(Self::Network).map_err(|_| Malformed),
+        }
+    }
+}
+
+text_setting!(TrustedPeer, "a network, as 10.0.0.0/8 or ::1/128, or cert: and the domain of a certificate");
 
 /// Where items are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ fn listen(text: &str) -> Result<Listen, Mismatch> {
 
 #[test]
 fn listeners_name_protocol_address_and_port() {
-    for good in ["udp:127.0.0.1:5060", "tcp:[::1]:0", "tcp:0.0.0.0:5060"] {
+    for good in ["udp:127.0.0.1:5060", "tcp:[::1]:0", "tls:0.0.0.0:5061", "ws:127.0.0.1:80", "wss:[::]:443"] {
         assert_eq!(listen(good).unwrap().to_string(), good);
     }
     assert_eq!(listen("UDP:1.2.3.4:5060").unwrap().protocol, Protocol::Udp);
@@ -23,14 +23,14 @@ fn listeners_name_protocol_address_and_port() {
     ] {
         assert!(listen(bad).is_err(), "{bad}");
     }
-    let problem = listen("tls:127.0.0.1:5061").unwrap_err().to_string();
-    assert_eq!(problem, "`tls:127.0.0.1:5061`: tls is not supported yet; use tcp");
 }
 
 #[test]
 fn listeners_overlap_where_both_cannot_be_bound() {
     let overlap = |a: &str, b: &str| listen(a).unwrap().overlaps(&listen(b).unwrap());
     assert!(overlap("tcp:127.0.0.1:5060", "tcp:127.0.0.1:5060"));
+    assert!(overlap("tls:127.0.0.1:5060", "wss:127.0.0.1:5060"));
+    assert!(!overlap("tls:127.0.0.1:5060", "udp:127.0.0.1:5060"));
     assert!(overlap("tcp:0.0.0.0:5060", "tcp:127.0.0.1:5060"));
     assert!(overlap("tcp:[::1]:5060", "tcp:[::]:5060"));
     assert!(!overlap("tcp:127.0.0.1:5060", "udp:127.0.0.1:5060"));
@@ -91,4 +91,15 @@ fn choices_are_words_without_case() {
 fn loopback_is_both_families() {
     let shown: Vec<String> = defaults::loopback().iter().map(ToString::to_string).collect();
     assert_eq!(shown, ["127.0.0.0/8", "::1/128"]);
+}
+
+#[test]
+fn peers_are_networks_or_certificates() {
+    let peer = |text: &str| text.parse::<TrustedPeer>();
+    for good in ["10.0.0.0/8", "::1/128", "cert:proxy.example.com"] {
+        assert_eq!(peer(good).unwrap().to_string(), good);
+    }
+    for bad in ["", "cert:", "cert:*.example.com", "proxy.example.com", "10.0.0.0/40"] {
+        assert!(peer(bad).is_err(), "{bad}");
+    }
 }

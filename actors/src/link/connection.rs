@@ -4,6 +4,7 @@
 //! What SIP and MSRP do with the bytes is their [`Traffic`].
 
 use super::intake::{Intake, Read};
+use super::open::see_off;
 use super::outbox::{self, CloseCause, Outbox};
 use super::stop::Stop;
 use super::stream::Stream;
@@ -41,8 +42,8 @@ pub(crate) trait Traffic: Send + 'static {
     /// nothing is read, and TCP pushes back.
     fn take(&mut self, intake: &mut Intake) -> impl Future<Output = Result<(), CloseCause>> + Send;
 
-    /// How long to wait for more, and what it means if nothing comes; `active` is when something came last.
-    fn deadline(&self, active: Instant) -> (Instant, CloseCause);
+    /// How long to wait for more, and what it means if nothing comes.
+    fn deadline(&self, intake: &Intake) -> (Instant, CloseCause);
 
     /// Waits for what changes [`Traffic::deadline`] while nothing comes.
     fn disturbed(&mut self) -> impl Future<Output = ()> + Send;
@@ -100,7 +101,6 @@ async fn read_on<T: Traffic>(traffic: &mut T, intake: &mut Intake) -> Result<Inf
         match intake.read()? {
             Read::Nothing => wait(traffic, intake).await?,
             Read::Some => {
-                intake.active = Instant::now();
                 traffic.take(intake).await?;
                 tokio::task::yield_now().await;
                 if let Some(cause) = traffic.outbox().cause() {
@@ -117,8 +117,9 @@ async fn read_on<T: Traffic>(traffic: &mut T, intake: &mut Intake) -> Result<Inf
 /// Waits for bytes, no longer than the limits allow.
 async fn wait<T: Traffic>(traffic: &mut T, intake: &mut Intake) -> Result<(), CloseCause> {
     loop {
-        let (deadline, late) = traffic.deadline(intake.active);
+        let (deadline, late) = traffic.deadline(intake);
         let outbox = Arc::clone(traffic.outbox());
+        let ping = intake.stream.web().and_then(|socket| socket.next_ping(intake.heard));
         tokio::select! {
             biased;
             () = intake.stop.stopped() => return Err(CloseCause::Stopped),
@@ -127,7 +128,12 @@ async fn wait<T: Traffic>(traffic: &mut T, intake: &mut Intake) -> Result<(), Cl
                 return ready.map_err(|error| CloseCause::Network(error.kind()));
             }
             () = traffic.disturbed() => {}
-            () = tokio::time::sleep_until(deadline) => return Err(late),
+            () = tokio::time::sleep_until(ping.map_or(deadline, |ping| ping.min(deadline))) => {
+                match (ping, intake.stream.web()) {
+                    (Some(ping), Some(socket)) if ping < deadline => socket.ping(intake.heard)?,
+                    _ => return Err(late),
+                }
+            }
         }
     }
 }
@@ -161,15 +167,4 @@ async fn end<T: Traffic>(traffic: &T, cause: CloseCause) -> CloseCause {
             cause
         }
     }
-}
-
-/// Reads and discards until the peer closes, so that what was written last is not lost to a reset.
-async fn see_off(stream: &Stream) {
-    stream.shutdown();
-    let discard = async {
-        while stream.readable().await.is_ok() && stream.try_discard() {
-            tokio::task::yield_now().await;
-        }
-    };
-    let _ = tokio::time::timeout(super::LINGER, discard).await;
 }

@@ -4,7 +4,7 @@
 
 use super::outbox::CloseCause;
 use super::stop::Stop;
-use super::stream::Stream;
+use super::stream::{Got, Stream};
 use bytes::BytesMut;
 use std::io;
 use std::sync::Arc;
@@ -20,8 +20,10 @@ pub(crate) struct Intake {
     pub(crate) stream: Arc<Stream>,
     /// What was read and not yet decoded.
     pub(crate) buffer: BytesMut,
-    /// When something came last.
+    /// When something to be understood came last.
     pub(crate) active: Instant,
+    /// When the peer gave its last sign of life.
+    pub(crate) heard: Instant,
     pub(crate) stop: Stop,
     /// How much to read at once: grows with what comes.
     appetite: usize,
@@ -37,18 +39,27 @@ pub(crate) enum Read {
 
 impl Intake {
     pub(crate) fn new(protocol: &'static str, stream: Arc<Stream>, stop: Stop) -> Self {
-        Self { stream, buffer: BytesMut::new(), active: Instant::now(), stop, appetite: LEAST, protocol }
+        let now = Instant::now();
+        Self { stream, buffer: BytesMut::new(), active: now, heard: now, stop, appetite: LEAST, protocol }
     }
 
     /// Reads what is there, without waiting. The end of the stream is [`CloseCause::Peer`].
     pub(crate) fn read(&mut self) -> Result<Read, CloseCause> {
-        if self.buffer.capacity() - self.buffer.len() < self.appetite / 2 {
+        // What is decrypted or unpacked brings its own buffer.
+        let is_plain = matches!(*self.stream, Stream::Plain(_));
+        if is_plain && self.buffer.capacity() - self.buffer.len() < self.appetite / 2 {
             self.buffer.reserve(self.appetite);
         }
         let space = self.buffer.capacity() - self.buffer.len();
         match self.stream.try_read(&mut self.buffer) {
-            Ok(0) => Err(CloseCause::Peer),
-            Ok(count) => {
+            Ok(Got::End) => Err(CloseCause::Peer),
+            Ok(Got::Sign) => {
+                self.heard = Instant::now();
+                Ok(Read::Nothing)
+            }
+            Ok(Got::Bytes(count)) => {
+                self.active = Instant::now();
+                self.heard = self.active;
                 self.adapt(count, space);
                 metrics::counter!("restante_received_bytes_total", "protocol" => self.protocol)
                     .increment(count as u64);
@@ -61,6 +72,8 @@ impl Intake {
                 Ok(Read::Nothing)
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Read::Nothing),
+            // Against TLS or WebSocket; its peer has been told in their words.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(CloseCause::Broken),
             Err(error) => Err(CloseCause::Network(error.kind())),
         }
     }

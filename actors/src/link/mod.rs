@@ -1,6 +1,7 @@
-//! Everything that touches sockets: SIP over UDP and TCP, MSRP over TCP, names to addresses.
+//! Everything that touches sockets: SIP over UDP, MSRP, both over TCP, TLS and WebSocket; names to
+//! addresses.
 //!
-//! - [`SipTransport`] listens ([`SipTransport::listen_udp`], [`SipTransport::listen_tcp`]), hands what
+//! - [`SipTransport`] listens ([`SipTransport::listen_udp`], [`SipTransport::listen`]), hands what
 //!   arrives to the [`SipPorts`] given at birth, and gives every shard a [`SipSender`].
 //! - [`MsrpTransport`] listens and connects; a session [registers](MsrpTransport::register) its id with an
 //!   [`MsrpPort`] and gets the frames addressed to it, however many connections and sessions there are.
@@ -8,7 +9,7 @@
 //!
 //! Nothing here knows an actor: ports are closures or `actix::Recipient`s. Memory per connection is
 //! bounded both ways: what is read by permits that travel with it, what is written by an [`OutboxLimits`].
-//! Every task ends with its connection, or soon after [`Stopper::stop`]. TLS is not done here yet.
+//! Every task ends with its connection, or soon after [`Stopper::stop`]. Handshakes are bounded in time and number.
 
 mod census;
 mod connection;
@@ -25,6 +26,7 @@ mod msrp_registry;
 #[cfg(test)]
 mod msrp_tests;
 mod net;
+mod open;
 mod outbox;
 mod resolve;
 mod seldom;
@@ -35,20 +37,25 @@ mod sip_stream;
 mod sip_tests;
 mod stop;
 mod stream;
+mod tls;
 mod udp;
+mod web;
 
 pub use census::{ConnectionLimits, Full};
 pub use cores::{ArbiterGone, Cores};
 pub use dns::{DnsSettings, DnsUnusable};
-pub use msrp::{MsrpConnectError, MsrpLimits, MsrpTransport};
+pub use msrp::{MsrpConnectError, MsrpLimits, MsrpTarget, MsrpTransport};
 pub use msrp_link::{LinkClosed, LinkDrained, LinkGone, LinkId, MsrpEvent, MsrpFrames, MsrpLink, MsrpPort};
-pub use msrp_registry::MsrpRegistration;
+pub use msrp_registry::{Answered, Guard, MsrpRegistration};
+pub use open::HandshakeLimits;
 pub use outbox::{CloseCause, OutboxLimits};
 pub use resolve::Resolver;
 pub use sip::{
     Admission, FlowClosed, SipLimits, SipPorts, SipReceived, SipSender, SipTransport, TransportFailed,
 };
 pub use stop::Stopper;
+pub use tls::{Tls, TlsError, TlsFiles, TlsPeer, sip_domains};
+pub use web::WebLimits;
 #[cfg(test)]
 pub(crate) use {listen::bind_tcp, udp::bind as bind_udp};
 

@@ -1,16 +1,20 @@
-//! MSRP over TCP (RFC 4975 5.4): listeners, connections the node opens, sessions.
+//! MSRP over TCP, TLS and WebSocket (RFC 4975 5.4, 14, RFC 7977): listeners, connections the node opens, sessions.
 
 use super::census::{Census, ConnectionLimits, Seat};
 use super::cores::Cores;
 use super::listen::{Accepted, Reception, tune};
-use super::msrp_link::{LinkId, MsrpLink, MsrpPort};
+use super::msrp_link::{Carrier, LinkId, MsrpLink, MsrpPort};
 use super::msrp_reader::{self, Opened};
-use super::msrp_registry::{Lookup, MsrpRegistration, Registry};
+use super::msrp_registry::{Guard, Lookup, MsrpRegistration, Registry};
 use super::net::TcpStream;
+use super::open::{HandshakeLimits, Opening};
 use super::outbox::{CloseCause, Outbox, OutboxLimits};
 use super::stop::{Stop, Stopper};
 use super::stream::Stream;
+use super::tls::{Expect, Tls};
 use bytes::Bytes;
+use restante::machine::sip::Transport;
+use restante::wire::fingerprint::Fingerprint;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -38,6 +42,8 @@ pub struct MsrpLimits {
     pub batch: usize,
     /// Bytes of one connection that sessions may hold; beyond this nothing is read. At least `batch`.
     pub credit: usize,
+    /// Limits of TLS and WebSocket handshakes.
+    pub handshake: HandshakeLimits,
     /// What may wait to be written.
     pub outbox: OutboxLimits,
 }
@@ -53,6 +59,7 @@ impl Default for MsrpLimits {
             connect_timeout: Duration::from_secs(10),
             batch: 256 << 10,
             credit: 512 << 10,
+            handshake: HandshakeLimits::default(),
             outbox: OutboxLimits::default(),
         }
     }
@@ -79,9 +86,22 @@ pub enum MsrpConnectError {
     /// The session got another connection meanwhile.
     #[error("the session has a connection already")]
     Bound,
+    /// The peer did not prove to be who it must be, or TLS failed otherwise.
+    #[error("the peer did not prove who it is")]
+    Identity,
     /// The node stops.
     #[error("the node stops")]
     Stopped,
+}
+
+/// Where and how to connect for a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MsrpTarget {
+    /// The addresses, best first.
+    pub addrs: Vec<SocketAddr>,
+    /// Where the connection is to be secured by TLS: the host of the peer's URI, which its certificate must
+    /// name unless the description told fingerprints.
+    pub secure: Option<(String, Vec<Fingerprint>)>,
 }
 
 /// All MSRP connections of the node; clones are the same.
@@ -93,6 +113,7 @@ pub(crate) struct Hub {
     pub(crate) limits: MsrpLimits,
     pub(crate) registry: Arc<Registry>,
     census: Arc<Census>,
+    opening: Opening,
     cores: Cores,
     stopper: Stopper,
     serial: AtomicU64,
@@ -101,17 +122,18 @@ pub(crate) struct Hub {
 impl MsrpTransport {
     /// Nothing listening yet, no session.
     #[must_use]
-    pub fn new(limits: MsrpLimits, cores: Cores, stopper: Stopper) -> Self {
+    pub fn new(limits: MsrpLimits, tls: Arc<Tls>, cores: Cores, stopper: Stopper) -> Self {
         let census = Census::new(limits.connections.clone());
+        let opening = Opening::new("msrp", limits.handshake.clone(), tls);
         let registry = Arc::new(Registry::default());
-        Self(Arc::new(Hub { limits, registry, census, cores, stopper, serial: AtomicU64::new(0) }))
+        Self(Arc::new(Hub { limits, registry, census, opening, cores, stopper, serial: AtomicU64::new(0) }))
     }
 
-    /// Listens at `addr` (port 0: any free one) until the stop; returns the address bound.
+    /// Listens for connections of any transport but UDP at `addr` (port 0: any free one) until the stop; returns the address bound.
     ///
     /// # Errors
     /// The address cannot be bound.
-    pub fn listen(&self, addr: SocketAddr) -> io::Result<SocketAddr> {
+    pub fn listen(&self, transport: Transport, addr: SocketAddr) -> io::Result<SocketAddr> {
         let hub = Arc::clone(&self.0);
         let reception = Reception {
             protocol: "msrp",
@@ -119,14 +141,20 @@ impl MsrpTransport {
             cores: self.0.cores.clone(),
             stopper: self.0.stopper.clone(),
         };
-        reception.listen(addr, move |accepted| serve_accepted(Arc::clone(&hub), accepted))
+        reception.listen(addr, move |accepted| serve_accepted(Arc::clone(&hub), transport, accepted))
     }
 
     /// Makes a session known by the session-id of the node's own URI: frames that name it go to `port`
-    /// until the registration is dropped.
+    /// until the registration is dropped, where `guard` admits the connection they come on.
     #[must_use]
-    pub fn register(&self, session: Bytes, port: MsrpPort) -> MsrpRegistration {
-        self.0.registry.register(session, port)
+    pub fn register(&self, session: Bytes, guard: Guard, port: MsrpPort) -> MsrpRegistration {
+        self.0.registry.register(session, guard, port)
+    }
+
+    /// The fingerprint of the certificate that secured connections show.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.0.opening.tls().fingerprint()
     }
 
     /// How many sessions are known.
@@ -135,12 +163,12 @@ impl MsrpTransport {
         self.0.registry.len()
     }
 
-    /// Opens a connection to the first of `addrs` that accepts, for a session that is registered; its tasks
+    /// Opens a connection to the first address of `target` that accepts, for a session that is registered; its tasks
     /// run where the future is polled. The caller sends the first request at once (RFC 4975 5.4).
     pub fn connect(
         &self,
         session: Bytes,
-        addrs: Vec<SocketAddr>,
+        target: MsrpTarget,
     ) -> impl Future<Output = Result<MsrpLink, MsrpConnectError>> + Send + use<> {
         let hub = Arc::clone(&self.0);
         async move {
@@ -149,15 +177,14 @@ impl MsrpTransport {
             let connected = tokio::select! {
                 biased;
                 () = stop.stopped() => Err(MsrpConnectError::Stopped),
-                connected = tokio::time::timeout(hub.limits.connect_timeout, first_of(&addrs)) => {
+                connected = tokio::time::timeout(hub.limits.connect_timeout, hub.open(&target)) => {
                     connected.unwrap_or(Err(MsrpConnectError::Timeout))
                 }
             };
-            let stream = connected.inspect_err(|error| {
-                warn!(protocol = "msrp", peer = ?addrs.first(), cause = %error, "connection not opened");
+            let (stream, carrier) = connected.inspect_err(|error| {
+                warn!(protocol = "msrp", peer = ?target.addrs.first(), cause = %error, "connection not opened");
             })?;
-            tune(&stream);
-            hub.adopt(&session, Stream::Plain(stream), seat, stop)
+            hub.adopt(&session, stream, carrier, seat, stop)
         }
     }
 }
@@ -169,9 +196,30 @@ impl fmt::Debug for MsrpTransport {
 }
 
 impl Hub {
-    fn link(&self, stream: &Stream) -> io::Result<MsrpLink> {
+    /// Connects, and verifies who is there where that is asked for.
+    async fn open(&self, target: &MsrpTarget) -> Result<(Stream, Carrier), MsrpConnectError> {
+        let tcp = first_of(&target.addrs).await?;
+        tune(&tcp);
+        let Some((host, fingerprints)) = &target.secure else {
+            return Ok((Stream::Plain(tcp), Carrier::default()));
+        };
+        let expect = match fingerprints.as_slice() {
+            [] => Expect::Authority,
+            some => Expect::Fingerprint(some.to_vec()),
+        };
+        match self.opening.connect(tcp, host, expect).await {
+            Ok((stream, peer)) => {
+                Ok((stream, Carrier { secure: true, web: false, certificate: peer.certificate }))
+            }
+            Err(CloseCause::Connect(kind)) => Err(MsrpConnectError::Refused(kind)),
+            Err(_) => Err(MsrpConnectError::Identity),
+        }
+    }
+
+    fn link(&self, stream: &Stream, carrier: Carrier) -> io::Result<MsrpLink> {
         let id = LinkId(self.serial.fetch_add(1, Ordering::Relaxed).saturating_add(1));
-        Ok(MsrpLink::new(id, stream.local()?, stream.peer()?, Outbox::new(self.limits.outbox)))
+        let (local, peer) = (stream.local()?, stream.peer()?);
+        Ok(MsrpLink::new(id, local, peer, carrier, Outbox::new(self.limits.outbox)))
     }
 
     /// Binds a connection the node opened to the session it was opened for, and starts it.
@@ -179,14 +227,16 @@ impl Hub {
         self: Arc<Self>,
         session: &Bytes,
         stream: Stream,
+        carrier: Carrier,
         seat: Seat,
         stop: Stop,
     ) -> Result<MsrpLink, MsrpConnectError> {
-        let link = self.link(&stream).map_err(|error| MsrpConnectError::Refused(error.kind()))?;
+        let link = self.link(&stream, carrier).map_err(|error| MsrpConnectError::Refused(error.kind()))?;
         match self.registry.bind(session, &link) {
             Lookup::Found { .. } => {}
             Lookup::Unknown => return Err(MsrpConnectError::NoSession),
             Lookup::Elsewhere => return Err(MsrpConnectError::Bound),
+            Lookup::Forbidden | Lookup::Early(_) => return Err(MsrpConnectError::Identity),
         }
         let opened = Opened { hub: self, link: link.clone(), stream, stop, seat, bound: true };
         tokio::spawn(msrp_reader::serve(opened));
@@ -194,10 +244,12 @@ impl Hub {
     }
 }
 
-async fn serve_accepted(hub: Arc<Hub>, accepted: Accepted) {
-    let Accepted { tcp, peer, seat, stop } = accepted;
-    let stream = Stream::Plain(tcp);
-    match hub.link(&stream) {
+async fn serve_accepted(hub: Arc<Hub>, transport: Transport, accepted: Accepted) {
+    let Accepted { tcp, peer, seat, mut stop } = accepted;
+    let Some((stream, shown)) = hub.opening.accept(transport, tcp, peer, &mut stop).await else { return };
+    let carrier =
+        Carrier { secure: transport.is_secure(), web: transport.is_web(), certificate: shown.certificate };
+    match hub.link(&stream, carrier) {
         Ok(link) => msrp_reader::serve(Opened { hub, link, stream, stop, seat, bound: false }).await,
         Err(error) => {
             let cause = CloseCause::Network(error.kind());

@@ -4,6 +4,7 @@ use super::outbox::{CloseCause, Outbox};
 use actix::{Actor, Addr, Handler, Message, dev::ToEnvelope};
 use bytes::Bytes;
 use restante::wire::msrp::Piece;
+use rustls::pki_types::CertificateDer;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,19 +29,47 @@ pub struct LinkGone;
 #[derive(Clone)]
 pub struct MsrpLink(Arc<Inner>);
 
+/// What carries the frames of a connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Carrier {
+    /// Whether it is encrypted.
+    pub(crate) secure: bool,
+    /// Whether it is a WebSocket.
+    pub(crate) web: bool,
+    /// The certificate the peer has shown.
+    pub(crate) certificate: Option<CertificateDer<'static>>,
+}
+
 struct Inner {
     id: LinkId,
     local: SocketAddr,
     peer: SocketAddr,
+    carrier: Carrier,
     outbox: Arc<Outbox<()>>,
     sessions: Mutex<Vec<(Bytes, MsrpPort)>>,
     orphaned: Notify,
 }
 
 impl MsrpLink {
-    pub(crate) fn new(id: LinkId, local: SocketAddr, peer: SocketAddr, outbox: Arc<Outbox<()>>) -> Self {
+    pub(crate) fn new(
+        id: LinkId,
+        local: SocketAddr,
+        peer: SocketAddr,
+        carrier: Carrier,
+        outbox: Arc<Outbox<()>>,
+    ) -> Self {
         let sessions = Mutex::new(Vec::new());
-        Self(Arc::new(Inner { id, local, peer, outbox, sessions, orphaned: Notify::new() }))
+        Self(Arc::new(Inner { id, local, peer, carrier, outbox, sessions, orphaned: Notify::new() }))
+    }
+
+    pub(crate) fn carrier(&self) -> &Carrier {
+        &self.0.carrier
+    }
+
+    /// Whether what is sent in one piece is one message: it must be exactly one frame (RFC 7977 5.1).
+    #[must_use]
+    pub fn carries_messages(&self) -> bool {
+        self.0.carrier.web
     }
 
     /// Its number.

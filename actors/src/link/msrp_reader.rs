@@ -21,6 +21,8 @@ use tracing::debug;
 
 /// Frames handed over in one batch.
 const FRAMES: usize = 64;
+/// How long a connection may come before the answer to our offer.
+const ANSWER: Duration = Duration::from_secs(5);
 /// What a parsed head costs in memory beyond its bytes.
 const HEAD_COST: usize = 512;
 
@@ -63,6 +65,17 @@ struct Batch {
     bytes: usize,
 }
 
+/// What holds up a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    /// The batch has to be handed over first, and its session has too much in hand.
+    Credit,
+    /// The answer to our offer is still to come, which tells who may connect.
+    Answer,
+    /// The peer is not who the session's description says.
+    Identity,
+}
+
 /// MSRP frames on one connection.
 struct MsrpTraffic {
     hub: Arc<Hub>,
@@ -103,10 +116,18 @@ impl Traffic for MsrpTraffic {
             match self.decoder.decode(&mut intake.buffer) {
                 Ok(Some(piece)) => {
                     let bytes = before.saturating_sub(intake.buffer.len());
-                    if let Err(piece) = self.piece(intake, piece, bytes) {
+                    if let Err((why, piece)) = self.piece(intake, piece, bytes) {
                         // Boxed, since it is rare: a connection that waits does not carry what a stall needs.
-                        Box::pin(self.stalled(intake, Some((piece, bytes)))).await?;
+                        Box::pin(self.held(intake, why, piece, bytes)).await?;
                     }
+                }
+                // RFC 7977 5.1: each chunk MUST be carried within a single WebSocket message
+                Ok(None)
+                    if self.link.carries_messages()
+                        && (self.route != Route::Between || !intake.buffer.is_empty()) =>
+                {
+                    self.flush(intake).await?;
+                    return Err(CloseCause::Broken);
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -122,11 +143,11 @@ impl Traffic for MsrpTraffic {
         self.flush(intake).await
     }
 
-    fn deadline(&self, active: Instant) -> (Instant, CloseCause) {
+    fn deadline(&self, intake: &Intake) -> (Instant, CloseCause) {
         let limits = &self.hub.limits;
         let quiet = match self.unbound_since {
             Some(since) => (after(since, limits.bind_timeout), CloseCause::Unbound),
-            None => (after(active, limits.idle_timeout), CloseCause::Idle),
+            None => (after(intake.active, limits.idle_timeout), CloseCause::Idle),
         };
         match self.header_since.map(|since| after(since, limits.header_timeout)) {
             Some(header) if header < quiet.0 => (header, CloseCause::SlowSender),
@@ -162,21 +183,20 @@ impl MsrpTraffic {
         }
     }
 
-    /// Takes a piece into the batch. Gives it back where the batch has to be handed over first, and cannot be:
-    /// its session has too much in hand.
-    fn piece(&mut self, intake: &Intake, piece: Piece, bytes: usize) -> Result<(), Piece> {
+    /// Takes a piece into the batch, or gives it back and says what holds it up.
+    fn piece(&mut self, intake: &Intake, piece: Piece, bytes: usize) -> Result<(), (Hold, Piece)> {
         let full = self.batch.frames >= FRAMES || self.batch.bytes >= self.hub.limits.batch;
         if full && !self.deliver() {
-            return Err(piece);
+            return Err((Hold::Credit, piece));
         }
         let mut cost = bytes;
         let ends = matches!(piece, Piece::End(_));
         if let Piece::Head(head) = &piece {
             self.header_since = None;
             cost = cost.saturating_add(HEAD_COST);
-            if !self.route(head) {
+            if let Err(why) = self.route(head) {
                 self.header_since = Some(intake.active);
-                return Err(piece);
+                return Err((why, piece));
             }
         }
         let route = self.route;
@@ -191,11 +211,11 @@ impl MsrpTraffic {
         Ok(())
     }
 
-    /// Finds the session a frame is for; `false` where the batch of another has to be handed over first.
-    fn route(&mut self, head: &Head) -> bool {
+    /// Finds the session a frame is for.
+    fn route(&mut self, head: &Head) -> Result<(), Hold> {
         let Some(uri) = head.to_path.first() else {
             self.route = Route::Skip;
-            return true;
+            return Ok(());
         };
         match self.hub.registry.lookup(&uri.session_id, &self.link) {
             Lookup::Found { port, bound_now } => {
@@ -204,7 +224,7 @@ impl MsrpTraffic {
                 }
                 if self.batch.to.as_ref().is_none_or(|(session, _)| *session != uri.session_id) {
                     if !self.deliver() {
-                        return false;
+                        return Err(Hold::Credit);
                     }
                     self.batch.to = Some((uri.session_id.clone(), port));
                 }
@@ -214,8 +234,62 @@ impl MsrpTraffic {
             Lookup::Unknown => self.refuse(head, 481),
             // RFC 4975 5.4: a session already in use on another connection: MUST reject with 506
             Lookup::Elsewhere => self.refuse(head, 506),
+            Lookup::Early(_) => return Err(Hold::Answer),
+            Lookup::Forbidden => return Err(Hold::Identity),
         }
-        true
+        Ok(())
+    }
+
+    /// Waits until what holds a piece up is over, and takes it; or ends the connection.
+    async fn held(
+        &mut self,
+        intake: &mut Intake,
+        mut why: Hold,
+        mut piece: Piece,
+        bytes: usize,
+    ) -> Result<(), CloseCause> {
+        let mut waited = false;
+        loop {
+            match (why, &piece) {
+                (Hold::Credit, _) => self.stalled(intake).await?,
+                (Hold::Answer, Piece::Head(head)) if !waited => {
+                    waited = true;
+                    self.answered(intake, head).await?;
+                }
+                // RFC 4975 14.4: if the fingerprint does not match, the endpoint MUST tear down the media session
+                (Hold::Answer | Hold::Identity, _) => {
+                    if let Piece::Head(head) = &piece {
+                        self.refuse(head, 403);
+                    }
+                    self.flush(intake).await?;
+                    return Err(CloseCause::Identity);
+                }
+            }
+            match self.piece(intake, piece, bytes) {
+                Ok(()) => return Ok(()),
+                Err((next, back)) => (why, piece) = (next, back),
+            }
+        }
+    }
+
+    /// Waits, a while, for the answer to the offer of the session that a frame is for.
+    async fn answered(&self, intake: &mut Intake, head: &Head) -> Result<(), CloseCause> {
+        let Some(session) = head.to_path.first().map(|uri| &uri.session_id) else { return Ok(()) };
+        let Lookup::Early(answered) = self.hub.registry.lookup(session, &self.link) else { return Ok(()) };
+        let come = async {
+            let mut come = std::pin::pin!(answered.come());
+            come.as_mut().enable();
+            // It may have come before we began to wait.
+            if matches!(self.hub.registry.lookup(session, &self.link), Lookup::Early(_)) {
+                come.await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = intake.stop.stopped() => Err(CloseCause::Stopped),
+            cause = self.link.outbox().ended() => Err(cause),
+            _ = tokio::time::timeout(ANSWER, come) => Ok(()),
+        }
     }
 
     fn refuse(&mut self, head: &Head, status: u16) {
@@ -244,25 +318,17 @@ impl MsrpTraffic {
     /// Hands over what is there at last.
     async fn flush(&mut self, intake: &mut Intake) -> Result<(), CloseCause> {
         if !self.deliver() {
-            Box::pin(self.stalled(intake, None)).await?;
+            Box::pin(self.stalled(intake)).await?;
         }
         Ok(())
     }
 
-    /// Waits for credit, hands the batch over, and takes the piece that had to wait for that.
-    async fn stalled(
-        &mut self,
-        intake: &mut Intake,
-        piece: Option<(Piece, usize)>,
-    ) -> Result<(), CloseCause> {
+    /// Waits for credit, and hands the batch over.
+    async fn stalled(&mut self, intake: &mut Intake) -> Result<(), CloseCause> {
         metrics::counter!("restante_msrp_stalls_total").increment(1);
         let charge = self.charge();
         let permit = acquire(intake, self.link.outbox(), &self.credit, charge).await?;
         self.hand_over(permit);
-        if let Some((piece, bytes)) = piece {
-            // The batch is empty now: nothing has to be handed over first.
-            let _ = self.piece(intake, piece, bytes);
-        }
         Ok(())
     }
 

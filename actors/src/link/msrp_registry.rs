@@ -1,12 +1,15 @@
 //! Which session a frame is for, and which connection a session is bound to (RFC 4975 5.4, 7.3).
 
-use super::msrp_link::{LinkId, MsrpLink, MsrpPort};
+use super::msrp_link::{Carrier, LinkId, MsrpLink, MsrpPort};
 use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use restante::wire::fingerprint::Fingerprint;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// The sessions the node knows, by the session-id of its own URI.
 #[derive(Default)]
@@ -18,7 +21,57 @@ pub(crate) struct Registry {
 struct Session {
     serial: u64,
     port: MsrpPort,
+    guard: Guard,
     link: Option<MsrpLink>,
+}
+
+/// Which connections may carry a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Guard {
+    /// Any that is not secured: nothing else was agreed upon.
+    #[default]
+    Plain,
+    /// One secured by TLS. Where the description told fingerprints, the peer's certificate has one of them
+    /// (RFC 4975 14.4, RFC 8122 6.2).
+    Secure(Vec<Fingerprint>),
+    /// One secured by TLS, when the peer's answer has told the fingerprints: meanwhile it waits.
+    Unanswered(Arc<Answered>),
+}
+
+/// Tells when the answer has come.
+#[derive(Debug, Default)]
+pub struct Answered(Notify);
+
+impl PartialEq for Answered {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Answered {}
+
+impl Answered {
+    pub(crate) fn come(&self) -> Notified<'_> {
+        self.0.notified()
+    }
+}
+
+impl Guard {
+    fn admits(&self, carrier: &Carrier) -> Result<(), Lookup> {
+        let good = match self {
+            Self::Plain => !carrier.secure,
+            Self::Secure(fingerprints) => {
+                // RFC 8122 6.2: if the client does not provide a certificate, or it does not match a provided
+                // fingerprint, the server endpoint MUST terminate the media connection
+                let certificate = carrier.certificate.as_deref();
+                let proven = || certificate.is_some_and(|it| Fingerprint::accept(fingerprints, it));
+                carrier.secure && (fingerprints.is_empty() || proven())
+            }
+            Self::Unanswered(answered) if carrier.secure => return Err(Lookup::Early(Arc::clone(answered))),
+            Self::Unanswered(_) => false,
+        };
+        if good { Ok(()) } else { Err(Lookup::Forbidden) }
+    }
 }
 
 /// What became of a frame's address.
@@ -30,15 +83,24 @@ pub(crate) enum Lookup {
     Unknown,
     /// The session is bound to another connection.
     Elsewhere,
+    /// The connection is not what was agreed upon for the session.
+    Forbidden,
+    /// Whether it is will be known with the answer.
+    Early(Arc<Answered>),
 }
 
 impl Registry {
     /// Makes a session known until the registration is dropped; a former one of that id is forgotten.
-    pub(crate) fn register(self: &Arc<Self>, session: Bytes, port: MsrpPort) -> MsrpRegistration {
+    pub(crate) fn register(
+        self: &Arc<Self>,
+        session: Bytes,
+        guard: Guard,
+        port: MsrpPort,
+    ) -> MsrpRegistration {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         // Kept for long: it must not hold on to the buffer it may be a slice of.
         let session = Bytes::copy_from_slice(&session);
-        let former = self.sessions.insert(session.clone(), Session { serial, port, link: None });
+        let former = self.sessions.insert(session.clone(), Session { serial, port, guard, link: None });
         if let Some(link) = former.and_then(|former| former.link) {
             link.unbind(&session);
         }
@@ -75,6 +137,9 @@ impl Registry {
             && bound.is_open()
         {
             return Lookup::Elsewhere;
+        }
+        if let Err(refused) = found.guard.admits(link.carrier()) {
+            return refused;
         }
         let bound_now = found.link.as_ref().is_none_or(|bound| bound.id() != link.id());
         if bound_now {
@@ -117,6 +182,17 @@ impl MsrpRegistration {
         &self.session
     }
 
+    /// Says which connections may carry the session from now on: the peer's description is known.
+    pub fn guard(&self, guard: Guard) {
+        let Some(mut found) = self.registry.sessions.get_mut(&self.session) else { return };
+        if found.serial != self.serial {
+            return;
+        }
+        if let Guard::Unanswered(answered) = std::mem::replace(&mut found.guard, guard) {
+            answered.0.notify_waiters();
+        }
+    }
+
     /// The connection the session is bound to.
     #[must_use]
     pub fn link(&self) -> Option<LinkId> {
@@ -134,10 +210,14 @@ impl fmt::Debug for MsrpRegistration {
 
 impl Drop for MsrpRegistration {
     fn drop(&mut self) {
-        let link = match self.registry.sessions.entry(self.session.clone()) {
-            Entry::Occupied(entry) if entry.get().serial == self.serial => entry.remove().link,
+        let former = match self.registry.sessions.entry(self.session.clone()) {
+            Entry::Occupied(entry) if entry.get().serial == self.serial => entry.remove(),
             _ => return,
         };
+        if let Guard::Unanswered(answered) = former.guard {
+            answered.0.notify_waiters();
+        }
+        let link = former.link;
         if let Some(link) = link {
             link.unbind(&self.session);
         }
@@ -150,10 +230,15 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::super::outbox::{CloseCause, Outbox, OutboxLimits};
     use super::*;
+    use rustls::pki_types::CertificateDer;
 
     fn link(id: u64) -> MsrpLink {
+        carried(id, Carrier::default())
+    }
+
+    fn carried(id: u64, carrier: Carrier) -> MsrpLink {
         let addr = "127.0.0.1:2855".parse().unwrap();
-        MsrpLink::new(LinkId(id), addr, addr, Outbox::new(OutboxLimits::default()))
+        MsrpLink::new(LinkId(id), addr, addr, carrier, Outbox::new(OutboxLimits::default()))
     }
 
     fn port() -> MsrpPort {
@@ -164,7 +249,7 @@ mod tests {
     #[test]
     fn the_first_frame_binds_and_another_connection_is_refused() {
         let registry = Arc::new(Registry::default());
-        let registration = registry.register(Bytes::from_static(b"s1"), port());
+        let registration = registry.register(Bytes::from_static(b"s1"), Guard::Plain, port());
         let (first, second) = (link(1), link(2));
         let id = Bytes::from_static(b"s1");
         assert!(matches!(registry.lookup(&id, &first), Lookup::Found { bound_now: true, .. }));
@@ -178,7 +263,7 @@ mod tests {
     fn a_closed_connection_frees_its_sessions() {
         let registry = Arc::new(Registry::default());
         let id = Bytes::from_static(b"s1");
-        let registration = registry.register(id.clone(), port());
+        let registration = registry.register(id.clone(), Guard::Plain, port());
         let (first, second) = (link(1), link(2));
         registry.lookup(&id, &first);
         first.outbox().abort(CloseCause::Peer);
@@ -192,8 +277,8 @@ mod tests {
     fn a_dropped_registration_is_forgotten_and_a_newer_one_stays() {
         let registry = Arc::new(Registry::default());
         let id = Bytes::from_static(b"s1");
-        let older = registry.register(id.clone(), port());
-        let newer = registry.register(id.clone(), port());
+        let older = registry.register(id.clone(), Guard::Plain, port());
+        let newer = registry.register(id.clone(), Guard::Plain, port());
         let first = link(1);
         registry.lookup(&id, &first);
         drop(older);
@@ -201,5 +286,47 @@ mod tests {
         drop(newer);
         assert!(matches!(registry.lookup(&id, &first), Lookup::Unknown));
         assert_eq!(first.sessions(), 0);
+    }
+
+    // proves RFC 4975 14.4, RFC 8122 6.2
+    #[test]
+    fn a_session_is_carried_only_by_what_was_agreed_upon() {
+        let registry = Arc::new(Registry::default());
+        let id = Bytes::from_static(b"s1");
+        let shown = |text: &'static [u8]| Carrier {
+            secure: true,
+            web: false,
+            certificate: Some(CertificateDer::from(text)),
+        };
+        let none = Carrier { secure: true, ..Carrier::default() };
+        let certified = Guard::Secure(vec![Fingerprint::of(b"alice")]);
+        let table = [
+            (Guard::Plain, Carrier::default(), true),
+            (Guard::Plain, shown(b"alice"), false),
+            (Guard::Secure(Vec::new()), none.clone(), true),
+            (Guard::Secure(Vec::new()), Carrier::default(), false),
+            (certified.clone(), shown(b"alice"), true),
+            (certified.clone(), shown(b"mallory"), false),
+            (certified.clone(), none, false),
+            (certified, Carrier::default(), false),
+            (Guard::Unanswered(Arc::default()), Carrier::default(), false),
+        ];
+        for (guard, carrier, admitted) in table {
+            let _registration = registry.register(id.clone(), guard.clone(), port());
+            let found = registry.lookup(&id, &carried(1, carrier.clone()));
+            let expected = if admitted { "Found" } else { "Forbidden" };
+            assert!(format!("{found:?}").starts_with(expected), "{guard:?} {carrier:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_outraces_the_answer_waits_for_it() {
+        let registry = Arc::new(Registry::default());
+        let id = Bytes::from_static(b"s1");
+        let registration = registry.register(id.clone(), Guard::Unanswered(Arc::default()), port());
+        let link = carried(1, Carrier { secure: true, ..Carrier::default() });
+        assert!(matches!(registry.lookup(&id, &link), Lookup::Early(_)));
+        registration.guard(Guard::Secure(Vec::new()));
+        assert!(matches!(registry.lookup(&id, &link), Lookup::Found { bound_now: true, .. }));
     }
 }

@@ -4,6 +4,7 @@
 
 use super::*;
 use bytes::Bytes;
+use restante::machine::sip::Transport;
 use restante::wire::msrp::{Continuation, Piece};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -28,15 +29,27 @@ pub(super) struct Session {
 impl Rig {
     pub(super) fn new(limits: MsrpLimits) -> Self {
         let stopper = Stopper::new();
-        let transport = MsrpTransport::new(limits, Cores::here(), stopper.clone());
-        let addr = transport.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let transport = MsrpTransport::new(
+            limits,
+            Tls::load(TlsFiles::default()).unwrap(),
+            Cores::here(),
+            stopper.clone(),
+        );
+        let addr = transport.listen(Transport::Tcp, "127.0.0.1:0".parse().unwrap()).unwrap();
         Self { transport, stopper, addr }
     }
 
     pub(super) fn session(&self, id: &'static str) -> Session {
         let (tell, told) = unbounded_channel();
         let port = MsrpPort::new(move |event| drop(tell.send(event)));
-        Session { registration: Some(self.transport.register(Bytes::from_static(id.as_bytes()), port)), told }
+        Session {
+            registration: Some(self.transport.register(
+                Bytes::from_static(id.as_bytes()),
+                Guard::Plain,
+                port,
+            )),
+            told,
+        }
     }
 
     pub(super) async fn client(&self) -> TcpStream {
@@ -75,6 +88,14 @@ impl Session {
             }
         }
     }
+}
+
+fn at(addrs: Vec<SocketAddr>) -> MsrpTarget {
+    MsrpTarget { addrs, secure: None }
+}
+
+fn no_tls() -> std::sync::Arc<Tls> {
+    Tls::load(TlsFiles::default()).unwrap()
 }
 
 pub(super) fn frame(transaction: &str, session: &str, extra: &str, body: &str) -> String {
@@ -310,14 +331,14 @@ async fn the_node_opens_a_connection_for_a_session() {
     let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = peer.local_addr().unwrap();
     let id = Bytes::from_static(b"one");
-    let unknown = rig.transport.connect(id.clone(), vec![addr]).await;
+    let unknown = rig.transport.connect(id.clone(), at(vec![addr])).await;
     assert_eq!(unknown.err(), Some(MsrpConnectError::NoSession));
     let mut session = rig.session("one");
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let refused = rig.transport.connect(id.clone(), vec![closed]).await;
+    let refused = rig.transport.connect(id.clone(), at(vec![closed])).await;
     assert_eq!(refused.err(), Some(MsrpConnectError::Refused(std::io::ErrorKind::ConnectionRefused)));
-    let link = rig.transport.connect(id.clone(), vec![closed, addr]).await.unwrap();
-    let again = rig.transport.connect(id, vec![addr]).await;
+    let link = rig.transport.connect(id.clone(), at(vec![closed, addr])).await.unwrap();
+    let again = rig.transport.connect(id, at(vec![addr])).await;
     assert_eq!(again.err(), Some(MsrpConnectError::Bound));
     let _first = peer.accept().await.unwrap();
     let (mut accepted, from) = peer.accept().await.unwrap();
@@ -385,11 +406,11 @@ mod actors {
         let handles: Vec<_> = arbiters.iter().map(actix::Arbiter::handle).collect();
         let cores = Cores::of_arbiters(&handles).await.unwrap();
         let stopper = Stopper::new();
-        let transport = MsrpTransport::new(MsrpLimits::default(), cores, stopper.clone());
-        let addr = transport.listen("[::1]:0".parse().unwrap()).unwrap();
+        let transport = MsrpTransport::new(MsrpLimits::default(), no_tls(), cores, stopper.clone());
+        let addr = transport.listen(Transport::Tcp, "[::1]:0".parse().unwrap()).unwrap();
         let (tell, mut told) = unbounded_channel();
         let actor = Echo::start_in_arbiter(&handles[0], move |_| Echo(tell));
-        let _registration = transport.register(Bytes::from_static(b"one"), MsrpPort::of(actor));
+        let _registration = transport.register(Bytes::from_static(b"one"), Guard::Plain, MsrpPort::of(actor));
         let mut client = TcpStream::connect(addr).await.unwrap();
         client.write_all(frame("aaaa1111", "one", "", "hello").as_bytes()).await.unwrap();
         assert_eq!(read_until(&mut client, "hello").await, "hello");

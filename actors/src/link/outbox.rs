@@ -5,6 +5,7 @@
 //! if it was not written.
 
 use super::stream::Stream;
+use super::web::WebSocket;
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -66,6 +67,9 @@ pub enum CloseCause {
     /// It could not be opened.
     #[error("connect failed: {0}")]
     Connect(io::ErrorKind),
+    /// A peer of the connection did not prove to be who it must be.
+    #[error("the peer did not prove who it is")]
+    Identity,
     /// The node stops.
     #[error("the node stops")]
     Stopped,
@@ -84,6 +88,7 @@ impl CloseCause {
             Self::Broken => "broken",
             Self::Unbound => "unbound",
             Self::Connect(_) => "connect",
+            Self::Identity => "identity",
             Self::Stopped => "stopped",
         }
     }
@@ -322,6 +327,14 @@ async fn flush<T>(
             return Err(cause);
         }
     }
+    // What TLS or a WebSocket has taken is not written yet.
+    while let Err(error) = stream.try_flush() {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => Box::pin(wait_writable(outbox, stream)).await?,
+            io::ErrorKind::Interrupted => {}
+            kind => return Err(CloseCause::Network(kind)),
+        }
+    }
     Ok(())
 }
 
@@ -339,6 +352,9 @@ async fn wait_writable<T>(outbox: &Outbox<T>, stream: &Stream) -> Result<(), Clo
 
 /// One system call; what it took is dropped from the front of `hands`.
 fn write_some<T>(stream: &Stream, hands: &mut VecDeque<(Bytes, T)>) -> io::Result<usize> {
+    if let Some(socket) = stream.web() {
+        return send_one(socket, hands);
+    }
     let mut slices = [IoSlice::new(&[]); PIECES];
     let mut used = 0;
     for (slice, (bytes, _)) in slices.iter_mut().zip(hands.iter()) {
@@ -355,5 +371,14 @@ fn write_some<T>(stream: &Stream, hands: &mut VecDeque<(Bytes, T)>) -> io::Resul
         left -= bytes.len();
         hands.pop_front();
     }
+    Ok(count)
+}
+
+/// Sends the first piece as one WebSocket message.
+fn send_one<T>(socket: &WebSocket, hands: &mut VecDeque<(Bytes, T)>) -> io::Result<usize> {
+    let Some((message, _)) = hands.front() else { return Ok(0) };
+    let count = message.len();
+    socket.try_send(message)?;
+    hands.pop_front();
     Ok(count)
 }

@@ -99,7 +99,8 @@ impl Resolver {
         uri: &MsrpUri,
     ) -> impl Future<Output = Result<Vec<SocketAddr>, LocateError>> + Send + use<> {
         let resolver = self.clone();
-        let supported = !uri.secure && uri.transport.eq_ignore_ascii_case(b"tcp");
+        // RFC 7977 5.1: who speaks WebSocket cannot be connected to.
+        let supported = uri.transport.eq_ignore_ascii_case(b"tcp");
         let (literal, host, port) = (uri.address(), uri.host.clone(), uri.port.unwrap_or(MSRP_PORT));
         async move {
             if !supported {
@@ -201,7 +202,7 @@ mod tests {
         let name = MsrpUri::parse(b"msrp://Example.com/s;tcp").unwrap();
         let both = vec!["192.0.2.1:2855".parse().unwrap(), "[2001:db8::1]:2855".parse().unwrap()];
         assert_eq!(resolver.msrp(&name).await, Ok(both));
-        let secure = MsrpUri::parse(b"msrps://example.com/s;tcp").unwrap();
+        let secure = MsrpUri::parse(b"msrps://example.com/s;ws").unwrap();
         assert_eq!(resolver.msrp(&secure).await, Err(LocateError::Transport));
     }
 }

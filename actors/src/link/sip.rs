@@ -1,14 +1,16 @@
-//! SIP over UDP and TCP (RFC 3261 18): what arrives goes to the ports given at birth, what is sent finds
+//! SIP over UDP, TCP, TLS and WebSocket (RFC 3261 18, RFC 7118): what arrives goes to the ports given at birth, what is sent finds
 //! its socket, its open connection, or a new one.
 
 use super::census::{Census, ConnectionLimits};
 use super::cores::Cores;
 use super::listen::Reception;
 use super::net;
+use super::open::{HandshakeLimits, Opening};
 use super::outbox::{CloseCause, OutboxLimits};
-use super::sip_connection::{Connection, Connections, Pending};
+use super::sip_connection::{Connection, Connections, Pending, Target};
 use super::sip_stream;
 use super::stop::Stopper;
+use super::tls::Tls;
 use super::udp::{self, UdpSender};
 use actix::Message as ActorMessage;
 use bytes::Bytes;
@@ -34,6 +36,8 @@ pub struct SipLimits {
     pub request_timeout: Duration,
     /// How long a peer may take to accept a connection.
     pub connect_timeout: Duration,
+    /// Limits of TLS and WebSocket handshakes.
+    pub handshake: HandshakeLimits,
     /// What may wait to be written to one connection.
     pub outbox: OutboxLimits,
     /// Size asked of the system for the buffers of UDP sockets, in bytes.
@@ -50,6 +54,7 @@ impl Default for SipLimits {
             idle_timeout: Duration::from_secs(600),
             request_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
+            handshake: HandshakeLimits::default(),
             outbox: OutboxLimits::default(),
             udp_buffer: 8 << 20,
             udp_queue: 4096,
@@ -169,6 +174,7 @@ pub(crate) struct Hub {
     pub(crate) admission: Admission,
     pub(crate) census: Arc<Census>,
     pub(crate) connections: Connections,
+    pub(crate) opening: Opening,
     pub(crate) cores: Cores,
     pub(crate) stopper: Stopper,
     udp: RwLock<Vec<Arc<UdpSender>>>,
@@ -181,13 +187,15 @@ impl SipTransport {
         limits: SipLimits,
         ports: SipPorts,
         admission: Admission,
+        tls: Arc<Tls>,
         cores: Cores,
         stopper: Stopper,
     ) -> Self {
         let census = Census::new(limits.connections.clone());
         let connections = Connections::default();
+        let opening = Opening::new("sip", limits.handshake.clone(), tls);
         let udp = RwLock::new(Vec::new());
-        Self(Arc::new(Hub { limits, ports, admission, census, connections, cores, stopper, udp }))
+        Self(Arc::new(Hub { limits, ports, admission, census, connections, opening, cores, stopper, udp }))
     }
 
     /// Receives and sends datagrams at `addr` (port 0: any free one) until the stop; returns the address
@@ -207,15 +215,22 @@ impl SipTransport {
         Ok(bound)
     }
 
-    /// Accepts connections at `addr` (port 0: any free one) until the stop; returns the address bound.
+    /// Accepts connections of any transport but UDP at `addr` (port 0: any free one) until the stop; returns
+    /// the address bound.
     ///
     /// # Errors
     /// The address cannot be bound.
-    pub fn listen_tcp(&self, addr: SocketAddr) -> io::Result<SocketAddr> {
+    pub fn listen(&self, transport: Transport, addr: SocketAddr) -> io::Result<SocketAddr> {
         let hub = Arc::clone(&self.0);
-        self.0
-            .reception()
-            .listen(addr, move |accepted| sip_stream::serve_accepted(Arc::clone(&hub), accepted))
+        let serve = move |accepted| sip_stream::serve_accepted(Arc::clone(&hub), transport, accepted);
+        self.0.reception().listen(addr, serve)
+    }
+
+    /// The domains that the peer at the other end of `flow` has proved to speak for, by a certificate that
+    /// one of the authorities of `client_ca` has signed.
+    #[must_use]
+    pub fn proven(&self, flow: &Flow) -> Vec<String> {
+        self.0.connections.get(flow.connection).map(|found| found.domains().to_vec()).unwrap_or_default()
     }
 
     /// A sender whose failures go to `failed`: one for each shard, since its [`TransmitId`]s are its own.
@@ -259,8 +274,9 @@ impl SipSender {
         let pending = Pending::new(id, bytes.clone(), Arc::clone(&self.failed));
         match to.transport {
             Transport::Udp => self.hub.send_datagram(to, bytes, pending),
-            Transport::Tcp => self.hub.send_stream(to, bytes, pending),
-            Transport::Tls | Transport::Ws | Transport::Wss => pending.fail(),
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
+                self.hub.send_stream(to, bytes, pending);
+            }
         }
     }
 }
@@ -314,7 +330,11 @@ impl Hub {
             }
         }
         // RFC 3261 18.2.2: if that connection is no longer open, the server SHOULD open one to the address
-        match self.connections.queue(to.transport, to.addr, self.limits.outbox, bytes, pending) {
+        // RFC 7118 5.1: a WebSocket client cannot be connected to
+        if matches!(to.transport, Transport::Ws | Transport::Wss) {
+            return pending.fail();
+        }
+        match self.connections.queue(&Target::of(to), self.limits.outbox, bytes, pending) {
             Ok(None) => {}
             Ok(Some(connection)) => self.open(connection),
             Err(pending) => pending.fail(),

@@ -6,7 +6,7 @@ use super::sip::TransportFailed;
 use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use restante::machine::sip::{Flow, TransmitId, Transport};
+use restante::machine::sip::{Destination, Flow, TransmitId, Transport};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,17 +34,42 @@ impl Pending {
     }
 }
 
+/// Whom a connection leads to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Target {
+    pub(crate) transport: Transport,
+    pub(crate) addr: SocketAddr,
+    /// The domain the peer had to prove to be: a TLS connection serves no other (RFC 5922 7.3).
+    pub(crate) domain: Option<Arc<str>>,
+}
+
+impl Target {
+    pub(crate) fn of(to: &Destination) -> Self {
+        let domain = to.domain.clone().filter(|_| to.transport.is_secure());
+        Self { transport: to.transport, addr: to.addr, domain }
+    }
+}
+
 /// One connection, open or being opened.
 pub(crate) struct Connection {
     id: u64,
-    transport: Transport,
-    peer: SocketAddr,
+    target: Target,
+    /// What the peer that opened it has proved to speak for.
+    domains: Vec<String>,
     outbox: Arc<Outbox<Option<Pending>>>,
 }
 
 impl Connection {
     pub(crate) fn peer(&self) -> SocketAddr {
-        self.peer
+        self.target.addr
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    pub(crate) fn domains(&self) -> &[String] {
+        &self.domains
     }
 
     pub(crate) fn outbox(&self) -> &Arc<Outbox<Option<Pending>>> {
@@ -53,7 +78,7 @@ impl Connection {
 
     /// The connection as the transactions know it, once it is open.
     pub(crate) fn flow(&self, local: SocketAddr) -> Flow {
-        Flow { transport: self.transport, connection: self.id, local, peer: self.peer }
+        Flow { transport: self.target.transport, connection: self.id, local, peer: self.target.addr }
     }
 
     /// Queues bytes, or gives the token back.
@@ -78,7 +103,7 @@ pub(crate) fn report(lost: Vec<Option<Pending>>) {
 pub(crate) struct Connections {
     serial: AtomicU64,
     by_id: DashMap<u64, Arc<Connection>>,
-    by_peer: DashMap<(Transport, SocketAddr), Arc<Connection>>,
+    by_target: DashMap<Target, Arc<Connection>>,
 }
 
 impl Connections {
@@ -90,36 +115,37 @@ impl Connections {
         self.by_id.get(&id).map(|found| Arc::clone(&found))
     }
 
-    fn create(&self, transport: Transport, peer: SocketAddr, limits: OutboxLimits) -> Arc<Connection> {
+    fn create(&self, target: Target, domains: Vec<String>, limits: OutboxLimits) -> Arc<Connection> {
         let id = self.serial.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let connection = Arc::new(Connection { id, transport, peer, outbox: Outbox::new(limits) });
+        let connection = Arc::new(Connection { id, target, domains, outbox: Outbox::new(limits) });
         self.by_id.insert(id, Arc::clone(&connection));
         connection
     }
 
-    /// Enters a connection that a peer opened.
+    /// Enters a connection that a peer opened, who has proved to speak for `domains`.
     pub(crate) fn accepted(
         &self,
         transport: Transport,
-        peer: SocketAddr,
+        addr: SocketAddr,
+        domains: Vec<String>,
         limits: OutboxLimits,
     ) -> Arc<Connection> {
-        let connection = self.create(transport, peer, limits);
-        self.by_peer.insert((transport, peer), Arc::clone(&connection));
+        let target = Target { transport, addr, domain: None };
+        let connection = self.create(target.clone(), domains, limits);
+        self.by_target.insert(target, Arc::clone(&connection));
         connection
     }
 
-    /// Queues bytes on the connection to `peer`; the connection is returned when it is new and has to be
+    /// Queues bytes on the connection to `target`; the connection is returned when it is new and has to be
     /// opened, the token when the present one overflowed.
     pub(crate) fn queue(
         &self,
-        transport: Transport,
-        peer: SocketAddr,
+        target: &Target,
         limits: OutboxLimits,
         bytes: Bytes,
         pending: Pending,
     ) -> Result<Option<Arc<Connection>>, Pending> {
-        let entry = self.by_peer.entry((transport, peer));
+        let entry = self.by_target.entry(target.clone());
         if let Entry::Occupied(present) = &entry
             && present.get().outbox.is_open()
         {
@@ -128,7 +154,7 @@ impl Connections {
                 Err(Some(pending)) => Err(pending),
             };
         }
-        let connection = self.create(transport, peer, limits);
+        let connection = self.create(target.clone(), Vec::new(), limits);
         let queued = connection.push(bytes, Some(pending));
         entry.insert(Arc::clone(&connection));
         match queued {
@@ -143,7 +169,6 @@ impl Connections {
     /// Takes a connection out.
     pub(crate) fn remove(&self, connection: &Connection) {
         self.by_id.remove(&connection.id);
-        self.by_peer
-            .remove_if(&(connection.transport, connection.peer), |_, present| present.id == connection.id);
+        self.by_target.remove_if(&connection.target, |_, present| present.id == connection.id);
     }
 }

@@ -10,9 +10,10 @@ use super::sip::{FlowClosed, Hub, SipReceived};
 use super::sip_connection::{Connection, Pending, report};
 use super::stop::Stop;
 use super::stream::Stream;
+use super::tls::Expect;
 use bytes::Bytes;
 use restante::machine::sip::{Flow, Transport};
-use restante::wire::sip::{Message, ParseError, StreamDecoder, StreamEvent};
+use restante::wire::sip::{Message, ParseError, StreamDecoder, StreamEvent, parse_datagram};
 use std::fmt;
 use std::future::pending;
 use std::io;
@@ -26,34 +27,46 @@ use tracing::{debug, warn};
 const BATCH: u32 = 64;
 
 /// Serves a connection that a peer opened.
-pub(crate) async fn serve_accepted(hub: Arc<Hub>, accepted: Accepted) {
-    let Accepted { tcp, peer, seat, stop } = accepted;
-    let connection = hub.connections.accepted(Transport::Tcp, peer, hub.limits.outbox);
-    serve(hub, connection, Stream::Plain(tcp), stop, "in").await;
+pub(crate) async fn serve_accepted(hub: Arc<Hub>, transport: Transport, accepted: Accepted) {
+    let Accepted { tcp, peer, seat, mut stop } = accepted;
+    if let Some((stream, proven)) = hub.opening.accept(transport, tcp, peer, &mut stop).await {
+        let connection = hub.connections.accepted(transport, peer, proven.domains, hub.limits.outbox);
+        serve(hub, connection, stream, stop, "in").await;
+    }
     drop(seat);
 }
 
 /// Opens a connection for what already waits in its outbox, and serves it.
 pub(crate) async fn connect(hub: Arc<Hub>, connection: Arc<Connection>, seat: Seat, mut stop: Stop) {
-    let attempt = tokio::time::timeout(hub.limits.connect_timeout, TcpStream::connect(connection.peer()));
+    let attempt = Box::pin(open(&hub, &connection));
     let opened = tokio::select! {
         biased;
         () = stop.stopped() => Err(CloseCause::Stopped),
         // What waits may overflow before the peer has answered.
         cause = connection.outbox().ended() => Err(cause),
-        opened = attempt => match opened {
-            Ok(opened) => opened.map_err(|error| CloseCause::Connect(error.kind())),
-            Err(_) => Err(CloseCause::Connect(io::ErrorKind::TimedOut)),
-        },
+        opened = attempt => opened,
     };
     match opened {
-        Ok(tcp) => {
-            tune(&tcp);
-            serve(hub, connection, Stream::Plain(tcp), stop, "out").await;
-        }
+        Ok(stream) => serve(hub, connection, stream, stop, "out").await,
         Err(cause) => give_up(&hub, &connection, cause),
     }
     drop(seat);
+}
+
+/// Connects, and verifies who is there where that is asked for.
+async fn open(hub: &Hub, connection: &Connection) -> Result<Stream, CloseCause> {
+    let attempt = tokio::time::timeout(hub.limits.connect_timeout, TcpStream::connect(connection.peer()));
+    let tcp = match attempt.await {
+        Ok(connected) => connected.map_err(|error| CloseCause::Connect(error.kind()))?,
+        Err(_) => return Err(CloseCause::Connect(io::ErrorKind::TimedOut)),
+    };
+    tune(&tcp);
+    let target = connection.target();
+    if !target.transport.is_secure() {
+        return Ok(Stream::Plain(tcp));
+    }
+    let host = target.domain.as_deref().map_or_else(|| target.addr.ip().to_string(), str::to_owned);
+    hub.opening.connect(tcp, &host, Expect::Authority).await.map(|(stream, _)| stream)
 }
 
 fn give_up(hub: &Hub, connection: &Connection, cause: CloseCause) {
@@ -113,6 +126,9 @@ impl Traffic for SipTraffic {
     }
 
     async fn take(&mut self, intake: &mut Intake) -> Result<(), CloseCause> {
+        if intake.stream.web().is_some() {
+            return self.take_one(intake).await;
+        }
         let mut count = 0_u32;
         while let Some(event) = self.decoder.decode(&mut intake.buffer) {
             self.begun = None;
@@ -128,8 +144,8 @@ impl Traffic for SipTraffic {
         Ok(())
     }
 
-    fn deadline(&self, active: Instant) -> (Instant, CloseCause) {
-        let idle = active + self.hub.limits.idle_timeout;
+    fn deadline(&self, intake: &Intake) -> (Instant, CloseCause) {
+        let idle = intake.heard + self.hub.limits.idle_timeout;
         match self.begun.map(|begun| begun + self.hub.limits.request_timeout) {
             Some(complete) if complete < idle => (complete, CloseCause::SlowSender),
             _ => (idle, CloseCause::Idle),
@@ -147,6 +163,19 @@ impl Traffic for SipTraffic {
 }
 
 impl SipTraffic {
+    /// RFC 7118 5: a WebSocket message holds exactly one SIP message, whose Content-Length may be absent.
+    async fn take_one(&mut self, intake: &mut Intake) -> Result<(), CloseCause> {
+        let message = std::mem::take(&mut intake.buffer).freeze();
+        // RFC 7118 has no CRLF keep-alive; clients that send it anyway are not refused.
+        if message.iter().all(u8::is_ascii_whitespace) {
+            return Ok(());
+        }
+        match parse_datagram(message, &self.hub.limits.message) {
+            Ok(message) => self.dispatch(intake, Ok(message)).await,
+            Err(error) => self.complain(intake, error).await,
+        }
+    }
+
     async fn event(&mut self, intake: &mut Intake, event: StreamEvent) -> Result<(), CloseCause> {
         match event {
             StreamEvent::Message(message) => self.dispatch(intake, Ok(message)).await,
@@ -164,7 +193,8 @@ impl SipTraffic {
     }
 
     async fn complain(&mut self, intake: &mut Intake, error: ParseError) -> Result<(), CloseCause> {
-        metrics::counter!("restante_sip_malformed_total", "transport" => "tcp").increment(1);
+        metrics::counter!("restante_sip_malformed_total", "transport" => self.flow.transport.label())
+            .increment(1);
         match error {
             ParseError::Silent(cause) => {
                 debug!(connection = self.flow.connection, peer = %self.flow.peer, %cause, "malformed");
@@ -180,7 +210,8 @@ impl SipTraffic {
         intake: &mut Intake,
         message: Result<Message, ParseError>,
     ) -> Result<(), CloseCause> {
-        metrics::counter!("restante_sip_received_total", "transport" => "tcp").increment(1);
+        metrics::counter!("restante_sip_received_total", "transport" => self.flow.transport.label())
+            .increment(1);
         let permit = self.permit(intake, &message).await?;
         (self.hub.ports.received)(SipReceived { flow: self.flow, message, permit: Some(permit) });
         Ok(())

@@ -38,10 +38,17 @@ impl Rig {
             closed: Arc::new(move |event| tell_closed.send(event).unwrap_or(())),
         };
         let admission = Admission::new(inflight);
-        let transport = SipTransport::new(limits, ports, admission, Cores::here(), stopper.clone());
+        let transport = SipTransport::new(
+            limits,
+            ports,
+            admission,
+            Tls::load(TlsFiles::default()).unwrap(),
+            Cores::here(),
+            stopper.clone(),
+        );
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let udp = transport.listen_udp(any).unwrap();
-        let tcp = transport.listen_tcp(any).unwrap();
+        let tcp = transport.listen(Transport::Tcp, any).unwrap();
         let sender = transport.sender(move |event| tell_failed.send(event).unwrap_or(()));
         Self { transport, sender, stopper, udp, tcp, received, closed, failed }
     }

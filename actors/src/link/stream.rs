@@ -1,17 +1,40 @@
-//! One connection as a stream of bytes that is read and written without waiting, by one reader and one
-//! writer at once.
+//! One connection as a stream of bytes, or of WebSocket messages, that is read and written without
+//! waiting, by one reader and one writer at once.
 //!
 //! Whoever is told [`io::ErrorKind::WouldBlock`] waits for [`Stream::readable`] or [`Stream::writable`].
 
 use super::net::{self, TcpStream};
+use super::tls::TlsSession;
+use super::web::WebSocket;
 use bytes::BytesMut;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::SocketAddr;
 
 /// A connection.
 pub(crate) enum Stream {
     /// TCP.
     Plain(TcpStream),
+    /// TLS over TCP.
+    Tls(Box<TlsSession>),
+    /// WebSocket messages over one of the others.
+    Web(Box<WebSocket>),
+}
+
+/// What a read has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Got {
+    /// So many bytes; over a WebSocket, one message.
+    Bytes(usize),
+    /// Nothing to be understood, but the peer lives.
+    Sign,
+    /// Nothing more comes.
+    End,
+}
+
+impl Got {
+    const fn of(count: usize) -> Self {
+        if count == 0 { Self::End } else { Self::Bytes(count) }
+    }
 }
 
 impl Stream {
@@ -19,6 +42,16 @@ impl Stream {
     fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) => tcp,
+            Self::Tls(session) => session.tcp(),
+            Self::Web(socket) => socket.below().tcp(),
+        }
+    }
+
+    /// The WebSocket, where it is one.
+    pub(crate) fn web(&self) -> Option<&WebSocket> {
+        match self {
+            Self::Web(socket) => Some(socket),
+            Self::Plain(_) | Self::Tls(_) => None,
         }
     }
 
@@ -42,17 +75,30 @@ impl Stream {
         self.tcp().writable().await
     }
 
-    /// Reads into the spare room of `buffer`; 0 is the end.
-    pub(crate) fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+    /// Appends what can be read to `buffer`.
+    pub(crate) fn try_read(&self, buffer: &mut BytesMut) -> io::Result<Got> {
         match self {
-            Self::Plain(tcp) => tcp.try_read_buf(buffer),
+            Self::Plain(tcp) => tcp.try_read_buf(buffer).map(Got::of),
+            Self::Tls(session) => session.try_read(buffer).map(Got::of),
+            Self::Web(socket) => socket.try_read(buffer),
         }
     }
 
-    /// Writes the pieces, or some of them.
+    /// Writes the pieces, or some of them. Not for WebSockets, which carry messages.
     pub(crate) fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Plain(tcp) => tcp.try_write_vectored(pieces),
+            Self::Tls(session) => session.try_write(pieces),
+            Self::Web(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Writes what was taken by [`Stream::try_write`] and is still here.
+    pub(crate) fn try_flush(&self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Tls(session) => session.try_flush(),
+            Self::Web(socket) => socket.try_flush(),
         }
     }
 
@@ -66,8 +112,41 @@ impl Stream {
         }
     }
 
-    /// Ends the sending side.
+    /// Ends the sending side, by the words of each layer.
     pub(crate) fn shutdown(&self) {
-        net::shutdown_write(self.tcp());
+        match self {
+            Self::Plain(tcp) => net::shutdown_write(tcp),
+            Self::Tls(session) => {
+                session.close();
+                net::shutdown_write(session.tcp());
+            }
+            Self::Web(socket) => {
+                socket.close();
+                socket.below().shutdown();
+            }
+        }
+    }
+}
+
+/// A stream of bytes for those who want to read and write it as such.
+pub(crate) struct Octets<'a>(pub(crate) &'a Stream);
+
+impl Read for Octets<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0 {
+            Stream::Plain(tcp) => tcp.try_read(buffer),
+            Stream::Tls(session) => session.try_read_into(buffer),
+            Stream::Web(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+impl Write for Octets<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(&[IoSlice::new(bytes)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.try_flush()
     }
 }

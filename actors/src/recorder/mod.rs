@@ -13,7 +13,7 @@ use restante::focus::rejection::Rejection;
 use restante::focus::session_deposit::SessionEnvelope;
 use restante::machine::msrp::{IncomingId, Verdict};
 use restante::machine::sip::{InviteSession, ServerTxn};
-use restante::store::{Counts, Owner, SessionDeposit, SessionId, StoreError};
+use restante::store::{Owner, SessionDeposit, SessionId, StoreError};
 use restante::wire::sip::{Request, StatusCode};
 use tokio::sync::OnceCell;
 

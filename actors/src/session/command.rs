@@ -3,6 +3,7 @@
 use actix::Message;
 use restante::focus::fan_out::Participant;
 use restante::machine::msrp::{IncomingId, Verdict};
+use restante::wire::fingerprint::Fingerprint;
 use restante::wire::msrp::MsrpUri;
 
 use crate::virtual_ua::Frame;
@@ -43,6 +44,8 @@ pub struct Withdraw {
 pub struct Join {
     /// The client's path.
     pub remote: Vec<MsrpUri>,
+    /// The fingerprints of which the client's certificate must have one, where it told some.
+    pub fingerprints: Vec<Fingerprint>,
     /// Whether we open the connection.
     pub connect: bool,
     /// Whether the session leaves its connection for another: what is under way is forgotten.

@@ -6,22 +6,23 @@
 mod command;
 mod report;
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use restante::entropy::Entropy;
 use restante::focus::fan_out::Participant;
 use restante::machine::msrp::{Event, Outgoing, OutgoingId, Session, SessionConfig, SessionFailure};
 use restante::time::Instant;
-use restante::wire::msrp::MsrpUri;
+use restante::wire::msrp::{self, MsrpUri};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::alarm::Alarm;
 use crate::chance::Chance;
 use crate::clock;
 use crate::link::{
-    MsrpConnectError, MsrpEvent, MsrpFrames, MsrpLink, MsrpPort, MsrpRegistration, MsrpTransport, Resolver,
+    Guard, MsrpConnectError, MsrpEvent, MsrpFrames, MsrpLink, MsrpPort, MsrpRegistration, MsrpTarget,
+    MsrpTransport, Resolver,
 };
 use crate::virtual_ua::{Begin, Frame};
 use crate::{fault, supervision};
@@ -29,12 +30,12 @@ use crate::{fault, supervision};
 pub use command::{Close, Deliver, Join, Judge, Withdraw};
 pub use report::{ReadCredit, SessionReport};
 
-/// Where to connect, best first; empty: the client's URI leads nowhere.
+/// Where to connect; without addresses: the client's URI leads nowhere.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Resolved {
     epoch: u32,
-    to: Vec<SocketAddr>,
+    to: MsrpTarget,
 }
 
 /// The opened connection, or why there is none.
@@ -86,7 +87,8 @@ impl MsrpSession {
     ) -> Addr<Self> {
         Self::create(|ctx| {
             ctx.set_mailbox_capacity(64);
-            let registration = transport.register(config.local.session_id.clone(), port(ctx.address()));
+            let registration =
+                transport.register(config.local.session_id.clone(), unanswered(&config), port(ctx.address()));
             Self {
                 machine: Session::new(config, &mut Chance),
                 user: user.downgrade(),
@@ -123,15 +125,28 @@ impl MsrpSession {
         if self.machine.has_open_chunk() {
             self.machine.interrupt(clock::now());
         }
-        if let Some(link) = &self.link {
-            while let Some(bytes) = self.machine.poll_transmit() {
-                if link.send(bytes).is_err() {
-                    break;
-                }
-            }
+        if let Some(link) = self.link.clone() {
+            self.transmit(&link);
         }
         self.pay();
         self.alarm.arm(ctx, self.machine.poll_timeout(), Self::ring);
+    }
+
+    fn transmit(&mut self, link: &MsrpLink) {
+        if link.carries_messages() {
+            let mut all = BytesMut::new();
+            while let Some(bytes) = self.machine.poll_transmit() {
+                all.extend_from_slice(&bytes);
+            }
+            // What the link takes no more is lost with it.
+            let _ = msrp::frames(all.freeze()).try_for_each(|frame| link.send(frame));
+            return;
+        }
+        while let Some(bytes) = self.machine.poll_transmit() {
+            if link.send(bytes).is_err() {
+                break;
+            }
+        }
     }
 
     fn event(&mut self, event: Event, credit: &ReadCredit) {
@@ -247,7 +262,8 @@ impl MsrpSession {
     fn renew(&mut self, remote: Vec<MsrpUri>, ctx: &Context<Self>) {
         let session_id = self.machine.config().local.session_id.clone();
         // Registered anew, the session is bound to nothing; the former registration ends.
-        self.registration = Some(self.transport.register(session_id, port(ctx.address())));
+        let guard = unanswered(self.machine.config());
+        self.registration = Some(self.transport.register(session_id, guard, port(ctx.address())));
         self.link = None;
         self.begin_anew(remote);
     }
@@ -272,6 +288,11 @@ const fn cause(failure: &SessionFailure) -> &'static str {
         SessionFailure::Reported(_) => "the peer reported a failure",
         SessionFailure::ProbeTimeout => "the binding request was not answered",
     }
+}
+
+/// Which connections may carry a session whose other side is not known yet.
+fn unanswered(config: &SessionConfig) -> Guard {
+    if config.local.secure { Guard::Unanswered(Arc::default()) } else { Guard::Plain }
 }
 
 /// Where the connection tells this session what comes.
@@ -321,22 +342,29 @@ impl Handler<FromLink> for MsrpSession {
 impl Handler<Join> for MsrpSession {
     type Result = ();
     fn handle(&mut self, join: Join, ctx: &mut Self::Context) {
-        let next = join.remote.first().filter(|_| join.connect).map(|next| self.resolver.msrp(next));
+        let next = join.remote.first().filter(|_| join.connect).map(|next| {
+            let host = String::from_utf8_lossy(&next.host).into_owned();
+            let secure = next.secure.then(|| (host, join.fingerprints.clone()));
+            (self.resolver.msrp(next), secure)
+        });
         let remote = join.remote.iter().map(MsrpUri::detached).collect();
         if join.anew {
             self.renew(remote, ctx);
         } else {
             self.machine.set_remote(remote);
         }
+        if let (Some(registration), true) = (&self.registration, self.machine.config().local.secure) {
+            registration.guard(Guard::Secure(join.fingerprints));
+        }
         self.epoch += 1;
-        if let Some(resolving) = next {
+        if let Some((resolving, secure)) = next {
             let (epoch, me) = (self.epoch, ctx.address());
             actix::spawn(async move {
-                let to = resolving.await.unwrap_or_else(|error| {
+                let addrs = resolving.await.unwrap_or_else(|error| {
                     tracing::warn!(%error, "the client's MSRP URI leads nowhere");
                     Vec::new()
                 });
-                me.do_send(Resolved { epoch, to });
+                me.do_send(Resolved { epoch, to: MsrpTarget { addrs, secure } });
             });
         }
         self.drain(ctx, &ReadCredit::default());

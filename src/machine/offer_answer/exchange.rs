@@ -8,9 +8,12 @@ use rustc_hash::FxHasher;
 use sdp_types::{Media, Session};
 
 use super::refusal::choose;
-use super::{LocalMedia, Negotiated, Refusal, answered, declined, described, line, settled_by, written};
+use super::{
+    LocalMedia, Negotiated, Refusal, answered, declined, described, line, offered_setup, settled_by, written,
+};
+use crate::wire::fingerprint::Fingerprint;
 use crate::wire::msrp::MsrpUri;
-use crate::wire::sdp::{Sdp, Setup};
+use crate::wire::sdp::Sdp;
 
 /// What an exchange has led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub struct Exchange {
     offering: bool,
     /// The peer's path; empty before the first exchange is complete.
     path: Vec<MsrpUri>,
+    /// The fingerprints of the peer's certificate.
+    fingerprints: Vec<Fingerprint>,
     /// The place of our m= line, and the others, which are declined for good (RFC 3264 8: a stream
     /// keeps its place).
     place: usize,
@@ -49,7 +54,15 @@ impl Exchange {
     /// No exchange yet; `local` is what this side brings.
     #[must_use]
     pub fn new(local: LocalMedia) -> Self {
-        Self { local, said: None, offering: false, path: Vec::new(), place: 0, others: Box::new([]) }
+        Self {
+            local,
+            said: None,
+            offering: false,
+            path: Vec::new(),
+            fingerprints: Vec::new(),
+            place: 0,
+            others: Box::new([]),
+        }
     }
 
     /// What this side brings.
@@ -97,8 +110,7 @@ impl Exchange {
         self.offering = true;
         let mut offer = described(&self.local);
         offer.medias = self.others.to_vec();
-        // RFC 6135 4.2.2: a UA that can be reached MUST use "actpass" in offers.
-        let ours = line(&self.local, Setup::ActPass, self.local.direction);
+        let ours = line(&self.local, offered_setup(&self.local), self.local.direction);
         offer.medias.insert(self.place.min(offer.medias.len()), ours);
         self.say(offer)
     }
@@ -120,11 +132,14 @@ impl Exchange {
 
     fn settle(&mut self, negotiated: Negotiated) -> Agreement {
         let same = self.path.len() == negotiated.remote_path.len()
-            && self.path.iter().zip(&negotiated.remote_path).all(|(old, new)| old.same_as(new));
+            && self.path.iter().zip(&negotiated.remote_path).all(|(old, new)| old.same_as(new))
+            // Another certificate means another connection (RFC 8122 3.4).
+            && self.fingerprints == negotiated.fingerprints;
         let moved = self.is_settled() && !same;
         if !same {
             // Kept as long as the session: it must not hold the buffer it was parsed from.
             self.path = negotiated.remote_path.iter().map(MsrpUri::detached).collect();
+            self.fingerprints.clone_from(&negotiated.fingerprints);
         }
         Agreement::Session { negotiated, moved }
     }
@@ -152,7 +167,7 @@ impl Exchange {
 
 /// Whether every media that we could use has port 0.
 fn is_declined(sdp: &Sdp, local: &LocalMedia) -> bool {
-    matches!(choose(sdp, local.uri.secure), Err(Refusal::Declined))
+    matches!(choose(sdp, &local.uri), Err(Refusal::Declined))
 }
 
 #[cfg(test)]
@@ -164,6 +179,7 @@ mod tests {
     fn exchange() -> Exchange {
         Exchange::new(LocalMedia {
             uri: MsrpUri::parse(b"msrp://bob.example.com:8493/si438dsaodes;tcp").unwrap(),
+            fingerprint: None,
             accept_types: Vec::new(),
             max_size: 0,
             direction: Direction::SendRecv,

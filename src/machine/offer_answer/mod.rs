@@ -15,8 +15,9 @@ use sdp_types::{AddrType, Attribute, Connection, Media, NetType, Origin, Session
 pub use accept_types::AcceptTypes;
 pub use exchange::{Agreement, Exchange};
 pub use refusal::Refusal;
-use refusal::{choose, protocol};
+use refusal::{choose, is_web, protocol};
 
+use crate::wire::fingerprint::Fingerprint;
 use crate::wire::msrp::MsrpUri;
 use crate::wire::sdp::{Direction, MsrpMedia, Sdp, Setup};
 
@@ -28,6 +29,8 @@ const MSRP_PORT: u16 = 2855;
 pub struct LocalMedia {
     /// The session's own URI, with the address at which connections are accepted.
     pub uri: MsrpUri,
+    /// The fingerprint of our certificate, told where `uri` is secure (RFC 8122).
+    pub fingerprint: Option<Fingerprint>,
     /// The media types accepted here; none means all.
     pub accept_types: Vec<String>,
     /// Bytes of the largest message accepted here; 0 says nothing about it.
@@ -54,6 +57,26 @@ pub struct Negotiated {
     pub direction: Direction,
     /// Whether none go for now.
     pub hold: bool,
+    /// The fingerprints of which the peer's certificate must have one; none where it told none.
+    pub fingerprints: Vec<Fingerprint>,
+}
+
+/// How an offered session wants to be carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carriage {
+    /// Within TLS.
+    pub secure: bool,
+    /// By WebSocket.
+    pub web: bool,
+}
+
+/// How the MSRP media of an offer that are wanted and can be reached are to be carried, in their order; none
+/// of what is no session description.
+#[must_use]
+pub fn carriages(offer: &[u8]) -> Vec<Carriage> {
+    let Ok(offer) = Sdp::parse(offer) else { return Vec::new() };
+    let wanted = offer.msrp_lines().filter(MsrpMedia::is_usable);
+    wanted.map(|media| Carriage { secure: media.secure, web: media.is_web() }).collect()
 }
 
 /// Answers an offer: accepts the first fitting MSRP media and declines all other media.
@@ -66,13 +89,17 @@ pub fn answer(offer: &[u8], local: &LocalMedia) -> Result<(Bytes, Negotiated), R
 }
 
 fn answered(offer: &Sdp, local: &LocalMedia) -> Result<(Session, Negotiated), Refusal> {
-    let media = choose(offer, local.uri.secure)?;
+    let media = chosen(offer, local)?;
     let remote_accepts = accepted_by(&media);
     // RFC 4975 8.6: a recipient of an offer that understands none of its payload types SHOULD answer 488.
     if !local.accept_types.is_empty() && !remote_accepts.overlaps(&local.accept_types) {
         return Err(Refusal::ContentTypes);
     }
     let (setup, connect) = answered_setup(media.setup);
+    // RFC 7977 5.1: WebSocket clients cannot receive connections
+    if connect && is_web(&local.uri) {
+        return Err(Refusal::Passive);
+    }
     // RFC 3264 6.1: sendonly is answered recvonly or inactive, recvonly sendonly or inactive, inactive
     // inactive.
     let direction = media.direction.reversed().and(local.direction);
@@ -97,8 +124,7 @@ fn answered(offer: &Sdp, local: &LocalMedia) -> Result<(Session, Negotiated), Re
 /// Offers one MSRP media, for an INVITE that came without an offer.
 #[must_use]
 pub fn offer(local: &LocalMedia) -> Bytes {
-    // RFC 6135 4.2.2: a UA that can be reached MUST use "actpass" in offers.
-    offer_as(local, Setup::ActPass)
+    offer_as(local, offered_setup(local))
 }
 
 /// Offers one MSRP media in the role `setup`: one who cannot be reached is `active`.
@@ -107,6 +133,23 @@ pub fn offer_as(local: &LocalMedia, setup: Setup) -> Bytes {
     let mut offer = described(local);
     offer.medias = vec![line(local, setup, local.direction)];
     written(&offer)
+}
+
+/// Our role in an offer.
+fn offered_setup(local: &LocalMedia) -> Setup {
+    // RFC 6135 4.2.2: a UA that can be reached MUST use "actpass" in offers. RFC 7977 5.1: a WebSocket client
+    // cannot be connected to.
+    if is_web(&local.uri) { Setup::Passive } else { Setup::ActPass }
+}
+
+/// The media to be used.
+fn chosen(sdp: &Sdp, local: &LocalMedia) -> Result<MsrpMedia, Refusal> {
+    let media = choose(sdp, &local.uri)?;
+    // RFC 8122 5.1: a certificate MUST be verified against a fingerprint that was told
+    if media.secure && media.fingerprints.as_ref().is_some_and(Vec::is_empty) {
+        return Err(Refusal::Fingerprint);
+    }
+    Ok(media)
 }
 
 /// Takes the answer to what [`offer`] has offered.
@@ -118,10 +161,11 @@ pub fn accept_answer(local: &LocalMedia, answer: &[u8]) -> Result<Negotiated, Re
 }
 
 fn settled_by(answer: &Sdp, local: &LocalMedia) -> Result<Negotiated, Refusal> {
-    let media = choose(answer, local.uri.secure)?;
+    let media = chosen(answer, local)?;
     let remote_accepts = accepted_by(&media);
-    // RFC 4975 8.5: without a=setup in the answer, the party that sent the offer connects.
-    let connect = media.setup != Some(Setup::Active);
+    // RFC 4975 8.5: without a=setup in the answer, the party that sent the offer connects; not to a WebSocket
+    // client, RFC 7977 5.1.
+    let connect = media.setup != Some(Setup::Active) && !is_web(&local.uri);
     let direction = media.direction.reversed().and(local.direction);
     Ok(settled(media, connect, direction, remote_accepts))
 }
@@ -150,6 +194,7 @@ fn settled(media: MsrpMedia, connect: bool, direction: Direction, remote_accepts
         remote_max_size: media.max_size,
         direction,
         hold: direction == Direction::Inactive,
+        fingerprints: media.fingerprints.filter(|_| media.secure).unwrap_or_default(),
     }
 }
 
@@ -178,6 +223,10 @@ fn line(local: &LocalMedia, setup: Setup, direction: Direction) -> Media {
         value("setup", setup.as_str()),
         Attribute::new(direction.as_str()),
     ];
+    if let Some(fingerprint) = local.fingerprint.as_ref().filter(|_| local.uri.secure) {
+        // RFC 4975 14.4: MUST use the certificate fingerprint attribute and MUST include this in the SDP
+        attributes.push(value("fingerprint", &fingerprint.to_string()));
+    }
     if local.max_size > 0 {
         attributes.push(value("max-size", &local.max_size.to_string()));
     }

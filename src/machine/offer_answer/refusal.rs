@@ -1,5 +1,6 @@
 //! Why an offer or an answer leads to no MSRP session, and how SIP says so.
 
+use crate::wire::msrp::MsrpUri;
 use crate::wire::sdp::{MsrpMedia, Sdp, SdpError};
 
 /// Why a session description was refused.
@@ -23,6 +24,12 @@ pub enum Refusal {
     /// The MSRP media has no path of MSRP URIs.
     #[error("MSRP media without a usable path attribute")]
     Path,
+    /// The certificate's fingerprints are all of hash functions that are not understood.
+    #[error("MSRP media without a fingerprint of sha-256, sha-384 or sha-512")]
+    Fingerprint,
+    /// A WebSocket client wants to be connected to, which cannot be done.
+    #[error("A WebSocket client must be active")]
+    Passive,
     /// No media type is understood by both sides.
     #[error("Incompatible media format: no common accept-types")]
     ContentTypes,
@@ -45,7 +52,7 @@ impl Refusal {
             Self::Transport { .. } => 302,
             Self::NoMessages | Self::Declined => 304,
             Self::ContentTypes => 305,
-            Self::Broken(_) | Self::Path => 399,
+            Self::Broken(_) | Self::Path | Self::Fingerprint | Self::Passive => 399,
         }
     }
 
@@ -58,9 +65,13 @@ impl Refusal {
     }
 }
 
-/// The MSRP media to be used: the first that is wanted, reachable and of our security.
-pub(super) fn choose(sdp: &Sdp, secure: bool) -> Result<MsrpMedia, Refusal> {
-    let spoken = |media: &MsrpMedia| media.secure == secure;
+/// The MSRP media to be used: the first that is wanted, reachable and carried as `uri`, our own, says.
+pub(super) fn choose(sdp: &Sdp, uri: &MsrpUri) -> Result<MsrpMedia, Refusal> {
+    let secure = uri.secure;
+    let web = is_web(uri);
+    let spoken = |media: &MsrpMedia| {
+        media.secure == secure && (media.is_web() == web || media.path.is_empty() || media.port == 0)
+    };
     if let Some(media) = sdp.msrp_lines().find(|media| spoken(media) && media.is_usable()) {
         return Ok(media);
     }
@@ -72,6 +83,11 @@ pub(super) fn choose(sdp: &Sdp, secure: bool) -> Result<MsrpMedia, Refusal> {
         return Err(Refusal::Transport { expected: protocol(secure) });
     }
     Err(Refusal::NoMessages)
+}
+
+/// Whether connections to a URI are WebSockets.
+pub(super) fn is_web(uri: &MsrpUri) -> bool {
+    uri.transport.eq_ignore_ascii_case(b"ws")
 }
 
 /// The protocol of an MSRP media line.

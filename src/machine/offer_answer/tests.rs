@@ -5,6 +5,7 @@ use super::*;
 
 fn local(direction: Direction) -> LocalMedia {
     LocalMedia {
+        fingerprint: None,
         uri: MsrpUri::parse(b"msrp://bob.example.com:8493/si438dsaodes;tcp").unwrap(),
         accept_types: Vec::new(),
         max_size: 0,

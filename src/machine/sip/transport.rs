@@ -45,6 +45,24 @@ impl Transport {
         }
     }
 
+    /// The name in lower case, as it stands in configuration and metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+        }
+    }
+
+    /// Whether messages come as WebSocket messages.
+    #[must_use]
+    pub const fn is_web(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
     /// The port meant where none is written (RFC 3261 19.1.2, RFC 7118 5).
     #[must_use]
     pub const fn default_port(self) -> u16 {

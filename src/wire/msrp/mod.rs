@@ -8,6 +8,7 @@ mod encode;
 mod head;
 mod parse;
 mod response;
+mod split;
 mod uri;
 
 #[cfg(test)]
@@ -19,4 +20,5 @@ pub use encode::encode_end;
 pub use head::{Continuation, DEFERRED_MESSAGE_ID, FailureReport, FrameKind, Head, Status};
 pub(crate) use response::reply_path;
 pub use response::{comment_of, encode_response, refuse};
+pub use split::frames;
 pub use uri::{MsrpUri, UriError};

@@ -3,10 +3,10 @@
 use super::clock::PATIENCE;
 use super::msrp::{Delivered, Msrp};
 use super::ports;
-use super::sdp::{Answer, Offer, msrp_uri};
+use super::sdp::{Answer, Offer};
 use super::sip::{Msg, escape_user};
 use super::ua::{Dialog, Ua};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 pub const STORE: &str = "mailserver.example.com";
 
@@ -27,7 +27,7 @@ impl Invite {
     pub fn new(ua: &Ua, uri: &str, offer: Offer) -> Self {
         let here = SocketAddr::new(ua.here.ip(), ports::free(ua.here.ip()));
         let listener = TcpListener::bind(here).unwrap();
-        let local = msrp_uri(here);
+        let local = offer.uri(here);
         let sdp = offer.sdp(here, &local);
         let request = ua.request("INVITE", uri).body("application/sdp", sdp);
         Self { request, offer, local, listener }
@@ -122,8 +122,26 @@ impl Call {
 
     /// Takes another MSRP URI for the offers to come; gives the connection of the former one.
     pub fn move_on(&mut self) -> Option<Msrp> {
-        self.local = msrp_uri(self.listener.local_addr().unwrap());
+        self.local = self.offer.uri(self.listener.local_addr().unwrap());
         self.msrp.take()
+    }
+
+    /// Binds a connection that was made in another way.
+    pub fn join_over(&mut self, stream: TcpStream) {
+        let mut msrp = Msrp::over(stream, &self.local, &self.answer.path);
+        msrp.bind();
+        self.msrp = Some(msrp);
+    }
+
+    /// The connection that the node opens, secured as the function does it.
+    pub fn join_accepted(&mut self, secure: impl FnOnce(TcpStream) -> TcpStream) {
+        let (stream, _) = self.listener.accept().unwrap();
+        self.msrp = Some(Msrp::over(secure(stream), &self.local, &self.answer.path));
+    }
+
+    /// Takes the connection that the node opens, for something else than MSRP.
+    pub fn turn_away(&mut self, with: impl FnOnce(TcpStream)) {
+        with(self.listener.accept().unwrap().0);
     }
 
     /// Opens a connection and sends nothing.

@@ -7,11 +7,15 @@ pub mod dns;
 pub mod frame;
 pub mod msrp;
 pub mod node;
+pub mod pki;
 pub mod ports;
 pub mod sdp;
+pub mod secure;
 pub mod sip;
 pub mod summary;
+pub mod tunnel;
 pub mod ua;
+pub mod websocket;
 
 pub use call::{Call, Invite, deposit_session, message_uri, resource_lists, retrieve, until, with_list};
 pub use clock::{Deadline, PATIENCE, fresh, noise};
@@ -20,9 +24,12 @@ pub use dns::{Dns, Zone};
 pub use frame::{Chunk, Frame};
 pub use msrp::{Delivered, Msrp, Verdict};
 pub use node::{Node, Plan, restante};
+pub use pki::{Authority, Identity};
 pub use sdp::{Answer, Offer};
+pub use secure::{Secure, tls_client};
 pub use sip::{Msg, address, escape_user, parameter};
 pub use summary::{
     Summary, deposit, deposit_as, fetch, fetch_by, notified, shown, subscribe, subscribe_request,
 };
+pub use tunnel::{Carrier, Framing, tunnel};
 pub use ua::{Dialog, Ua};

@@ -77,6 +77,11 @@ impl Msrp {
         Self::new(stream, local, remote)
     }
 
+    /// Takes a connection that was made in another way.
+    pub fn over(stream: TcpStream, local: &str, remote: &str) -> Self {
+        Self::new(stream, local, remote)
+    }
+
     pub fn write(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
     }
@@ -167,6 +172,12 @@ impl Msrp {
                 Err(error) => panic!("{error}"),
             }
         }
+    }
+
+    /// Whether the node closes the connection, and nothing comes before that.
+    pub fn is_closed(&mut self) -> bool {
+        self.stream.set_read_timeout(Some(super::PATIENCE)).unwrap();
+        matches!(self.stream.read(&mut [0; 1]), Ok(0) | Err(_))
     }
 
     pub fn close(&self) {

@@ -11,9 +11,32 @@ pub struct Offer {
     pub wrapped: Option<String>,
     pub max_size: Option<u64>,
     pub direction: Option<&'static str>,
+    pub proto: &'static str,
+    /// The transport parameter of the path.
+    pub by: &'static str,
+    pub fingerprint: Option<String>,
 }
 
 impl Offer {
+    /// Within TLS, with the fingerprint of a certificate where there is one.
+    pub fn secure(mut self, fingerprint: Option<String>) -> Self {
+        self.proto = "TCP/TLS/MSRP";
+        self.fingerprint = fingerprint;
+        self
+    }
+
+    /// By WebSocket (RFC 7977).
+    pub fn web(mut self) -> Self {
+        self.by = "ws";
+        self
+    }
+
+    /// A new MSRP URI at this address.
+    pub fn uri(&self, here: SocketAddr) -> String {
+        let scheme = if self.proto == "TCP/MSRP" { "msrp" } else { "msrps" };
+        format!("{scheme}://{here}/{};{}", fresh("client"), self.by)
+    }
+
     /// The client opens the connection, and says so.
     pub fn active() -> Self {
         Self {
@@ -22,6 +45,9 @@ impl Offer {
             wrapped: Some("*".into()),
             max_size: None,
             direction: None,
+            proto: "TCP/MSRP",
+            by: "tcp",
+            fingerprint: None,
         }
     }
 
@@ -69,14 +95,15 @@ impl Offer {
         let port = if self.setup == Some("active") { 9 } else { here.port() };
         let mut text = format!(
             "v=0\r\no=- 2890844526 2890844527 IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
-             m=message {port} TCP/MSRP *\r\na=accept-types:{}\r\n",
-            self.accept_types
+             m=message {port} {} *\r\na=accept-types:{}\r\n",
+            self.proto, self.accept_types
         );
         let optional = [
             self.wrapped.as_ref().map(|types| format!("accept-wrapped-types:{types}")),
             self.max_size.map(|size| format!("max-size:{size}")),
             self.setup.map(|setup| format!("setup:{setup}")),
             self.direction.map(str::to_owned),
+            self.fingerprint.as_ref().map(|it| format!("fingerprint:{it}")),
             Some(format!("path:{path}")),
         ];
         for attribute in optional.into_iter().flatten() {
@@ -84,11 +111,6 @@ impl Offer {
         }
         text
     }
-}
-
-/// A new MSRP URI at this address.
-pub fn msrp_uri(here: SocketAddr) -> String {
-    format!("msrp://{here}/{};tcp", fresh("client"))
 }
 
 /// What the node said in its session description.
@@ -100,6 +122,8 @@ pub struct Answer {
     pub setup: Option<String>,
     pub accept_types: Vec<String>,
     pub max_size: Option<u64>,
+    pub proto: String,
+    pub fingerprint: Option<String>,
 }
 
 impl Answer {
@@ -114,7 +138,8 @@ impl Answer {
         let media: Vec<&&str> = lines.iter().filter(|line| line.starts_with("m=")).collect();
         assert_eq!(media.len(), 1, "{text}");
         let words: Vec<&str> = media[0].split(' ').collect();
-        assert_eq!((words[0], words[2], words[3]), ("m=message", "TCP/MSRP", "*"), "{text}");
+        assert_eq!((words[0], words[3]), ("m=message", "*"), "{text}");
+        assert!(["TCP/MSRP", "TCP/TLS/MSRP"].contains(&words[2]), "{text}");
         let attribute = |name: &str| {
             let found = lines.iter().find_map(|line| line.strip_prefix(&format!("a={name}:")));
             found.map(|value| value.trim().to_owned())
@@ -129,6 +154,8 @@ impl Answer {
                 .map(str::to_owned)
                 .collect(),
             max_size: attribute("max-size").map(|size| size.parse().unwrap()),
+            proto: words[2].to_owned(),
+            fingerprint: attribute("fingerprint"),
             text,
         }
     }
@@ -151,6 +178,9 @@ impl Answer {
 
 /// Host and port of an MSRP URI with an IP address.
 pub fn uri_address(uri: &str) -> SocketAddr {
-    let rest = uri.strip_prefix("msrp://").unwrap_or_else(|| panic!("not an MSRP URI: {uri}"));
+    let rest = uri
+        .strip_prefix("msrp://")
+        .or_else(|| uri.strip_prefix("msrps://"))
+        .unwrap_or_else(|| panic!("not an MSRP URI: {uri}"));
     rest.split('/').next().unwrap().parse().unwrap_or_else(|_| panic!("no address in {uri}"))
 }

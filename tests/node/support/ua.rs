@@ -45,9 +45,27 @@ pub struct Ua {
     inbox: VecDeque<Incoming>,
     replied: HashMap<String, Vec<u8>>,
     stop: Arc<AtomicBool>,
+    /// What Via and Contact say.
+    words: (&'static str, &'static str),
+    /// Of what scheme the Contact is.
+    scheme: &'static str,
 }
 
 impl Ua {
+    /// A user agent whose TCP connection to `tunnel` is carried to the node by another transport, as `via` and
+    /// `contact` say.
+    pub fn carried(tunnel: SocketAddr, user: &str, via: &'static str, contact: &'static str) -> Self {
+        let mut ua = Self::new(tunnel, user, true);
+        ua.words = (via, contact);
+        ua
+    }
+
+    /// Asks for security on every hop: a SIPS Contact.
+    pub fn sips(mut self) -> Self {
+        self.scheme = "sips";
+        self
+    }
+
     /// A user agent that speaks UDP; `user` is a user of `example.com`, or a whole URI.
     pub fn udp(node: &Node, user: &str) -> Self {
         Self::new(node.sip, user, false)
@@ -78,22 +96,19 @@ impl Ua {
             stream
         });
         let aor = if user.contains(':') { user.to_owned() } else { format!("sip:{user}@example.com") };
-        Self { aor, here, node, udp, tcp, incoming, inbox: VecDeque::new(), replied: HashMap::new(), stop }
-    }
-
-    fn transport(&self) -> &'static str {
-        if self.tcp.is_some() { "TCP" } else { "UDP" }
+        let words = if tcp.is_some() { ("TCP", ";transport=tcp") } else { ("UDP", "") };
+        let (inbox, replied) = (VecDeque::new(), HashMap::new());
+        Self { aor, here, node, udp, tcp, incoming, inbox, replied, stop, words, scheme: "sip" }
     }
 
     /// The Contact of this device.
     pub fn contact(&self) -> String {
         let user = self.aor.split(':').nth(1).and_then(|rest| rest.split('@').next()).unwrap();
-        let transport = if self.tcp.is_some() { ";transport=tcp" } else { "" };
-        format!("<sip:{user}@{}{transport}>", self.here)
+        format!("<{}:{user}@{}{}>", self.scheme, self.here, self.words.1)
     }
 
     pub fn via(&self) -> String {
-        format!("SIP/2.0/{} {};branch={}", self.transport(), self.here, fresh("z9hG4bK"))
+        format!("SIP/2.0/{} {};branch={}", self.words.0, self.here, fresh("z9hG4bK"))
     }
 
     /// A request outside any dialog with everything RFC 3261 8.1.1 wants.
@@ -246,6 +261,12 @@ impl Ua {
             Route::Tcp(stream) => drop(stream.as_ref().write_all(bytes)),
             Route::Gone => {}
         }
+    }
+
+    /// Asks what the node can do.
+    pub fn ask_options(&mut self) -> Msg {
+        let options = self.request("OPTIONS", "sip:mailserver.example.com");
+        self.ask(options)
     }
 
     /// Asks for something else, so that all that was sent before has been handled when it returns.

@@ -1,0 +1,149 @@
+//! TLS towards a peer that the node connects to: who it must prove to be (RFC 5922 7.3, RFC 8122 6.2).
+
+use super::{Tls, TlsPeer, TlsSession, handshake, provider, sip_domains};
+use crate::link::net::TcpStream;
+use restante::wire::fingerprint::Fingerprint;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConnection, Connection, DigitallySignedStruct, Error, RootCertStore,
+    SignatureScheme,
+};
+use std::io;
+use std::sync::Arc;
+
+/// Who the peer must be.
+#[derive(Clone, Debug)]
+pub(crate) enum Expect {
+    /// One that an authority has certified for the host that was connected to: a SIP domain or an address.
+    Authority,
+    /// One with a certificate of such a fingerprint, whoever has certified it.
+    Fingerprint(Vec<Fingerprint>),
+}
+
+/// Does the handshake over a connection that was just opened.
+///
+/// # Errors
+/// The connection failed, or the peer did not prove to be who it must be.
+pub(crate) async fn connect(
+    tls: &Tls,
+    tcp: TcpStream,
+    host: &str,
+    expect: Expect,
+) -> io::Result<(TlsSession, TlsPeer)> {
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).map_err(io::Error::other)?;
+    let verified = matches!(expect, Expect::Authority);
+    let verifier: Arc<dyn ServerCertVerifier> = match expect {
+        Expect::Authority => Arc::new(DomainVerifier { roots: tls.roots() }),
+        Expect::Fingerprint(fingerprints) => Arc::new(FingerprintVerifier { fingerprints }),
+    };
+    let config = tls.client_config(verifier).map_err(io::Error::other)?;
+    let session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    handshake(tcp, Connection::Client(session), verified).await.map_err(|(error, _)| error)
+}
+
+/// Certified by an authority, for the domain or address that was connected to.
+#[derive(Debug)]
+struct DomainVerifier {
+    roots: Arc<RootCertStore>,
+}
+
+impl ServerCertVerifier for DomainVerifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        _ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let parsed = ParsedCertificate::try_from(certificate)?;
+        let algorithms = provider().signature_verification_algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, algorithms)?;
+        match name {
+            // RFC 5922 7.3: the client MUST compare the identities of the certificate with the domain of the
+            // URI it resolved; 7.2: exactly, without wildcards
+            ServerName::DnsName(domain) => {
+                let domain = domain.as_ref().to_ascii_lowercase();
+                if !sip_domains(certificate).contains(&domain) {
+                    return Err(CertificateError::NotValidForName.into());
+                }
+            }
+            address => verify_server_name(&parsed, address)?,
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &provider().signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &provider().signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Of one of these fingerprints.
+#[derive(Debug)]
+struct FingerprintVerifier {
+    fingerprints: Vec<Fingerprint>,
+}
+
+impl ServerCertVerifier for FingerprintVerifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        // RFC 8122 6.2: if the certificate does not match, the client endpoint MUST terminate the media
+        // connection with a bad_certificate error
+        if Fingerprint::accept(&self.fingerprints, certificate) {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            // NotValidForName is what becomes the alert bad_certificate.
+            Err(CertificateError::NotValidForName.into())
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &provider().signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &provider().signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}
