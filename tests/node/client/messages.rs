@@ -17,7 +17,7 @@ fn what_is_sent_is_listed_and_fetched() {
     let id = sent.ok().trim_end().to_owned();
     let listed = client(&node, "bob", &["summary"]).ok();
     let cells: Vec<&str> = listed.trim_end().split('\t').collect();
-    assert_eq!(cells[..4], [id.as_str(), "urgent", "<sip:alice@example.com>", "carpool"], "{listed}");
+    assert_eq!(cells[..4], [id.as_str(), "urgent", "<alice@example.com>", "carpool"], "{listed}");
     assert_eq!(client(&node, "bob", &["fetch", &id]).ok(), "Shall I fetch you?");
     // Fetched: it is old, and nothing waits.
     let nothing = client(&node, "bob", &["summary"]);
