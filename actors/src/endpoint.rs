@@ -2,6 +2,7 @@
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
 use bytes::Bytes;
+use restante::focus::rejection::Rejection;
 use restante::machine::sip::locate::{LocateError, Place};
 use restante::machine::sip::{
     Attempts, ClientTxn, Destination, Endpoint, EndpointConfig, EndpointEvent, Flow, NextAttempt, Outcome,
@@ -72,6 +73,8 @@ pub struct SipEndpoint {
     clients: FxHashMap<ClientTxn, Asking>,
     permits: FxHashMap<ServerTxn, OwnedSemaphorePermit>,
     arriving: Option<OwnedSemaphorePermit>,
+    /// The node stops: no new work is taken.
+    closing: bool,
     alarm: Alarm,
     _vital: Vital,
 }
@@ -99,6 +102,7 @@ impl SipEndpoint {
             clients: FxHashMap::default(),
             permits: FxHashMap::default(),
             arriving: None,
+            closing: false,
             alarm: Alarm::default(),
             _vital: vital,
         }
@@ -204,6 +208,12 @@ impl SipEndpoint {
             fault::strike("endpoint.place", &call_id);
         }
         let tagged = request.headers.get(&restante::wire::sip::HeaderName::To).and_then(tag_of).is_some();
+        // Here and not before: the repetition of a request that is in work belongs to its transaction.
+        if !tagged && self.closing {
+            let response = Rejection::unavailable(5).response(&request);
+            self.machine.respond(clock::now(), txn, response);
+            return;
+        }
         if !tagged {
             if let Some(permit) = self.arriving.take() {
                 self.permits.insert(txn, permit);
@@ -355,9 +365,38 @@ pub struct DrainDialogs;
 impl Handler<DrainDialogs> for SipEndpoint {
     type Result = usize;
     fn handle(&mut self, _: DrainDialogs, _: &mut Self::Context) -> usize {
+        self.closing = true;
         for user in self.dialogs.values() {
             user.do_send(DialogInput::Drain);
         }
         self.dialogs.len()
+    }
+}
+
+/// Asks what is there that should be gone when all is quiet.
+#[cfg(test)]
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<String>")]
+pub(crate) struct Observe;
+
+#[cfg(test)]
+impl Handler<Observe> for SipEndpoint {
+    type Result = Vec<String>;
+    fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Vec<String> {
+        let counts = [
+            ("dialogs", self.dialogs.len()),
+            ("INVITEs in work", self.invites.len()),
+            ("requests under way", self.clients.len()),
+            ("permits of the endpoint", self.permits.len()),
+            ("server transactions", self.machine.server_transactions()),
+            ("client transactions", self.machine.client_transactions()),
+            ("SIP connections", self.transport.connections()),
+            ("permits", self.transport.admitted()),
+        ];
+        counts
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(what, count)| format!("{count} {what}"))
+            .collect()
     }
 }

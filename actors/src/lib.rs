@@ -28,5 +28,7 @@ pub mod router;
 pub mod session;
 pub mod shard;
 pub mod shared;
+#[cfg(test)]
+mod sim;
 pub mod supervision;
 pub mod virtual_ua;
