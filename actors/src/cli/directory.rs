@@ -214,7 +214,7 @@ fn file_name(item: &str, number: usize, content_type: &str) -> String {
     let harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '@' | '.' | '_' | '-' | '+' | '=');
     let mut name: String =
         item.chars().map(|c| if harmless(c) { c } else { '_' }).take(LONGEST_NAME).collect();
-    if name.starts_with(['.', '-']) {
+    if name.is_empty() || name.starts_with(['.', '-']) {
         name.insert(0, '_');
     }
     if name != item {
