@@ -19,6 +19,7 @@ mod fairness;
 mod figure1;
 mod hostile;
 mod in_dialog;
+mod ladder;
 mod list;
 mod locate;
 mod process;

@@ -5,8 +5,10 @@ mod chat;
 mod check;
 mod completions;
 mod config;
+mod demo;
 mod directory;
 mod fetch;
+mod ladder;
 mod outcome;
 mod printer;
 mod progress;
@@ -24,7 +26,9 @@ pub use chat::Chat;
 pub use check::Check;
 pub use completions::Completions;
 pub use config::Describe;
+pub use demo::Demo;
 pub use fetch::Fetch;
+pub use ladder::Draw;
 pub use send::Send;
 pub use serve::Serve;
 pub use summary::Summary;
@@ -56,6 +60,10 @@ pub enum Command {
     Chat(Chat),
     /// Print what a shell needs to complete this program's commands.
     Completions(Completions),
+    /// See it work: a deposit, a summary and two retrievals, played and drawn.
+    Demo(Demo),
+    /// Draw what was said as a ladder diagram, from a node's records.
+    Ladder(Draw),
 }
 
 impl Cli {
@@ -81,6 +89,8 @@ impl Command {
             Self::Fetch(fetch) => fetch.run(),
             Self::Chat(chat) => chat.run(),
             Self::Completions(completions) => completions.run(),
+            Self::Demo(demo) => demo.run(),
+            Self::Ladder(draw) => draw.run(),
         }
     }
 }
