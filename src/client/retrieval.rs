@@ -8,6 +8,9 @@ use super::selection::message_id;
 use crate::machine::msrp::IncomingId;
 use crate::wire::conference_info::{ConferenceInfo, DisconnectionMethod, EndpointStatus, User};
 
+/// The cause by which a focus tells that the session ended before the item was delivered.
+const REQUEST_TERMINATED: u16 = 487;
+
 /// Where an item is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ItemState {
@@ -198,6 +201,9 @@ fn ended(user: &User) -> Option<ItemState> {
         return Some(ItemState::Complete);
     }
     let reason = disconnection.reason.as_deref().unwrap_or_default();
+    if cause(reason) == REQUEST_TERMINATED {
+        return Some(ItemState::Cut);
+    }
     Some(ItemState::Failed { status: cause(reason), reason: words(reason) })
 }
 
@@ -267,6 +273,15 @@ mod tests {
         assert!(retrieval.is_settled());
         retrieval.ended(false);
         assert_eq!(states(&retrieval), [ItemState::Complete, not_found, ItemState::Complete]);
+    }
+
+    #[test]
+    fn one_that_the_end_of_the_session_cut_is_no_failure() {
+        let mut retrieval = retrieval(&["a"]);
+        let reason = "SIP;cause=487;text=\"Session ended\"";
+        let users = vec![gone("a", DisconnectionMethod::Failed, Some(reason))];
+        retrieval.handle_conference(&ConferenceInfo::partial("sip:f@store", 1, users));
+        assert_eq!(states(&retrieval), [ItemState::Cut]);
     }
 
     #[test]

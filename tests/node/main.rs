@@ -8,6 +8,7 @@ mod support;
 
 mod all;
 mod challenge;
+mod client;
 mod conference;
 mod crash;
 mod deposit;

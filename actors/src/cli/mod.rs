@@ -1,20 +1,37 @@
 //! The command line: one file for each subcommand; without a subcommand, `serve` on built-in defaults.
 
+mod access;
+mod chat;
 mod check;
+mod completions;
 mod config;
 mod demo;
+mod directory;
+mod fetch;
 mod ladder;
+mod outcome;
+mod printer;
+mod progress;
+mod send;
 mod serve;
+mod summary;
+mod table;
 
 use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::process::ExitCode;
 
+pub use access::Access;
+pub use chat::Chat;
 pub use check::Check;
+pub use completions::Completions;
 pub use config::Describe;
 pub use demo::Demo;
+pub use fetch::Fetch;
 pub use ladder::Draw;
+pub use send::Send;
 pub use serve::Serve;
+pub use summary::Summary;
 
 /// A SIP/MSRP store for messages and sessions whose recipient is away.
 #[derive(Debug, Parser)]
@@ -33,6 +50,16 @@ pub enum Command {
     Check(Check),
     /// Print every key with its default and meaning.
     Config(Describe),
+    /// Leave a message for somebody.
+    Send(Send),
+    /// Tell what waits; on a terminal, fetch what is picked.
+    Summary(Summary),
+    /// Fetch what was left for you, to stdout or into files.
+    Fetch(Fetch),
+    /// Hold a session with somebody, or with the store in his place.
+    Chat(Chat),
+    /// Print what a shell needs to complete this program's commands.
+    Completions(Completions),
     /// See it work: a deposit, a summary and two retrievals, played and drawn.
     Demo(Demo),
     /// Draw what was said as a ladder diagram, from a node's records.
@@ -57,6 +84,11 @@ impl Command {
             Self::Serve(serve) => serve.run(),
             Self::Check(check) => check.run(),
             Self::Config(describe) => describe.run(),
+            Self::Send(send) => send.run(),
+            Self::Summary(summary) => summary.run(),
+            Self::Fetch(fetch) => fetch.run(),
+            Self::Chat(chat) => chat.run(),
+            Self::Completions(completions) => completions.run(),
             Self::Demo(demo) => demo.run(),
             Self::Ladder(draw) => draw.run(),
         }

@@ -26,19 +26,19 @@ pub struct NodeAddress {
 impl FromStr for NodeAddress {
     type Err = ClientError;
 
-    /// Reads `tcp:host:port`, `udp:host`, `tls:[::1]:5061`; without a transport it is TCP.
+    /// Reads `tcp:host:port`, `udp:host`, `udp:[::1]:5070`; without a transport it is TCP.
     fn from_str(text: &str) -> Result<Self, ClientError> {
         let fault = |problem: &str| ClientError::Node { text: text.to_owned(), problem: problem.to_owned() };
         let (transport, rest) = match text.split_once(':') {
             Some((name, rest)) if !name.contains(['.', '[']) => match Transport::parse(name.as_bytes()) {
                 Some(transport) => (transport, rest),
                 None if rest.parse::<u16>().is_ok() => (Transport::Tcp, text),
-                None => return Err(fault("not one of udp:HOST:PORT, tcp:HOST:PORT, tls:HOST:PORT")),
+                None => return Err(fault("not one of udp:HOST:PORT, tcp:HOST:PORT")),
             },
             _ => (Transport::Tcp, text),
         };
-        if !matches!(transport, Transport::Udp | Transport::Tcp | Transport::Tls) {
-            return Err(fault("the client speaks UDP, TCP and TLS"));
+        if !matches!(transport, Transport::Udp | Transport::Tcp) {
+            return Err(fault("the client speaks UDP and TCP"));
         }
         let (host, port) = match rest.strip_prefix('[') {
             Some(inner) => {
@@ -136,7 +136,7 @@ mod tests {
         for (text, written) in [
             ("udp:127.0.0.1:5070", "udp:127.0.0.1:5070"),
             ("TCP:sip.example.com", "tcp:sip.example.com:5060"),
-            ("tls:[::1]", "tls:[::1]:5061"),
+            ("udp:[::1]", "udp:[::1]:5060"),
             ("[::1]:5080", "tcp:[::1]:5080"),
             ("sip.example.com:5080", "tcp:sip.example.com:5080"),
             ("localhost:5080", "tcp:localhost:5080"),
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_named() {
-        for text in ["", "udp:", "sctp:host:1", "ws:host:80", "tcp:host:99999", "[::1", "a b"] {
+        for text in ["", "udp:", "sctp:host:1", "ws:host:80", "tls:host", "tcp:host:99999", "[::1", "a b"] {
             let problem = text.parse::<NodeAddress>().unwrap_err().to_string();
             assert!(problem.starts_with(&format!("`{text}`: ")), "{problem}");
         }

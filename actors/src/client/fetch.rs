@@ -104,8 +104,17 @@ impl Client {
         };
         keep.progress(retrieval.items());
         let msrp = ours.connect(self, &agreed, true).await?;
-        let fetch =
-            Fetch { client: self, keep, retrieval, msrp, begun, focus, unkept: Vec::new(), orderly: None };
+        let fetch = Fetch {
+            client: self,
+            keep,
+            retrieval,
+            msrp,
+            begun,
+            focus,
+            unkept: Vec::new(),
+            orderly: None,
+            doubtful: false,
+        };
         fetch.run().await
     }
 
@@ -144,6 +153,8 @@ struct Fetch<'a> {
     unkept: Vec<(String, String)>,
     /// Whether the store ended the session by a BYE; none while it goes on.
     orderly: Option<bool>,
+    /// Whether the connection went before the BYE came, and the focus could be heard on what that means.
+    doubtful: bool,
 }
 
 /// What woke the retrieval.
@@ -168,7 +179,7 @@ impl Fetch<'_> {
         }
         self.hear_out().await;
         self.msrp.finish().await;
-        self.retrieval.ended(self.orderly == Some(true));
+        self.retrieval.ended(self.orderly == Some(true) && !self.doubtful);
         self.keep.progress(self.retrieval.items());
         Ok(Fetched { messages: Vec::new(), items: self.retrieval.items().to_vec(), unkept: self.unkept })
     }
@@ -190,6 +201,7 @@ impl Fetch<'_> {
 
     /// The connection is gone: a BYE that is on its way says whether that was meant.
     async fn await_bye(&mut self) {
+        self.doubtful = self.focus.is_some();
         let bye = async {
             while self.orderly.is_none() {
                 let event = self.begun.next().await;

@@ -6,6 +6,13 @@ use std::ffi::OsString;
 
 const PREFIX: &str = "RESTANTE_";
 
+/// What the client's commands read: no concern of the node's.
+const CLIENT: [&str; 6] =
+    ["CLIENT_ADDRESS", "CLIENT_NODE", "CLIENT_USER", "CLIENT_PASSWORD", "CLIENT_STORE", "CLIENT_ACCOUNT"];
+
+/// The variable that tells the client's commands a password.
+pub const CLIENT_PASSWORD: &str = "RESTANTE_CLIENT_PASSWORD";
+
 /// A variable that names a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
@@ -30,7 +37,7 @@ pub fn variables(
     for (name, value) in environment {
         let name = name.to_string_lossy().into_owned();
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
-        if is_service_link(rest) {
+        if is_service_link(rest) || CLIENT.contains(&rest) {
             continue;
         }
         let origin = Origin::Environment { variable: name.clone() };
@@ -98,6 +105,12 @@ mod tests {
         for link in links {
             assert_eq!(of(&[(link, "10.0.0.1")]).unwrap(), [], "{link}");
         }
+    }
+
+    #[test]
+    fn variables_of_the_client_are_left_alone_and_nothing_like_them() {
+        assert_eq!(of(&[("RESTANTE_CLIENT_NODE", "tcp:h"), (CLIENT_PASSWORD, "secret")]).unwrap(), []);
+        assert!(of(&[("RESTANTE_CLIENT_PASWORD", "secret")]).is_err());
     }
 
     #[cfg(unix)]

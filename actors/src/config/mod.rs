@@ -18,6 +18,7 @@ mod validate;
 mod values;
 
 pub use describe::{describe, markdown};
+pub use environment::CLIENT_PASSWORD;
 pub use error::{ConfigError, Origin};
 pub use keys::{
     Config, Deposit, Http, Key, Log, Msrp, Node, Retrieval, Sip, Store, Summary, Tls, Trust, Websocket,

@@ -1,0 +1,118 @@
+//! How the client's commands end: exit codes that a script can use.
+//!
+//! | code | what |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | something failed on this machine: a file, a socket, stdout |
+//! | 2 | the command line or the account is wrong |
+//! | 3 | the node cannot be reached, does not answer, or broke off |
+//! | 4 | the node refuses it |
+//! | 5 | the node does not accept who asks: name or password |
+//! | 6 | some of it is done, some is not |
+//! | 7 | nothing waits |
+//! | 130 | interrupted by Ctrl-C |
+
+use std::io;
+use std::process::ExitCode;
+
+use crate::client::{ClientError, Refusal, visible};
+
+/// How a command ended that could do its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Done,
+    Partly,
+    Nothing,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        Self::from(match outcome {
+            Outcome::Done => 0,
+            Outcome::Partly => 6,
+            Outcome::Nothing => 7,
+        })
+    }
+}
+
+/// Why a command could not do its work.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    Client(ClientError),
+    Local(String),
+    Usage(String),
+    Interrupted,
+    /// Whoever reads stdout has seen enough.
+    EnoughSeen,
+}
+
+impl Trouble {
+    /// Says it on stderr, in one line; gives the exit code.
+    pub(super) fn tell(&self) -> ExitCode {
+        let (code, text) = match self {
+            Self::Client(error) => (code(error), error.to_string()),
+            Self::Local(text) => (1, text.clone()),
+            Self::Usage(text) => (2, text.clone()),
+            Self::Interrupted => (130, "interrupted".to_owned()),
+            Self::EnoughSeen => return ExitCode::SUCCESS,
+        };
+        let text = visible(text.as_bytes()).lines().map(str::trim).collect::<Vec<_>>().join(" ");
+        eprintln!("restante: {text}");
+        ExitCode::from(code)
+    }
+}
+
+const fn code(error: &ClientError) -> u8 {
+    match error {
+        ClientError::Refused(Refusal { status, .. }) => match status.0 {
+            401 | 403 | 407 => 5,
+            408 | 503 | 504 => 3,
+            _ => 4,
+        },
+        ClientError::MessageRefused(_) => 4,
+        ClientError::Unreachable { .. } | ClientError::Msrp(_) | ClientError::Ended(_) => 3,
+        ClientError::Address(_) | ClientError::Node { .. } => 2,
+        ClientError::Io(_) | ClientError::Closed => 1,
+    }
+}
+
+impl From<ClientError> for Trouble {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::EnoughSeen,
+            _ => Self::Local(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use restante::wire::sip::StatusCode;
+
+    #[test]
+    fn a_script_can_tell_what_went_wrong() {
+        let refused = |status| {
+            let reason = String::new();
+            ClientError::Refused(Refusal {
+                status: StatusCode(status),
+                reason,
+                warning: None,
+                retry_after: None,
+            })
+        };
+        for (status, expected) in [(404, 4), (480, 4), (401, 5), (403, 5), (503, 3), (408, 3)] {
+            assert_eq!(code(&refused(status)), expected, "{status}");
+        }
+        let unreachable = ClientError::Unreachable { node: "tcp:h:1".into(), cause: "no answer".into() };
+        assert_eq!(code(&unreachable), 3);
+        assert_eq!(code(&ClientError::Io(io::ErrorKind::NotFound.into())), 1);
+        assert!(matches!(Trouble::from(io::Error::from(io::ErrorKind::BrokenPipe)), Trouble::EnoughSeen));
+    }
+}

@@ -1,0 +1,85 @@
+//! A retrieval that breaks off midway, and is repeated.
+
+use super::program::*;
+use crate::support::*;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Passes connections on to `to`; each is cut after so many bytes toward the client, as long as `left` allows.
+fn cutting_relay(listener: TcpListener, to: SocketAddr, after: usize, left: Arc<AtomicUsize>) {
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let cut = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+            let other = TcpStream::connect(to).unwrap();
+            let (up, down) = (stream.try_clone().unwrap(), other.try_clone().unwrap());
+            std::thread::spawn(move || pass(stream, other, usize::MAX));
+            std::thread::spawn(move || pass(down, up, if cut { after } else { usize::MAX }));
+        }
+    });
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, mut left: usize) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut buffer) {
+        let now = read.min(left);
+        left -= now;
+        if to.write_all(&buffer[..now]).is_err() || left == 0 {
+            break;
+        }
+    }
+    let _ = from.shutdown(std::net::Shutdown::Both);
+    let _ = to.shutdown(std::net::Shutdown::Both);
+}
+
+#[test]
+fn what_was_complete_is_not_fetched_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let relay = listener.local_addr().unwrap();
+    let node = Plan::new().set("msrp", &format!("advertise = \"{relay}\"")).start();
+    let left = Arc::new(AtomicUsize::new(0));
+    cutting_relay(listener, node.msrp, 1_000_000, Arc::clone(&left));
+
+    let folder = tempfile::tempdir().unwrap();
+    let large = folder.path().join("large.bin");
+    let bytes: Vec<u8> = (0..4_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    std::fs::write(&large, &bytes).unwrap();
+    let small = leave(&node, "bob", "small");
+    let sent = client(&node, "alice", &["send", "bob@example.com", "--file", large.to_str().unwrap()]);
+    let large = sent.ok().trim_end().to_owned();
+
+    left.store(1, Ordering::SeqCst);
+    let out = folder.path().join("out");
+    let out = out.to_str().unwrap();
+    let cut = client(&node, "bob", &["fetch", &small, &large, "--out", out]);
+    assert_eq!(cut.code, 6, "{}{}", cut.stdout, cut.stderr);
+    assert!(cut.stderr.contains(&format!("{large}: broken off after ")), "{}", cut.stderr);
+    let there = |out: &str| std::fs::read_dir(out).unwrap().count();
+    assert_eq!(there(out), 2, "the small one and the record; nothing half");
+
+    let again = client(&node, "bob", &["fetch", &small, &large, "--out", out, "--trace"]);
+    assert_eq!(again.code, 0, "{}", again.stdout);
+    assert!(again.stderr.contains(&format!("INVITE {} ", message_uri(&large))), "the large one alone");
+    assert_eq!(again.stdout.lines().count(), 1);
+    assert_eq!(std::fs::read(again.stdout.trim_end()).unwrap(), bytes);
+    assert_eq!(client(&node, "bob", &["summary"]).code, 7, "nothing is new any more");
+}
+
+#[test]
+fn a_node_that_dies_midway_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let relay = listener.local_addr().unwrap();
+    let mut node = Plan::new().set("msrp", &format!("advertise = \"{relay}\"")).start();
+    // The relay takes the connection and passes nothing: the client waits for messages when the node dies.
+    let left = Arc::new(AtomicUsize::new(1));
+    cutting_relay(listener, node.msrp, 1, Arc::clone(&left));
+    let id = leave(&node, "bob", "hello");
+    let fetch = command(&node, "bob", &["fetch", &id, "--store", "mailserver.example.com"]).spawn().unwrap();
+    until("the client has connected", || (left.load(Ordering::SeqCst) == 0).then_some(()));
+    node.kill();
+    let ended = fetch.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(3), "{}", String::from_utf8_lossy(&ended.stderr));
+    node.launch();
+    assert_eq!(client(&node, "bob", &["fetch", &id]).ok(), "hello", "it stayed new");
+}
