@@ -14,7 +14,7 @@ use restante::focus::subscriptions::{Action, Subscriptions};
 use restante::focus::summary;
 use restante::machine::sip::NotifyOutcome;
 use restante::store::{ListQuery, Owner, Store, StoreError, SubscriptionRecord};
-use restante::wire::sip::{HeaderName, Method, StatusCode, tag_of};
+use restante::wire::sip::{HeaderName, Method, Response, StatusCode, tag_of};
 
 use crate::alarm::Alarm;
 use crate::clock;
@@ -53,6 +53,8 @@ pub struct Mailbox {
     subscriptions: Subscriptions,
     /// Messages had from the shard.
     received: u64,
+    /// A SUBSCRIBE and its answer, until it is known whether something is written down first.
+    answer: Option<(Asked, Response)>,
     user: Option<Recipient<DialogInput>>,
     alarm: Alarm,
     span: tracing::Span,
@@ -77,6 +79,7 @@ impl Mailbox {
             owner,
             shard_tag,
             received: 0,
+            answer: None,
             user: None,
             alarm: Alarm::default(),
             span,
@@ -96,7 +99,14 @@ impl Mailbox {
         let response = self.subscriptions.handle_subscribe(clock::now(), request, flow, tag, contact);
         let subscriptions = self.subscriptions.len();
         tracing::info!(parent: &self.span, status = response.status.0, subscriptions, "SUBSCRIBE answered");
-        asked.respond(response);
+        self.answer = Some((asked, response));
+    }
+
+    /// Answers the SUBSCRIBE that was taken last, if nothing has to be written down for it.
+    fn answer(&mut self) {
+        if let Some((asked, response)) = self.answer.take() {
+            asked.respond(response);
+        }
     }
 
     fn answered(&mut self, ticket: Ticket, status: StatusCode) {
@@ -156,17 +166,23 @@ impl Mailbox {
     }
 
     /// What fails is tried again with the next NOTIFY.
-    fn write_down(&self, tag: String, written: &Written, ctx: &mut Context<Self>) {
+    /// The 200 to a SUBSCRIBE says that there is a subscription: it waits until a kill cannot undo that.
+    fn write_down(&mut self, tag: String, written: &Written, ctx: &mut Context<Self>) {
         let Ok(record) = serde_json::to_vec(written) else { return };
+        let answer = self.answer.take();
         let writing = self.shared.store.put_subscription(SubscriptionRecord {
             owner: self.owner.clone(),
             key: Bytes::from(tag),
             record: Bytes::from(record),
             expires: written.notifier.expires,
         });
+        let writing = self.shared.in_time(writing);
         ctx.spawn(writing.into_actor(self).map(|written, mailbox, _| {
             if let Err(error) = written {
-                tracing::error!(parent: &mailbox.span, %error, "subscription not written down");
+                tracing::error!(parent: &mailbox.span, %error, "subscription not written down; it ends with this run of the node");
+            }
+            if let Some((asked, response)) = answer {
+                asked.respond(response);
             }
         }));
     }
@@ -228,6 +244,8 @@ impl Handler<DialogInput> for Mailbox {
         match input {
             DialogInput::Request(asked) if asked.request().method == Method::Subscribe => {
                 self.subscribe(asked);
+                self.drain(ctx);
+                return self.answer();
             }
             DialogInput::Request(asked) => {
                 let response = Rejection::method_not_allowed().response(asked.request());

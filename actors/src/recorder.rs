@@ -444,7 +444,7 @@ impl Actor for Recorder {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.party.adopt(ctx.address().recipient());
-        let counting = self.shared.store.counts(self.owner.clone());
+        let counting = self.shared.in_time(self.shared.store.counts(self.owner.clone()));
         ctx.spawn(counting.into_actor(self).map(|counted, recorder, ctx| recorder.counted(counted, ctx)));
     }
 }

@@ -45,8 +45,9 @@ pub use msrp_link::{LinkClosed, LinkDrained, LinkGone, LinkId, MsrpEvent, MsrpFr
 pub use msrp_registry::MsrpRegistration;
 pub use outbox::{CloseCause, OutboxLimits};
 pub use resolve::Resolver;
+pub(crate) use seldom::Seldom;
 pub use sip::{
-    Admission, FlowClosed, SipLimits, SipPorts, SipReceived, SipSender, SipTransport, TransportFailed,
+    Backlog, FlowClosed, SipLimits, SipPorts, SipReceived, SipSender, SipTransport, TransportFailed,
 };
 pub use stop::Stopper;
 #[cfg(test)]
