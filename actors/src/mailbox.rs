@@ -55,6 +55,8 @@ pub struct Mailbox {
     received: u64,
     /// A SUBSCRIBE and its answer, until it is known whether something is written down first.
     answer: Option<(Asked, Response)>,
+    /// SUBSCRIBEs whose answer waits for the store.
+    answering: usize,
     user: Option<Recipient<DialogInput>>,
     alarm: Alarm,
     span: tracing::Span,
@@ -80,6 +82,7 @@ impl Mailbox {
             shard_tag,
             received: 0,
             answer: None,
+            answering: 0,
             user: None,
             alarm: Alarm::default(),
             span,
@@ -129,7 +132,7 @@ impl Mailbox {
         while let Some(action) = self.subscriptions.poll_action(clock::now(), clock::wall()) {
             self.act(action, ctx);
         }
-        if self.subscriptions.is_empty() {
+        if self.subscriptions.is_empty() && self.answering == 0 {
             self.shard.do_send(Idle { owner: self.owner.clone(), received: self.received });
         }
         self.alarm.arm(ctx, self.subscriptions.poll_timeout(), Self::ring);
@@ -170,6 +173,7 @@ impl Mailbox {
     fn write_down(&mut self, tag: String, written: &Written, ctx: &mut Context<Self>) {
         let Ok(record) = serde_json::to_vec(written) else { return };
         let answer = self.answer.take();
+        self.answering += usize::from(answer.is_some());
         let writing = self.shared.store.put_subscription(SubscriptionRecord {
             owner: self.owner.clone(),
             key: Bytes::from(tag),
@@ -177,12 +181,14 @@ impl Mailbox {
             expires: written.notifier.expires,
         });
         let writing = self.shared.in_time(writing);
-        ctx.spawn(writing.into_actor(self).map(|written, mailbox, _| {
+        ctx.spawn(writing.into_actor(self).map(|written, mailbox, ctx| {
             if let Err(error) = written {
                 tracing::error!(parent: &mailbox.span, %error, "subscription not written down; it ends with this run of the node");
             }
             if let Some((asked, response)) = answer {
                 asked.respond(response);
+                mailbox.answering -= 1;
+                mailbox.drain(ctx);
             }
         }));
     }

@@ -310,7 +310,7 @@ fn one_hundred_thousand_transactions_are_small_and_end() {
     assert!(size_of::<super::server::Server>() <= 400, "{}", size_of::<super::server::Server>());
     assert!(size_of::<EndpointEvent>() <= 360, "{}", size_of::<EndpointEvent>());
     let mut endpoint = endpoint();
-    for n in 0..70_000_u64 {
+    for n in 0..100_000_u64 {
         answered(&mut endpoint, at(n / 10), incoming(Method::Message, &format!("z9hG4bK{n}")), 202);
         endpoint.poll_transmit();
     }
