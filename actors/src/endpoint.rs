@@ -12,8 +12,8 @@ use restante::wire::sip::{Message as SipMessage, Method, Request, Response, Stat
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
 
+use crate::admission::{Admission, Admitted};
 use crate::alarm::Alarm;
 use crate::chance::Chance;
 use crate::clock;
@@ -71,8 +71,9 @@ pub struct SipEndpoint {
     dialogs: FxHashMap<Vec<u8>, Recipient<DialogInput>>,
     invites: FxHashMap<ServerTxn, Recipient<DialogInput>>,
     clients: FxHashMap<ClientTxn, Asking>,
-    permits: FxHashMap<ServerTxn, OwnedSemaphorePermit>,
-    arriving: Option<OwnedSemaphorePermit>,
+    admission: Admission,
+    admitted: FxHashMap<ServerTxn, Admitted>,
+    arriving: Option<Admitted>,
     /// The node stops: no new work is taken.
     closing: bool,
     alarm: Alarm,
@@ -88,6 +89,7 @@ impl SipEndpoint {
         shared: Arc<Shared>,
         shard: Recipient<Arrived>,
         shard_tag: String,
+        admission: Admission,
         vital: Vital,
     ) -> Self {
         Self {
@@ -100,7 +102,8 @@ impl SipEndpoint {
             dialogs: FxHashMap::default(),
             invites: FxHashMap::default(),
             clients: FxHashMap::default(),
-            permits: FxHashMap::default(),
+            admission,
+            admitted: FxHashMap::default(),
             arriving: None,
             closing: false,
             alarm: Alarm::default(),
@@ -137,7 +140,7 @@ impl SipEndpoint {
             EndpointEvent::Failed { txn, cause } => self.outcome(txn, Outcome::Failed(cause), ctx),
             EndpointEvent::Ended { txn, .. } => {
                 self.invites.remove(&txn);
-                self.permits.remove(&txn);
+                self.admitted.remove(&txn);
             }
         }
     }
@@ -216,8 +219,8 @@ impl SipEndpoint {
             return;
         }
         if !tagged {
-            if let Some(permit) = self.arriving.take() {
-                self.permits.insert(txn, permit);
+            if let Some(admitted) = self.arriving.take() {
+                self.admitted.insert(txn, admitted);
             }
             self.shard.do_send(Arrived { txn, request: Box::new(request), flow });
             return;
@@ -248,6 +251,11 @@ impl SipEndpoint {
     }
 }
 
+/// Whether a request asks for something new: outside of dialogs, and nothing that ends what is going on.
+fn begins_work(request: &Request) -> bool {
+    !matches!(request.method, Method::Ack | Method::Cancel) && request.headers.to_tag().is_none()
+}
+
 impl Actor for SipEndpoint {
     type Context = Context<Self>;
 
@@ -262,8 +270,16 @@ impl Handler<SipReceived> for SipEndpoint {
     type Result = ();
     fn handle(&mut self, received: SipReceived, ctx: &mut Self::Context) {
         let now = clock::now();
-        self.arriving = received.permit;
+        // The message is taken: the next one has room.
+        drop(received.permit);
         match received.message {
+            Ok(SipMessage::Request(request)) if begins_work(&request) => {
+                self.arriving = self.admission.admit(now, received.since, &request.method);
+                match self.arriving {
+                    Some(_) => self.machine.handle_request(now, request, received.flow),
+                    None => self.machine.handle_request_refusing(now, request, received.flow),
+                }
+            }
             Ok(SipMessage::Request(request)) => self.machine.handle_request(now, request, received.flow),
             Ok(SipMessage::Response(response)) => self.machine.handle_response(now, response, received.flow),
             Err(_) => {}
@@ -307,7 +323,11 @@ impl Handler<Respond> for SipEndpoint {
     fn handle(&mut self, respond: Respond, ctx: &mut Self::Context) {
         let mut response = *respond.response;
         if response.status.is_final() {
-            self.permits.remove(&respond.txn);
+            // What is refused may have been refused at once: that says nothing of how long work takes.
+            let done = response.status.is_success() || response.status == StatusCode::SERVICE_UNAVAILABLE;
+            if let Some(admitted) = self.admitted.remove(&respond.txn).filter(|_| done) {
+                admitted.served(clock::now());
+            }
             self.invites.remove(&respond.txn);
         }
         if response.status != StatusCode::TRYING {
@@ -388,11 +408,12 @@ impl Handler<Observe> for SipEndpoint {
             ("dialogs", self.dialogs.len()),
             ("INVITEs in work", self.invites.len()),
             ("requests under way", self.clients.len()),
-            ("permits of the endpoint", self.permits.len()),
+            ("requests in work", self.admitted.len()),
             ("server transactions", self.machine.server_transactions()),
             ("client transactions", self.machine.client_transactions()),
             ("SIP connections", self.transport.connections()),
-            ("permits", self.transport.admitted()),
+            ("messages not taken", self.transport.waiting()),
+            ("admissions", self.admission.in_work()),
         ];
         counts
             .into_iter()

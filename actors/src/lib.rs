@@ -1,5 +1,6 @@
 //! What a restante node *does*: actix actors, tokio sockets, store engines, configuration.
 
+pub mod admission;
 pub mod alarm;
 pub mod archive;
 pub mod capabilities;

@@ -14,7 +14,7 @@ use restante::focus::subscriptions::{Action, Subscriptions};
 use restante::focus::summary;
 use restante::machine::sip::NotifyOutcome;
 use restante::store::{ListQuery, Owner, Store, StoreError, SubscriptionCursor, SubscriptionRecord};
-use restante::wire::sip::{HeaderName, Method, StatusCode, tag_of};
+use restante::wire::sip::{HeaderName, Method, Response, StatusCode, tag_of};
 
 use crate::alarm::Alarm;
 use crate::clock;
@@ -53,6 +53,10 @@ pub struct Mailbox {
     subscriptions: Subscriptions,
     /// Messages had from the shard.
     received: u64,
+    /// A SUBSCRIBE and its answer, until it is known whether something is written down first.
+    answer: Option<(Asked, Response)>,
+    /// SUBSCRIBEs whose answer waits for the store.
+    answering: usize,
     user: Option<Recipient<DialogInput>>,
     alarm: Alarm,
     span: tracing::Span,
@@ -77,6 +81,8 @@ impl Mailbox {
             owner,
             shard_tag,
             received: 0,
+            answer: None,
+            answering: 0,
             user: None,
             alarm: Alarm::default(),
             span,
@@ -96,7 +102,14 @@ impl Mailbox {
         let response = self.subscriptions.handle_subscribe(clock::now(), request, flow, tag, contact);
         let subscriptions = self.subscriptions.len();
         tracing::info!(parent: &self.span, status = response.status.0, subscriptions, "SUBSCRIBE answered");
-        asked.respond(response);
+        self.answer = Some((asked, response));
+    }
+
+    /// Answers the SUBSCRIBE that was taken last, if nothing has to be written down for it.
+    fn answer(&mut self) {
+        if let Some((asked, response)) = self.answer.take() {
+            asked.respond(response);
+        }
     }
 
     fn answered(&mut self, ticket: Ticket, status: StatusCode) {
@@ -119,7 +132,7 @@ impl Mailbox {
         while let Some(action) = self.subscriptions.poll_action(clock::now(), clock::wall()) {
             self.act(action, ctx);
         }
-        if self.subscriptions.is_empty() {
+        if self.subscriptions.is_empty() && self.answering == 0 {
             self.shard.do_send(Idle { owner: self.owner.clone(), received: self.received });
         }
         self.alarm.arm(ctx, self.subscriptions.poll_timeout(), Self::ring);
@@ -156,17 +169,26 @@ impl Mailbox {
     }
 
     /// What fails is tried again with the next NOTIFY.
-    fn write_down(&self, tag: String, written: &Written, ctx: &mut Context<Self>) {
+    /// The 200 to a SUBSCRIBE says that there is a subscription: it waits until a kill cannot undo that.
+    fn write_down(&mut self, tag: String, written: &Written, ctx: &mut Context<Self>) {
         let Ok(record) = serde_json::to_vec(written) else { return };
+        let answer = self.answer.take();
+        self.answering += usize::from(answer.is_some());
         let writing = self.shared.store.put_subscription(SubscriptionRecord {
             owner: self.owner.clone(),
             key: Bytes::from(tag),
             record: Bytes::from(record),
             expires: written.notifier.expires,
         });
-        ctx.spawn(writing.into_actor(self).map(|written, mailbox, _| {
+        let writing = self.shared.in_time(writing);
+        ctx.spawn(writing.into_actor(self).map(|written, mailbox, ctx| {
             if let Err(error) = written {
-                tracing::error!(parent: &mailbox.span, %error, "subscription not written down");
+                tracing::error!(parent: &mailbox.span, %error, "subscription not written down; it ends with this run of the node");
+            }
+            if let Some((asked, response)) = answer {
+                asked.respond(response);
+                mailbox.answering -= 1;
+                mailbox.drain(ctx);
             }
         }));
     }
@@ -243,6 +265,8 @@ impl Handler<DialogInput> for Mailbox {
         match input {
             DialogInput::Request(asked) if asked.request().method == Method::Subscribe => {
                 self.subscribe(asked);
+                self.drain(ctx);
+                return self.answer();
             }
             DialogInput::Request(asked) => {
                 let response = Rejection::method_not_allowed().response(asked.request());

@@ -16,13 +16,14 @@ use restante::store::{Store, SubscriptionCursor};
 use restante::wire::message_summary;
 use restante::wire::sip::Limits;
 
+use crate::admission::Admission;
 use crate::archive::{self, Archive};
 use crate::clock;
 use crate::config::{Config, Protocol, StoreUrl, SummaryHeaders};
 use crate::endpoint::{DrainDialogs, SipEndpoint};
 use crate::http::{self, Readiness};
 use crate::link::{
-    Admission, ConnectionLimits, Cores, DnsSettings, HandshakeLimits, MsrpLimits, MsrpTransport,
+    Backlog, ConnectionLimits, Cores, DnsSettings, HandshakeLimits, MsrpLimits, MsrpTransport,
     OutboxLimits, Resolver, SipLimits, SipPorts, SipTransport, Stopper, Tls, TlsFiles, WebLimits,
 };
 use crate::records::Records;
@@ -169,10 +170,11 @@ impl Node {
         let routed = Arc::clone(&router);
         let ports =
             SipPorts { received: Arc::new(move |received| routed.route(received)), closed: Arc::new(|_| {}) };
-        let admission = Admission::new(config.sip.max_inflight);
+        let backlog = Backlog::new(config.sip.max_inflight);
+        let admission = Admission::new(config.sip.max_inflight, config.sip.target_delay);
         let tls = Tls::load(tls_files(&config)).context("[tls]")?;
         let (limits, own) = (sip_limits(&config), Arc::clone(&tls));
-        let sip = SipTransport::new(limits, ports, admission, own, cores.clone(), stopper.clone());
+        let sip = SipTransport::new(limits, ports, backlog, own, cores.clone(), stopper.clone());
         let msrp = MsrpTransport::new(msrp_limits(&config), Arc::clone(&tls), cores, stopper);
 
         let mut bound_msrp = Vec::new();
@@ -235,9 +237,10 @@ impl Node {
             let endpoint = {
                 let (transport, shared, shard) =
                     (sip.clone(), Arc::clone(&shared), shard.clone().recipient());
+                let admission = admission.clone();
                 let vital = fatal.vital(format!("SIP endpoint {name}"));
                 SipEndpoint::start_in_arbiter(handle, move |_| {
-                    SipEndpoint::new(endpoint_config, transport, shared, shard, name, vital)
+                    SipEndpoint::new(endpoint_config, transport, shared, shard, name, admission, vital)
                 })
             };
             shard.send(Attach(endpoint.clone())).await?;

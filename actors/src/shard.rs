@@ -174,7 +174,7 @@ impl Shard {
             remember: self.shared.config.deposit.remember,
         };
         let accepted = request.respond(StatusCode::ACCEPTED);
-        let storing = self.shared.store.deposit(deposit);
+        let storing = self.shared.in_time(self.shared.store.deposit(deposit));
         let txn = visitor.txn;
         ctx.spawn(storing.into_actor(self).map(move |stored, shard, _| {
             match stored {

@@ -11,7 +11,7 @@ use restante::focus::subscriptions::SubscriptionRules;
 use restante::machine::msrp::SessionConfig;
 use restante::machine::offer_answer::{LocalMedia, carriages};
 use restante::machine::sip::{Flow, Timers, Transport};
-use restante::store::{Owner, Quota, Store};
+use restante::store::{Answer, Owner, Quota, Store, StoreError};
 use restante::wire::msrp::MsrpUri;
 use restante::wire::sdp::Direction;
 use restante::wire::sip::{HeaderName, NameAddr, Request};
@@ -188,6 +188,19 @@ impl Shared {
             transaction_timeout: self.config.msrp.transaction_timeout,
             max_incoming: self.config.msrp.max_incoming,
             receives,
+        }
+    }
+
+    /// What the store answers to a request that somebody waits for, or that it did not in time: a disk that
+    /// hangs must not look like silence.
+    pub fn in_time<T: Send + 'static>(
+        &self,
+        answer: Answer<T>,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send + use<T> {
+        let within = self.config.sip.answer_within;
+        async move {
+            let late = |_| Err(StoreError::Unavailable(format!("no answer within {within:?}")));
+            tokio::time::timeout(within, answer).await.unwrap_or_else(late)
         }
     }
 

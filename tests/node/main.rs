@@ -20,6 +20,7 @@ mod figure1;
 mod hostile;
 mod in_dialog;
 mod ladder;
+mod limits;
 mod list;
 mod locate;
 mod process;

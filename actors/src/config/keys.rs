@@ -134,8 +134,14 @@ sections! {
         request_timeout: Duration = seconds(10);
         /// SIP transactions alive at once on one core; further requests are answered 503.
         max_transactions: usize = 250_000;
-        /// Requests in work at once on the node, waiting for the store or a session; further ones are answered 503.
+        /// Requests in work at once on the node, waiting for the store or a session, deposits and all others counted
+        /// apart; further ones are answered 503.
         max_inflight: usize = 4_096;
+        /// While answers take longer than this, fewer requests are let in at once than `max_inflight`, and the others
+        /// answered 503.
+        target_delay: Duration = Duration::from_millis(250);
+        /// A request that the store has not served within this time is answered 503.
+        answer_within: Duration = seconds(10);
     }
     /// MSRP listeners and limits.
     msrp: Msrp {

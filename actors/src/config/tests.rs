@@ -62,6 +62,8 @@ idle_timeout = "1m"
 request_timeout = "2s"
 max_transactions = 1313
 max_inflight = 14
+target_delay = "70ms"
+answer_within = "9s"
 [msrp]
 listen = ["tcp:0.0.0.0:2856"]
 advertise = "[2001:db8::1]"

@@ -186,6 +186,8 @@ fn durations(config: &Config) -> Verdict {
         ("sip.t4", sip.t4),
         ("sip.idle_timeout", sip.idle_timeout),
         ("sip.request_timeout", sip.request_timeout),
+        ("sip.target_delay", sip.target_delay),
+        ("sip.answer_within", sip.answer_within),
         ("msrp.idle_timeout", msrp.idle_timeout),
         ("msrp.bind_timeout", msrp.bind_timeout),
         ("msrp.transaction_timeout", msrp.transaction_timeout),

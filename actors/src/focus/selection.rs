@@ -72,7 +72,7 @@ impl Selection {
 }
 
 async fn one(shared: &Shared, owner: Owner, id: MessageId, uri: String) -> Result<Found, Missing> {
-    let item = shared.store.open(owner, id).await?.ok_or(Missing::Unknown)?;
+    let item = shared.in_time(shared.store.open(owner, id)).await?.ok_or(Missing::Unknown)?;
     let list = vec![(uri, Some(item.head.message_id.clone()))];
     Ok(Found { list, unknown: Vec::new(), only: Some(item) })
 }
@@ -82,7 +82,7 @@ async fn listed(shared: &Shared, owner: &Owner, uris: Vec<String>) -> Result<Fou
     for (place, uri) in uris.into_iter().enumerate() {
         let id = named_item(&shared.realm, &uri);
         let known = match &id {
-            Some(id) => shared.store.head(owner.clone(), id.clone()).await?.is_some(),
+            Some(id) => shared.in_time(shared.store.head(owner.clone(), id.clone())).await?.is_some(),
             None => false,
         };
         if !known {
@@ -96,7 +96,7 @@ async fn listed(shared: &Shared, owner: &Owner, uris: Vec<String>) -> Result<Fou
 async fn all_new(shared: &Shared, owner: Owner) -> Result<Found, Missing> {
     let limit = shared.config.retrieval.max_list;
     let query = ListQuery { state: Some(ItemState::New), after: None, limit };
-    let items = shared.store.list(owner, query).await?;
+    let items = shared.in_time(shared.store.list(owner, query)).await?;
     if items.is_empty() {
         return Err(Missing::NoneNew);
     }

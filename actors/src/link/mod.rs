@@ -50,8 +50,9 @@ pub use msrp_registry::{Answered, Guard, MsrpRegistration};
 pub use open::HandshakeLimits;
 pub use outbox::{CloseCause, OutboxLimits};
 pub use resolve::Resolver;
+pub(crate) use seldom::Seldom;
 pub use sip::{
-    Admission, FlowClosed, SipLimits, SipPorts, SipReceived, SipSender, SipTransport, TransportFailed,
+    Backlog, FlowClosed, SipLimits, SipPorts, SipReceived, SipSender, SipTransport, TransportFailed,
 };
 pub use stop::Stopper;
 pub use tls::{Tls, TlsError, TlsFiles, TlsPeer, sip_domains};

@@ -15,6 +15,7 @@ use super::udp::{self, UdpSender};
 use actix::Message as ActorMessage;
 use bytes::Bytes;
 use restante::machine::sip::{Destination, Flow, TransmitId, Transport};
+use restante::time::Instant;
 use restante::wire::sip::{Limits, Message, Method, ParseError};
 use std::fmt;
 use std::io;
@@ -62,43 +63,44 @@ impl Default for SipLimits {
     }
 }
 
-/// How many messages may be in work at once. Clones share the count.
+/// How many messages may wait to be taken by their endpoint. Clones share the count.
 ///
-/// Requests that begin work, and all that lets work end (responses, ACK, BYE, CANCEL), are counted
-/// apart: a node full of the former still takes the latter.
+/// Requests that begin work, and all that lets work go on and end (requests within dialogs, responses, ACK,
+/// CANCEL), are counted apart: a node full of the former still takes the latter.
 #[derive(Clone, Debug)]
-pub struct Admission {
+pub struct Backlog {
     beginning: Arc<Semaphore>,
     ending: Arc<Semaphore>,
     #[cfg(test)]
-    inflight: usize,
+    most: usize,
 }
 
-impl Admission {
-    /// `inflight` of either sort.
+impl Backlog {
+    /// `most` of either sort.
     #[must_use]
-    pub fn new(inflight: usize) -> Self {
-        let inflight = inflight.min(Semaphore::MAX_PERMITS);
+    pub fn new(most: usize) -> Self {
+        let most = most.min(Semaphore::MAX_PERMITS);
         Self {
-            beginning: Arc::new(Semaphore::new(inflight)),
-            ending: Arc::new(Semaphore::new(inflight)),
+            beginning: Arc::new(Semaphore::new(most)),
+            ending: Arc::new(Semaphore::new(most)),
             #[cfg(test)]
-            inflight,
+            most,
         }
     }
 
-    /// How many messages are in work, of both sorts.
+    /// How many messages wait, of both sorts.
     #[cfg(test)]
-    pub(crate) fn admitted(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         let [beginning, ending] = [&self.beginning, &self.ending].map(|lane| lane.available_permits());
-        (self.inflight - beginning) + (self.inflight - ending)
+        (self.most - beginning) + (self.most - ending)
     }
 
     /// What counts this message.
     pub(crate) fn lane(&self, message: &Result<Message, ParseError>) -> &Arc<Semaphore> {
         match message {
             Ok(Message::Request(request))
-                if !matches!(request.method, Method::Ack | Method::Bye | Method::Cancel) =>
+                if !matches!(request.method, Method::Ack | Method::Cancel)
+                    && request.headers.to_tag().is_none() =>
             {
                 &self.beginning
             }
@@ -114,7 +116,9 @@ pub struct SipReceived {
     pub flow: Flow,
     /// The message; an error is a `Reject`, to be answered (what cannot be answered is dropped before).
     pub message: Result<Message, ParseError>,
-    /// Its admission: kept as long as the message is in work. `None` only in tests.
+    /// When it came.
+    pub since: Instant,
+    /// Its place in the backlog, given back when the message is taken. `None` only in tests.
     pub permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -171,7 +175,7 @@ pub struct SipTransport(Arc<Hub>);
 pub(crate) struct Hub {
     pub(crate) limits: SipLimits,
     pub(crate) ports: SipPorts,
-    pub(crate) admission: Admission,
+    pub(crate) backlog: Backlog,
     pub(crate) census: Arc<Census>,
     pub(crate) connections: Connections,
     pub(crate) opening: Opening,
@@ -186,7 +190,7 @@ impl SipTransport {
     pub fn new(
         limits: SipLimits,
         ports: SipPorts,
-        admission: Admission,
+        backlog: Backlog,
         tls: Arc<Tls>,
         cores: Cores,
         stopper: Stopper,
@@ -195,7 +199,7 @@ impl SipTransport {
         let connections = Connections::default();
         let opening = Opening::new("sip", limits.handshake.clone(), tls);
         let udp = RwLock::new(Vec::new());
-        Self(Arc::new(Hub { limits, ports, admission, census, connections, opening, cores, stopper, udp }))
+        Self(Arc::new(Hub { limits, ports, backlog, census, connections, opening, cores, stopper, udp }))
     }
 
     /// Receives and sends datagrams at `addr` (port 0: any free one) until the stop; returns the address
@@ -239,10 +243,10 @@ impl SipTransport {
         SipSender { hub: Arc::clone(&self.0), failed: Arc::new(failed) }
     }
 
-    /// How many messages are in work.
+    /// How many messages wait to be taken.
     #[cfg(test)]
-    pub(crate) fn admitted(&self) -> usize {
-        self.0.admission.admitted()
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.backlog.waiting()
     }
 
     /// How many connections are open or being opened.

@@ -11,6 +11,7 @@ use super::sip_connection::{Connection, Pending, report};
 use super::stop::Stop;
 use super::stream::Stream;
 use super::tls::Expect;
+use crate::clock;
 use bytes::Bytes;
 use restante::machine::sip::{Flow, Transport};
 use restante::wire::sip::{Message, ParseError, StreamDecoder, StreamEvent, parse_datagram};
@@ -213,7 +214,8 @@ impl SipTraffic {
         metrics::counter!("restante_sip_received_total", "transport" => self.flow.transport.label())
             .increment(1);
         let permit = self.permit(intake, &message).await?;
-        (self.hub.ports.received)(SipReceived { flow: self.flow, message, permit: Some(permit) });
+        let since = clock::now();
+        (self.hub.ports.received)(SipReceived { flow: self.flow, message, since, permit: Some(permit) });
         Ok(())
     }
 
@@ -222,7 +224,7 @@ impl SipTraffic {
         intake: &mut Intake,
         message: &Result<Message, ParseError>,
     ) -> Result<OwnedSemaphorePermit, CloseCause> {
-        let lane = self.hub.admission.lane(message);
+        let lane = self.hub.backlog.lane(message);
         if let Ok(permit) = Arc::clone(lane).try_acquire_owned() {
             return Ok(permit);
         }

@@ -37,11 +37,11 @@ impl Rig {
             received: Arc::new(move |event| tell_received.send(event).unwrap_or(())),
             closed: Arc::new(move |event| tell_closed.send(event).unwrap_or(())),
         };
-        let admission = Admission::new(inflight);
+        let backlog = Backlog::new(inflight);
         let transport = SipTransport::new(
             limits,
             ports,
-            admission,
+            backlog,
             Tls::load(TlsFiles::default()).unwrap(),
             Cores::here(),
             stopper.clone(),
@@ -128,7 +128,7 @@ async fn datagrams_that_cannot_be_answered_are_dropped() {
 }
 
 #[tokio::test]
-async fn datagrams_beyond_the_admission_are_dropped_but_not_what_ends_work() {
+async fn datagrams_beyond_the_backlog_are_dropped_but_not_what_goes_on() {
     let mut rig = Rig::new(SipLimits::default(), 1);
     let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     for call in ["a", "b", "c"] {
@@ -136,7 +136,8 @@ async fn datagrams_beyond_the_admission_are_dropped_but_not_what_ends_work() {
     }
     let first = rig.received().await;
     rig.quiet().await;
-    client.send_to(message("BYE", "d", None).as_bytes(), rig.udp).await.unwrap();
+    let within = message("BYE", "d", None).replace("bob@example.com>", "bob@example.com>;tag=2");
+    client.send_to(within.as_bytes(), rig.udp).await.unwrap();
     assert_eq!(call_id(&rig.received().await), "d");
     drop(first);
     client.send_to(message("MESSAGE", "b", None).as_bytes(), rig.udp).await.unwrap();
@@ -193,7 +194,7 @@ async fn keep_alives_are_answered() {
 }
 
 #[tokio::test]
-async fn a_stream_waits_for_admission() {
+async fn a_stream_waits_for_room_in_the_backlog() {
     let mut rig = Rig::new(SipLimits::default(), 1);
     let mut client = TcpStream::connect(rig.tcp).await.unwrap();
     let text: String = ["a", "b", "c"].map(|call| message("MESSAGE", call, None)).concat();

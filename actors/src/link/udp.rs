@@ -6,6 +6,7 @@ use super::seldom::Seldom;
 use super::sip::{Hub, SipReceived};
 use super::sip_connection::Pending;
 use super::stop::Stop;
+use crate::clock;
 use bytes::Bytes;
 use restante::machine::sip::{Flow, Transport};
 use restante::wire::sip::{ParseError, parse_datagram};
@@ -196,19 +197,19 @@ impl DatagramIntake {
                 return;
             }
         }
-        let Ok(permit) = Arc::clone(self.hub.admission.lane(&message)).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(self.hub.backlog.lane(&message)).try_acquire_owned() else {
             self.overloaded(peer);
             return;
         };
         let flow = Flow { transport: Transport::Udp, connection: 0, local: self.sender.local, peer };
-        (self.hub.ports.received)(SipReceived { flow, message, permit: Some(permit) });
+        (self.hub.ports.received)(SipReceived { flow, message, since: clock::now(), permit: Some(permit) });
     }
 
     /// Drops a datagram for lack of room: its sender will repeat it (RFC 3261 17.1.2).
     fn overloaded(&self, peer: SocketAddr) {
-        metrics::counter!("restante_sip_dropped_total", "cause" => "admission").increment(1);
+        metrics::counter!("restante_sip_dropped_total", "cause" => "backlog").increment(1);
         if let Some(left_out) = self.overload.tell(Instant::now()) {
-            warn!(local = %self.sender.local, %peer, left_out, "too much in work, datagram dropped");
+            warn!(local = %self.sender.local, %peer, left_out, "too many messages wait, datagram dropped");
         }
     }
 }

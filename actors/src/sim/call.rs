@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use super::dice::Dice;
 use super::peer::clock::fresh;
 use super::peer::frame::{Chunk, Frame};
-use super::peer::sdp::{Answer, Offer, msrp_uri, uri_address};
+use super::peer::sdp::{Answer, Offer, uri_address};
 use super::peer::sip::{Msg, parameter};
 use super::ua::{Dialog, Incoming, Line, Ua};
 use super::world::World;
@@ -38,12 +38,12 @@ impl Invite {
     /// An INVITE of `uri` with an offer drawn from `dice`.
     pub(crate) fn new(world: &World, ua: &Ua, uri: &str, dice: &Dice) -> Self {
         let here = SocketAddr::new(ua.ip(), world.port());
-        let local = msrp_uri(here);
         let offers = [Offer::active, Offer::plain, Offer::passive, Offer::actpass];
         let mut offer = dice.pick(&offers)();
         if dice.happens(20) {
             offer = offer.accepts("text/plain");
         }
+        let local = offer.uri(here);
         let request =
             ua.request("INVITE", uri, dice.happens(30)).body("application/sdp", offer.sdp(here, &local));
         Self { request, local, here }

@@ -18,6 +18,7 @@ mod call;
 mod dice;
 mod ledger;
 pub(crate) mod net;
+mod overload;
 mod owner;
 mod peer;
 mod sender;

@@ -111,9 +111,7 @@ impl Device {
             None | Some(480 | 481 | 503) => {}
             Some(other) => world.wrong(format!("the refresh of a subscription was answered {other}")),
         }
-        // A kill may come between the 200 and the moment when the subscription is written down.
-        let lasting = held.told.get().is_some();
-        if status == Some(481) && world.is_calm() && self.told().is_some() && lasting {
+        if status == Some(481) && world.is_calm() && self.told().is_some() {
             world.wrong(format!("the subscription of {} is forgotten", self.ua.user()));
         }
         *self.subscription.borrow_mut() = None;

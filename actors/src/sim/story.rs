@@ -55,8 +55,8 @@ fn watch_panics() {
     });
 }
 
-/// Tells the story of `seed`; what went wrong.
-fn tell(seed: u64, traced: bool) -> Result<Told, Vec<String>> {
+/// Runs `what` in virtual time on this thread, with everything drawn from `seed`; its result, and what panicked.
+fn run<T>(seed: u64, what: impl Future<Output = T>) -> (Option<T>, Vec<String>) {
     watch_panics();
     PANICS.set(Some(Vec::new()));
     peer::clock::begin();
@@ -69,20 +69,30 @@ fn tell(seed: u64, traced: bool) -> Result<Told, Vec<String>> {
         let system = System::with_tokio_rt(runtime);
         system.block_on(async {
             clock::simulated::begin(1_700_000_000_000);
-            story(seed, traced).await
+            what.await
         })
     }));
     Fabric::remove();
     clock::simulated::end();
     chance::seed(None);
-    let panics = PANICS.take().unwrap_or_default();
-    match told {
-        Ok((told, wrong)) if wrong.is_empty() && panics.is_empty() => Ok(told),
-        Ok((_, mut wrong)) => {
+    (told.ok(), PANICS.take().unwrap_or_default())
+}
+
+/// Runs a test in virtual time.
+pub(super) fn simulate(seed: u64, what: impl Future<Output = ()>) {
+    let (_, panics) = run(seed, what);
+    assert!(panics.is_empty(), "{}", panics.join("\n"));
+}
+
+/// Tells the story of `seed`; what went wrong.
+fn tell(seed: u64, traced: bool) -> Result<Told, Vec<String>> {
+    match run(seed, story(seed, traced)) {
+        (Some((told, wrong)), panics) if wrong.is_empty() && panics.is_empty() => Ok(told),
+        (Some((_, mut wrong)), panics) => {
             wrong.extend(panics);
             Err(wrong)
         }
-        Err(_) => Err(panics),
+        (None, panics) => Err(panics),
     }
 }
 

@@ -62,8 +62,13 @@ impl World {
     /// A world without a node yet. `traced`: what happens is written down.
     pub(crate) fn new(seed: u64, traced: bool) -> Self {
         let dice = Dice::new(seed);
-        let fabric = Fabric::install(dice.draw());
         let config = config(&dice);
+        Self::with(dice, config, traced)
+    }
+
+    /// A world for a node of this configuration.
+    pub(crate) fn with(dice: Dice, config: Config, traced: bool) -> Self {
+        let fabric = Fabric::install(dice.draw());
         let shards = usize::try_from(dice.between(1, 3)).unwrap();
         Self(Rc::new(Inner {
             fabric,

@@ -12,6 +12,7 @@ use super::alarms::Alarms;
 use super::client::Client;
 use super::event::{ClientTxn, EndpointConfig, EndpointEvent, ServerTxn, Transmit, TransmitId};
 use super::fingerprint::{Fingerprint, Fingerprints};
+use super::refused::Refused;
 use super::server::Server;
 use super::slab::Slab;
 use super::transport::{Destination, Transport};
@@ -43,6 +44,10 @@ pub struct Endpoint {
     pub(super) server_keys: HashMap<Fingerprint, u64, FxBuildHasher>,
     pub(super) client_keys: HashMap<Fingerprint, u64, FxBuildHasher>,
     pub(super) ongoing: HashSet<Fingerprint, FxBuildHasher>,
+    /// What was refused without a transaction.
+    pub(super) refused: Refused,
+    /// Whether new work is refused just now.
+    pub(super) refusing: bool,
     pub(super) alarms: Alarms<Txn>,
     pub(super) transmits: VecDeque<Transmit>,
     pub(super) events: VecDeque<EndpointEvent>,
@@ -68,6 +73,8 @@ impl Endpoint {
             server_keys: HashMap::default(),
             client_keys: HashMap::default(),
             ongoing: HashSet::default(),
+            refused: Refused::default(),
+            refusing: false,
             alarms: Alarms::new(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),

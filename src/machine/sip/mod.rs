@@ -21,6 +21,7 @@ mod in_dialog;
 mod invite_session;
 pub mod locate;
 mod notifier;
+mod refused;
 mod reply;
 mod server;
 mod session_event;

@@ -109,6 +109,14 @@ impl Endpoint {
         self.prune();
     }
 
+    /// As [`Self::handle_request`], but a request that is new, and belongs to no dialog, is answered 503: there is
+    /// more to do than can be done. A repetition of one that is in work is what it always is.
+    pub fn handle_request_refusing(&mut self, now: Instant, request: Request, flow: Flow) {
+        self.refusing = true;
+        self.handle_request(now, request, flow);
+        self.refusing = false;
+    }
+
     /// Answers a request. A To tag is added where there is none; further 2xx to an INVITE are sent
     /// as they come (RFC 6026 7.1). `false`: the transaction is gone or already has a final
     /// response, and nothing is sent.
@@ -124,7 +132,13 @@ impl Endpoint {
             self.drive_server(now, id, Heard::Request, None);
         } else if request.method == Method::Cancel {
             self.take_cancel(now, &request, flow, via, key);
+        } else if self.refused.holds(now, key) {
+            self.refuse(&request, flow, via, key);
         } else if !self.has_room(&request) {
+            // RFC 3261 8.2.7: the repetition of what was refused without a transaction is refused, too.
+            if !flow.transport.is_reliable() {
+                self.refused.note(now, key);
+            }
             self.refuse(&request, flow, via, key);
         } else {
             let merged = self.fingerprints.merged(&request);
@@ -234,6 +248,10 @@ impl Endpoint {
     /// Whether a new transaction may be opened; what belongs to a dialog gets an eighth more, so
     /// that what is going on can end.
     fn has_room(&self, request: &Request) -> bool {
+        let begins = request.method != Method::Cancel && request.headers.to_tag().is_none();
+        if self.refusing && begins {
+            return false;
+        }
         let most = self.config.max_transactions;
         let taken = self.servers.len() + self.clients.len();
         taken < most

@@ -237,6 +237,38 @@ fn equal_branches_of_different_senders_are_different() {
     assert_eq!(outcomes(&mut endpoint), ["MESSAGE", "MESSAGE", "OPTIONS"]);
 }
 
+// proves RFC 3261 21.5.4, 8.2.7: refused without a transaction, a repetition is refused as well
+#[test]
+fn an_endpoint_that_refuses_new_work_goes_on_with_what_it_has() {
+    let mut endpoint = endpoint();
+    let known = incoming(Method::Message, "z9hG4bKknown");
+    let txn = answered(&mut endpoint, at(0), known.clone(), 202);
+    sent(&mut endpoint);
+    endpoint.handle_request_refusing(at(1), known, udp());
+    assert_eq!(lines(&mut endpoint), ["202"], "{txn:?}");
+    let fresh = incoming(Method::Message, "z9hG4bKfresh");
+    endpoint.handle_request_refusing(at(2), fresh.clone(), udp());
+    let refusal = response(&sent(&mut endpoint)[0].bytes);
+    assert_eq!(refusal.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refusal.headers.get(&HeaderName::RetryAfter).unwrap(), "5");
+    let mut within = incoming(Method::Subscribe, "z9hG4bKwithin");
+    within.headers.set(HeaderName::To, "<sip:bob@example.com>;tag=s0x");
+    endpoint.handle_request_refusing(at(3), within, udp());
+    assert_eq!(outcomes(&mut endpoint), ["SUBSCRIBE"]);
+    // There is room again, but this one has had its answer; another branch has not.
+    endpoint.handle_request(at(500), fresh, udp());
+    assert_eq!(lines(&mut endpoint), ["503"]);
+    endpoint.handle_request(at(600), incoming(Method::Message, "z9hG4bKother"), udp());
+    assert_eq!(outcomes(&mut endpoint), ["MESSAGE"]);
+    // No longer than it may be repeated, and no more of them than fit.
+    for n in 0..70_000 {
+        endpoint.handle_request_refusing(at(700), incoming(Method::Message, &format!("z9hG4bKx{n}")), udp());
+        endpoint.poll_transmit();
+    }
+    assert!(endpoint.refused.len() <= 2 * 32_768, "{}", endpoint.refused.len());
+    assert_eq!(endpoint.server_transactions(), 3);
+}
+
 // proves RFC 3261 21.5.4, 8.2.7
 #[test]
 fn beyond_the_limit_requests_get_503_and_nothing_is_kept() {
