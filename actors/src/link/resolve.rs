@@ -107,15 +107,19 @@ impl Resolver {
         let resolver = self.clone();
         async move {
             let target = Target::of(&uri)?;
-            let ip = match target.host {
-                Ok(ip) => ip,
-                Err(name) => *resolver.name(name).await?.first().ok_or(ResolveError::Unknown)?,
+            let (ip, domain) = match target.host {
+                Ok(ip) => (ip, None),
+                Err(name) => {
+                    let domain = Arc::from(name.as_str());
+                    (*resolver.name(name).await?.first().ok_or(ResolveError::Unknown)?, Some(domain))
+                }
             };
             Ok(Destination {
                 transport: target.transport,
                 addr: SocketAddr::new(ip, target.port),
                 flow: None,
                 upgrade: target.upgrade,
+                domain,
             })
         }
     }
@@ -288,6 +292,15 @@ mod tests {
         for (uri, (transport, addr, upgrade)) in table {
             assert_eq!(way(uri).await, Ok((transport, addr.to_owned(), upgrade)), "{uri}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_name_goes_along_with_its_address() {
+        let resolver = resolver(&Arc::default());
+        let named = resolver.sip(Bytes::from_static(b"sips:bob@EXAMPLE.com")).await.unwrap();
+        assert_eq!(named.domain.as_deref(), Some("example.com"));
+        let literal = resolver.sip(Bytes::from_static(b"sips:bob@192.0.2.7")).await.unwrap();
+        assert_eq!(literal.domain, None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -295,8 +295,8 @@ impl Endpoint {
                 }
                 Action::Cancel => {
                     client.cancel = Cancel::Sent;
-                    cancel =
-                        client.skeleton.as_deref().and_then(cancellation).map(|cancel| (cancel, client.to));
+                    let to = client.to.clone();
+                    cancel = client.skeleton.as_deref().and_then(cancellation).map(|cancel| (cancel, to));
                 }
                 Action::Tell if !client.own => self.events.extend(tell.take()),
                 Action::TimedOut if !client.own => self.events.push_back(failed(FailureCause::Timeout)),
@@ -334,7 +334,7 @@ impl Endpoint {
 impl Client {
     fn transmit(&self, txn: ClientTxn) -> Transmit {
         let id = TransmitId::Client(txn, self.attempt);
-        Transmit { to: self.to, bytes: self.message.clone(), id }
+        Transmit { to: self.to.clone(), bytes: self.message.clone(), id }
     }
 
     /// Makes the ACK for a response other than 2xx the current message.

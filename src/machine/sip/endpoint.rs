@@ -155,7 +155,7 @@ impl Endpoint {
         if !self.config.server_name.is_empty() && request.headers.get(&HeaderName::UserAgent).is_none() {
             request.headers.push(HeaderName::UserAgent, self.config.server_name.clone());
         }
-        let via = self.via(*to, branch)?;
+        let via = self.via(to, branch)?;
         request.headers.push_front(HeaderName::Via, via.clone());
         let bytes = request.encode();
         if to.transport != Transport::Udp || !to.upgrade || bytes.len() <= LARGEST_DATAGRAM_REQUEST {
@@ -163,18 +163,17 @@ impl Endpoint {
         }
         // RFC 3261 18.1.1: a request larger than 1300 bytes MUST be sent over a congestion controlled
         // transport; the Via MUST name it.
-        let stream = Destination { transport: Transport::Tcp, flow: None, ..*to };
+        let stream = Destination { transport: Transport::Tcp, flow: None, ..to.clone() };
         if !self.config.sent_by.iter().any(|(transport, ..)| *transport == Transport::Tcp) {
             return Some((bytes, None));
         }
-        let fallback = Fallback { bytes, via, to: *to };
-        *to = stream;
-        request.headers.set(HeaderName::Via, self.via(stream, branch)?);
+        request.headers.set(HeaderName::Via, self.via(&stream, branch)?);
+        let fallback = Fallback { bytes, via, to: std::mem::replace(to, stream) };
         Some((request.encode(), Some(fallback)))
     }
 
     /// The Via for a request that goes `to` (RFC 3261 18.1.1, RFC 3581 3).
-    fn via(&self, to: Destination, branch: &str) -> Option<Bytes> {
+    fn via(&self, to: &Destination, branch: &str) -> Option<Bytes> {
         let sent_by = self.sent_by(to)?;
         let mut via = String::with_capacity(40 + sent_by.len() + branch.len());
         let _ = write!(via, "SIP/2.0/{} {sent_by};branch={branch};rport", to.transport);
@@ -183,7 +182,7 @@ impl Endpoint {
 
     /// What to call ourselves: the name that goes with the flow, the transport and address family,
     /// the transport, or any.
-    fn sent_by(&self, to: Destination) -> Option<&str> {
+    fn sent_by(&self, to: &Destination) -> Option<&str> {
         let find = |wanted: &dyn Fn(&(Transport, std::net::SocketAddr, String)) -> bool| {
             self.config.sent_by.iter().find(|entry| wanted(entry)).map(|(_, _, name)| name.as_str())
         };

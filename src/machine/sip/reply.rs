@@ -27,7 +27,7 @@ pub(super) fn destination(via: &Via, flow: Flow) -> Destination {
         // and the port of sent-by.
         SocketAddr::new(flow.peer.ip(), sent_by_port)
     };
-    Destination { transport: flow.transport, addr, flow: Some(flow), upgrade: false }
+    Destination { transport: flow.transport, addr, flow: Some(flow), upgrade: false, domain: None }
 }
 
 fn maddr(via: &Via) -> Option<IpAddr> {

@@ -322,7 +322,7 @@ impl Endpoint {
         for action in actions {
             match *action {
                 Action::Send => {
-                    let (to, bytes) = (server.to, server.last.clone());
+                    let (to, bytes) = (server.to.clone(), server.last.clone());
                     self.transmits.push_back(Transmit { to, bytes, id: TransmitId::Server(txn) });
                 }
                 Action::GiveUp => {

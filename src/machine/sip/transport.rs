@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// A SIP transport protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -84,7 +85,7 @@ pub struct Flow {
 }
 
 /// The way a message goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Destination {
     /// The transport protocol.
     pub transport: Transport,
@@ -95,19 +96,22 @@ pub struct Destination {
     pub flow: Option<Flow>,
     /// Whether a request of more than 1300 bytes may go over TCP instead of UDP (RFC 3261 18.1.1).
     pub upgrade: bool,
+    /// The host of the URI that led here, in lower case: what the peer of a new TLS connection must prove
+    /// to be (RFC 5922 7.3). `None`: the address itself.
+    pub domain: Option<Arc<str>>,
 }
 
 impl Destination {
     /// The address `addr` over `transport`, by no particular connection; UDP may be upgraded.
     #[must_use]
     pub const fn new(transport: Transport, addr: SocketAddr) -> Self {
-        Self { transport, addr, flow: None, upgrade: true }
+        Self { transport, addr, flow: None, upgrade: true, domain: None }
     }
 
     /// Back along `flow`; the peer's own address stands in where the connection is gone.
     #[must_use]
     pub const fn back(flow: Flow) -> Self {
-        Self { transport: flow.transport, addr: flow.peer, flow: Some(flow), upgrade: true }
+        Self { transport: flow.transport, addr: flow.peer, flow: Some(flow), upgrade: true, domain: None }
     }
 }
 
