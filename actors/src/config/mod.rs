@@ -19,7 +19,9 @@ mod values;
 
 pub use describe::{describe, markdown};
 pub use error::{ConfigError, Origin};
-pub use keys::{Config, Deposit, Http, Key, Log, Msrp, Node, Retrieval, Sip, Store, Summary, Trust};
+pub use keys::{
+    Auth, Config, Deposit, Http, Key, Log, Msrp, Node, Rates, Retrieval, Sip, Store, Summary, Trust,
+};
 pub use log_filter::LogFilter;
 pub use setting::Mismatch;
 pub use units::Size;

@@ -106,6 +106,18 @@ inline_limit = 0
 [trust]
 peers = ["10.0.0.0/8"]
 realm = "a realm"
+[auth]
+users = "/etc/restante.users"
+nonce_lifetime = "2m"
+max_failures = 7
+failure_window = "3m"
+block = "4m"
+[rates]
+requests_per_address = 31
+requests_per_user = 32
+deposits_per_user = 33
+burst = "4s"
+trusted_users = true
 [http]
 listen = ""
 [log]

@@ -140,7 +140,7 @@ fn sizes(config: &Config) -> Verdict {
 }
 
 fn durations(config: &Config) -> Verdict {
-    let Config { sip, msrp, deposit, summary, .. } = config;
+    let Config { sip, msrp, deposit, summary, auth, .. } = config;
     let positive = [
         ("sip.t1", sip.t1),
         ("sip.t2", sip.t2),
@@ -152,6 +152,9 @@ fn durations(config: &Config) -> Verdict {
         ("msrp.transaction_timeout", msrp.transaction_timeout),
         ("deposit.lifetime", deposit.lifetime),
         ("summary.expires", summary.expires),
+        ("auth.nonce_lifetime", auth.nonce_lifetime),
+        ("auth.failure_window", auth.failure_window),
+        ("auth.block", auth.block),
     ];
     for (key, value) in positive {
         ensure(value > Duration::ZERO, &[key], || "expected a duration longer than 0s".into())?;

@@ -69,8 +69,6 @@ pub enum Cause {
     UnknownUser,
     /// The digest does not match.
     WrongPassword,
-    /// The algorithm was not offered.
-    Algorithm,
     /// The nonce count was used already.
     Replay,
     /// The user is not who the request claims to be from.
@@ -84,7 +82,6 @@ impl Cause {
         match self {
             Self::UnknownUser => "unknown-user",
             Self::WrongPassword => "wrong-password",
-            Self::Algorithm => "algorithm",
             Self::Replay => "replay",
             Self::NotSender => "not-sender",
         }
@@ -160,10 +157,13 @@ impl Verifier {
         let mut verdict = Verdict::Absent;
         for value in request.headers.all(&HeaderName::Authorization).take(MOST_FIELDS) {
             match Credentials::parse(value) {
-                Ok(Some(credentials)) if credentials.realm == self.realm => match offered(&credentials) {
-                    Some(algorithm) => return Ok((credentials, algorithm)),
-                    None => verdict = Verdict::Wrong(Cause::Algorithm),
-                },
+                Ok(Some(credentials)) if credentials.realm == self.realm =>
+                // An algorithm that was not offered answers nothing.
+                {
+                    if let Some(algorithm) = offered(&credentials) {
+                        return Ok((credentials, algorithm));
+                    }
+                }
                 // RFC 3261 22.3: credentials for other realms are other servers' affair.
                 Ok(_) => {}
                 Err(_) if realm_of(value).is_some_and(|realm| realm != self.realm) => {}
