@@ -8,7 +8,7 @@ use bytes::Bytes;
 const LINEAR: u64 = 16;
 
 /// The id of an item, unique in its mailbox: the Call-ID that brought it, or that with a suffix.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(Bytes);
 
 impl MessageId {
@@ -76,6 +76,13 @@ impl MessageId {
     }
 }
 
+impl fmt::Debug for MessageId {
+    /// Quoted and escaped: what a peer chose cannot forge a field or a line of the log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
+    }
+}
+
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.escape_ascii().fmt(f)
@@ -95,6 +102,12 @@ mod tests {
             Ok(ids.contains(id))
         })
         .unwrap()
+    }
+
+    #[test]
+    fn the_debug_form_is_quoted_and_cannot_be_left() {
+        let id = MessageId::new(&b"a@b\" x=1\r\n\xff"[..]);
+        assert_eq!(format!("{id:?}"), r#""a@b\" x=1\r\n\xff""#);
     }
 
     #[test]

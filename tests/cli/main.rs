@@ -62,6 +62,7 @@ fn a_file_that_is_not_there_is_named() {
         assert_eq!(code, Some(1));
         assert!(stderr.starts_with("restante: cannot read configuration file absent.toml: "), "{stderr}");
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert_eq!(stderr.matches("No such file").count(), 1, "the cause is told once: {stderr}");
     }
     assert_eq!(
         std::fs::read_dir(folder.path()).unwrap().count(),
