@@ -8,9 +8,11 @@ use restante::machine::offer_answer::{self, LocalMedia};
 use restante::machine::sip::{
     Body, Flow, InviteSession, Rejection as SipRejection, ServerTxn, SessionAction,
 };
+use restante::store::Owner;
 use restante::wire::sip::{HeaderName, Request, Response, StatusCode};
 
 use crate::endpoint::SipEndpoint;
+use crate::gate::Party;
 use crate::ports::{Adopt, DialogInput, Forget, Respond, SendRequest};
 use crate::refusals;
 
@@ -23,14 +25,22 @@ pub struct DialogPort {
     tag: String,
     txn: Option<ServerTxn>,
     flow: Flow,
+    peer: Owner,
     user: Option<Recipient<DialogInput>>,
 }
 
 impl DialogPort {
-    /// The port of the dialog with the local tag `tag`, made by the request of `txn` over `flow`.
+    /// The port of the dialog with the local tag `tag`, made by the request of `txn`, which `peer` sent over
+    /// `flow`.
     #[must_use]
-    pub const fn new(endpoint: Addr<SipEndpoint>, tag: String, txn: Option<ServerTxn>, flow: Flow) -> Self {
-        Self { endpoint, tag, txn, flow, user: None }
+    pub const fn new(
+        endpoint: Addr<SipEndpoint>,
+        tag: String,
+        txn: Option<ServerTxn>,
+        flow: Flow,
+        peer: Owner,
+    ) -> Self {
+        Self { endpoint, tag, txn, flow, peer, user: None }
     }
 
     /// The local tag.
@@ -41,14 +51,16 @@ impl DialogPort {
 
     /// Makes `user` the owner of the dialog.
     pub fn adopt(&mut self, user: Recipient<DialogInput>) {
-        self.endpoint.do_send(Adopt { tag: self.tag.clone(), user: user.clone(), txn: self.txn });
+        let party = Party::new(self.peer.clone(), Some(self.flow));
+        self.endpoint.do_send(Adopt { tag: self.tag.clone(), user: user.clone(), txn: self.txn, party });
         self.user = Some(user);
     }
 
-    /// Makes the owner that of a further dialog, too.
-    pub fn adopt_also(&self, tag: String) {
+    /// Makes the owner that of a further dialog with the same peer, too, which was made over `flow`.
+    pub fn adopt_also(&self, tag: String, flow: Flow) {
         if let Some(user) = self.user.clone() {
-            self.endpoint.do_send(Adopt { tag, user, txn: None });
+            let party = Party::new(self.peer.clone(), Some(flow));
+            self.endpoint.do_send(Adopt { tag, user, txn: None, party });
         }
     }
 

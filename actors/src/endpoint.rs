@@ -1,18 +1,23 @@
 //! SipEndpoint: all SIP transactions of one shard, and who owns which dialog.
 
+use std::sync::Arc;
+
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
+use restante::focus::rejection::Rejection;
 use restante::machine::sip::{
     ClientTxn, Destination, Endpoint, EndpointConfig, EndpointEvent, FailureCause, Flow, ServerTxn,
 };
-use restante::wire::sip::{Message as SipMessage, Method, Request, Response, StatusCode, tag_of};
+use restante::wire::sip::{Message as SipMessage, Method, Request, Response, StatusCode};
 use rustc_hash::FxHashMap;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::alarm::Alarm;
 use crate::chance::Chance;
 use crate::clock;
+use crate::gate::{Caller, Gate, Party};
 use crate::link::{Resolver, SipReceived, SipSender, SipTransport, TransportFailed};
 use crate::ports::{Adopt, DialogInput, Forget, Respond, SendRequest};
+use crate::refusals;
 
 /// A request outside of every dialog of this shard: for the Shard to place.
 #[derive(Debug, Message)]
@@ -24,6 +29,14 @@ pub struct Arrived {
     pub request: Box<Request>,
     /// Where it came from.
     pub flow: Flow,
+    /// Who sent it.
+    pub caller: Caller,
+}
+
+/// The owner of a dialog, and who is let into it.
+struct Held {
+    user: Recipient<DialogInput>,
+    party: Party,
 }
 
 /// The actor.
@@ -34,7 +47,8 @@ pub struct SipEndpoint {
     resolver: Resolver,
     shard: Recipient<Arrived>,
     shard_tag: String,
-    dialogs: FxHashMap<Vec<u8>, Recipient<DialogInput>>,
+    gate: Arc<Gate>,
+    dialogs: FxHashMap<Vec<u8>, Held>,
     invites: FxHashMap<ServerTxn, Recipient<DialogInput>>,
     clients: FxHashMap<ClientTxn, (Recipient<DialogInput>, u64)>,
     permits: FxHashMap<ServerTxn, OwnedSemaphorePermit>,
@@ -49,6 +63,7 @@ impl SipEndpoint {
         config: EndpointConfig,
         transport: SipTransport,
         resolver: Resolver,
+        gate: Arc<Gate>,
         shard: Recipient<Arrived>,
         shard_tag: String,
     ) -> Self {
@@ -59,6 +74,7 @@ impl SipEndpoint {
             resolver,
             shard,
             shard_tag,
+            gate,
             dialogs: FxHashMap::default(),
             invites: FxHashMap::default(),
             clients: FxHashMap::default(),
@@ -117,28 +133,50 @@ impl SipEndpoint {
 
     /// Gives a request to the owner of its dialog, or to the shard.
     fn place(&mut self, txn: ServerTxn, request: Request, flow: Flow) {
-        let tagged = request.headers.get(&restante::wire::sip::HeaderName::To).and_then(tag_of).is_some();
-        if !tagged {
-            if let Some(permit) = self.arriving.take() {
-                self.permits.insert(txn, permit);
-            }
-            self.shard.do_send(Arrived { txn, request: Box::new(request), flow });
-            return;
-        }
-        match self.owner(&request) {
-            Some(user) => user.do_send(DialogInput::Request { txn, request: Box::new(request), flow }),
+        let Some(tag) = request.headers.to_tag() else { return self.admit(txn, request, flow) };
+        let Some(held) = self.dialogs.get_mut(tag.as_ref()) else {
             // RFC 3261 12.2.2: a request of an unknown dialog is answered 481; ACK never.
-            None if request.method != Method::Ack => {
+            if request.method != Method::Ack {
                 let response = request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
                 self.machine.respond(clock::now(), txn, response);
             }
-            None => {}
+            return;
+        };
+        match self.gate.party(&mut held.party, &request, &flow) {
+            Ok(()) => held.user.do_send(DialogInput::Request { txn, request: Box::new(request), flow }),
+            Err(rejection) => self.turn_away(txn, &request, &flow, &rejection),
+        }
+    }
+
+    /// Gives a request that belongs to no dialog to the shard, once it is known who sent it.
+    fn admit(&mut self, txn: ServerTxn, request: Request, flow: Flow) {
+        match self.gate.caller(&request, &flow) {
+            Ok(caller) => {
+                if let Some(permit) = self.arriving.take() {
+                    self.permits.insert(txn, permit);
+                }
+                self.shard.do_send(Arrived { txn, request: Box::new(request), flow, caller });
+            }
+            Err(rejection) => self.turn_away(txn, &request, &flow, &rejection),
+        }
+    }
+
+    /// Refuses a request at the gate. Nothing is kept for a peer that is not trusted: its repetition is
+    /// judged anew.
+    fn turn_away(&mut self, txn: ServerTxn, request: &Request, flow: &Flow, rejection: &Rejection) {
+        refusals::count(rejection.status);
+        tracing::debug!(peer = %flow.peer, method = %request.method, status = rejection.status.0, "not let in");
+        let response = rejection.response(request);
+        if self.gate.trusts(flow) {
+            self.machine.respond(clock::now(), txn, response);
+        } else {
+            self.machine.respond_and_forget(txn, response);
         }
     }
 
     fn owner(&self, request: &Request) -> Option<&Recipient<DialogInput>> {
-        let tag = request.headers.get(&restante::wire::sip::HeaderName::To).and_then(tag_of)?;
-        self.dialogs.get(tag.as_ref())
+        let tag = request.headers.to_tag()?;
+        self.dialogs.get(tag.as_ref()).map(|held| &held.user)
     }
 
     fn send(&mut self, send: SendRequest, to: Destination) {
@@ -237,7 +275,7 @@ impl Handler<Adopt> for SipEndpoint {
         if let Some(txn) = adopt.txn {
             self.invites.insert(txn, adopt.user.clone());
         }
-        self.dialogs.insert(adopt.tag.into_bytes(), adopt.user);
+        self.dialogs.insert(adopt.tag.into_bytes(), Held { user: adopt.user, party: adopt.party });
     }
 }
 
@@ -256,8 +294,8 @@ pub struct DrainDialogs;
 impl Handler<DrainDialogs> for SipEndpoint {
     type Result = usize;
     fn handle(&mut self, _: DrainDialogs, _: &mut Self::Context) -> usize {
-        for user in self.dialogs.values() {
-            user.do_send(DialogInput::Drain);
+        for held in self.dialogs.values() {
+            held.user.do_send(DialogInput::Drain);
         }
         self.dialogs.len()
     }

@@ -20,6 +20,7 @@ use restante::wire::sip::{HeaderName, Request, StatusCode, tag_of};
 use crate::alarm::Alarm;
 use crate::clock;
 use crate::endpoint::SipEndpoint;
+use crate::gate::Party;
 use crate::ports::{Adopt, DialogInput, Forget, Respond, SendRequest};
 use crate::shard::{Idle, Shard};
 use crate::shared::Shared;
@@ -174,7 +175,8 @@ impl Mailbox {
         first: bool,
         ctx: &Context<Self>,
     ) {
-        self.endpoint.do_send(Adopt { tag: tag.clone(), user: ctx.address().recipient(), txn: None });
+        let party = Party::new(self.owner.clone(), flow);
+        self.endpoint.do_send(Adopt { tag: tag.clone(), user: ctx.address().recipient(), txn: None, party });
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.subscriptions.push(Subscription {

@@ -17,6 +17,7 @@ use crate::archive::Archive;
 use crate::clock;
 use crate::config::{Config, Protocol, StoreUrl, SummaryHeaders};
 use crate::endpoint::{DrainDialogs, SipEndpoint};
+use crate::gate::Gate;
 use crate::http::{self, Readiness};
 use crate::link::{
     Admission, ConnectionLimits, Cores, MsrpLimits, MsrpTransport, OutboxLimits, Resolver, ResolverLimits,
@@ -25,6 +26,8 @@ use crate::link::{
 use crate::router::{MOST_SHARDS, Router, shard_name};
 use crate::shard::{Attach, Resume, Shard, Totals, Watched, tell_changed};
 use crate::shared::Shared;
+use crate::users::Users;
+use crate::users::watch::Watch;
 
 /// Subscriptions read from the store at once when the node starts.
 const RESUMED_AT_ONCE: usize = 1000;
@@ -45,12 +48,13 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
+    let users = users(&config)?;
     let StoreUrl::Embedded(directory) = &config.store.url;
     let store = open_store(directory.clone()).await?;
     let metrics = http::install_metrics().context("metrics")?;
     let readiness = Readiness::new();
     let stopper = Stopper::new();
-    let node = Node::boot(config, store, stopper.clone()).await?;
+    let node = Node::boot(config, store, users, stopper.clone()).await?;
     let http = node.http(metrics, readiness.clone(), stopper.clone())?;
     node.resume().await?;
     node.sweep();
@@ -107,12 +111,18 @@ struct Node {
 }
 
 impl Node {
-    async fn boot(config: Config, store: Arc<dyn Store>, stopper: Stopper) -> anyhow::Result<Self> {
+    async fn boot(
+        config: Config,
+        store: Arc<dyn Store>,
+        users: Arc<Users>,
+        stopper: Stopper,
+    ) -> anyhow::Result<Self> {
         let realm = realm(&config);
         let arbiters: Vec<Arbiter> = (0..workers(&config)).map(|_| Arbiter::new()).collect();
         let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
         let cores = Cores::of_arbiters(&handles).await?;
-        let router = Router::new(realm.clone());
+        let gate = Arc::new(Gate::new(&config, realm.clone(), users));
+        let router = Router::new(realm.clone(), Arc::clone(&gate));
         let routed = Arc::clone(&router);
         let ports =
             SipPorts { received: Arc::new(move |received| routed.route(received)), closed: Arc::new(|_| {}) };
@@ -135,7 +145,6 @@ impl Node {
             realm,
             deposit: deposit_rules(&config),
             summary: summary_rules(&config),
-            trusted: config.trust.peers.clone(),
             store,
             msrp,
             resolver: Resolver::new(ResolverLimits::default()),
@@ -166,9 +175,9 @@ impl Node {
         for (index, handle) in handles.iter().enumerate() {
             let name = shard_name(index);
             let shard = {
-                let (name, shared, totals, watched) =
-                    (name.clone(), Arc::clone(&shared), Arc::clone(&totals), Arc::clone(&watched));
-                Shard::start_in_arbiter(handle, move |_| Shard::new(name, shared, totals, watched))
+                let (name, shared, gate) = (name.clone(), Arc::clone(&shared), Arc::clone(&gate));
+                let (totals, watched) = (Arc::clone(&totals), Arc::clone(&watched));
+                Shard::start_in_arbiter(handle, move |_| Shard::new(name, shared, gate, totals, watched))
             };
             let mut endpoint_config = EndpointConfig::new(name.clone());
             endpoint_config.timers = timers;
@@ -176,10 +185,10 @@ impl Node {
             endpoint_config.max_transactions = shared.config.sip.max_transactions;
             endpoint_config.server_name = "restante".to_owned();
             let endpoint = {
-                let (transport, resolver, shard) =
-                    (sip.clone(), shared.resolver.clone(), shard.clone().recipient());
+                let (transport, resolver, gate, shard) =
+                    (sip.clone(), shared.resolver.clone(), Arc::clone(&gate), shard.clone().recipient());
                 SipEndpoint::start_in_arbiter(handle, move |_| {
-                    SipEndpoint::new(endpoint_config, transport, resolver, shard, name)
+                    SipEndpoint::new(endpoint_config, transport, resolver, gate, shard, name)
                 })
             };
             shard.send(Attach(endpoint.clone())).await?;
@@ -288,12 +297,23 @@ impl Node {
     }
 }
 
-fn realm(config: &Config) -> Realm {
+/// Which URIs belong to a node of this configuration.
+#[must_use]
+pub fn realm(config: &Config) -> Realm {
     let domains: Vec<String> = config.node.domains.iter().map(|domain| domain.as_str().to_owned()).collect();
     let node = config.node.clone();
     let accepts = (!node.users.is_empty())
         .then(|| -> Accepts { Arc::new(move |user, domain| node.accepts(user, domain)) });
     Realm::new(&domains, config.node.store_host.as_str(), accepts)
+}
+
+/// The users who may authenticate, followed as their file changes.
+fn users(config: &Config) -> anyhow::Result<Arc<Users>> {
+    let Some(path) = &config.auth.users else { return Ok(Arc::default()) };
+    let watch = Watch::begin(path, realm(config), &config.trust.realm)?;
+    let users = watch.users();
+    actix::spawn(watch.follow());
+    Ok(users)
 }
 
 fn workers(config: &Config) -> usize {

@@ -5,6 +5,8 @@ use bytes::Bytes;
 use restante::machine::sip::{FailureCause, Flow, ServerTxn};
 use restante::wire::sip::{Request, Response};
 
+use crate::gate::Party;
+
 /// What the owner of a dialog is told.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -76,6 +78,8 @@ pub struct Adopt {
     pub user: Recipient<DialogInput>,
     /// The transaction of the INVITE, so that its CANCEL reaches the owner.
     pub txn: Option<ServerTxn>,
+    /// Who is let into the dialog.
+    pub party: Party,
 }
 
 /// Forgets the owner of a dialog.

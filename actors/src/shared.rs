@@ -1,10 +1,9 @@
 //! What every actor of the node reads: rules, store, transports. Made once, at boot.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use restante::entropy::Entropy;
 use restante::focus::pager::DepositRules;
 use restante::focus::realm::Realm;
@@ -30,8 +29,6 @@ pub struct Shared {
     pub deposit: DepositRules,
     /// How summaries are written.
     pub summary: SummaryRules,
-    /// Who is believed.
-    pub trusted: Vec<IpNet>,
     /// The message store.
     pub store: Arc<dyn Store>,
     /// MSRP connections.
@@ -45,13 +42,6 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Whether a peer's assertions are believed.
-    #[must_use]
-    pub fn trusts(&self, peer: IpAddr) -> bool {
-        let peer = peer.to_canonical();
-        self.trusted.iter().any(|net| net.contains(&peer))
-    }
-
     /// What one mailbox may hold.
     #[must_use]
     pub fn quota(&self) -> Quota {

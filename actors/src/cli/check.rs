@@ -1,6 +1,8 @@
-//! `restante check`: whether a configuration file is good.
+//! `restante check`: whether a configuration file is good, and the users file that it names.
 
 use crate::config::Config;
+use crate::node;
+use crate::users::UserTable;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -18,7 +20,10 @@ impl Check {
     /// # Errors
     /// It is not.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        Config::load(Some(&self.config))?;
+        let config = Config::load(Some(&self.config))?;
+        if let Some(users) = &config.auth.users {
+            UserTable::load(users, &node::realm(&config), &config.trust.realm)?;
+        }
         super::print(&format!("{}: good\n", self.config.display()))?;
         Ok(ExitCode::SUCCESS)
     }

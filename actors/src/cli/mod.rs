@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod serve;
+mod user;
 
 use clap::{Parser, Subcommand};
 use std::io::Write;
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 pub use check::Check;
 pub use config::Describe;
 pub use serve::Serve;
+pub use user::User;
 
 /// A SIP/MSRP store for messages and sessions whose recipient is away.
 #[derive(Debug, Parser)]
@@ -29,6 +31,8 @@ pub enum Command {
     Check(Check),
     /// Print every key with its default and meaning.
     Config(Describe),
+    /// Add, remove or list the users who may authenticate.
+    User(User),
 }
 
 impl Cli {
@@ -49,6 +53,7 @@ impl Command {
             Self::Serve(serve) => serve.run(),
             Self::Check(check) => check.run(),
             Self::Config(describe) => describe.run(),
+            Self::User(user) => user.run(),
         }
     }
 }

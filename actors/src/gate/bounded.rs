@@ -32,15 +32,9 @@ impl<K: Hash + Eq + Clone> Bounded<K> {
     }
 
     /// How many keys are remembered.
-    #[must_use]
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.parts.iter().map(|part| part.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
-    }
-
-    /// Whether none is.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     fn part(&self, key: &K) -> Option<&Part<K>> {

@@ -4,6 +4,7 @@
 //! What is kept is bounded, whatever comes: rates, failures and nonces lie in tables that drop the oldest.
 
 mod bounded;
+mod party;
 mod rates;
 
 use std::hash::{BuildHasher, RandomState};
@@ -25,6 +26,7 @@ use crate::chance::Chance;
 use crate::clock;
 use crate::config::Config;
 use crate::users::Users;
+pub use party::Party;
 use rates::{NodeClock, Rate};
 
 /// Addresses that rates and failures are kept of.

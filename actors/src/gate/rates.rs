@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
 use governor::{Quota, RateLimiter};
 
 use super::bounded::Bounded;
@@ -22,8 +23,10 @@ impl Clock for NodeClock {
     }
 }
 
+type Limiter<K, C> = RateLimiter<K, Bounded<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
+
 /// A rate for each key; none where it is not limited.
-pub struct Rate<K: Hash + Eq + Clone, C: Clock = NodeClock>(Option<RateLimiter<K, Bounded<K>, C>>);
+pub struct Rate<K: Hash + Eq + Clone, C: Clock = NodeClock>(Option<Limiter<K, C>>);
 
 impl<K: Hash + Eq + Clone, C: Clock> Rate<K, C> {
     /// `per_second` for each of at most `most` keys, and at once what `burst` allows in sum; 0: no limit.

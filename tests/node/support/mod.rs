@@ -3,6 +3,7 @@
 pub mod call;
 pub mod clock;
 pub mod cpim;
+pub mod digest;
 pub mod frame;
 pub mod msrp;
 pub mod node;
@@ -15,9 +16,10 @@ pub mod ua;
 pub use call::{Call, Invite, deposit_session, message_uri, resource_lists, retrieve, until, with_list};
 pub use clock::{Deadline, PATIENCE, fresh, noise};
 pub use cpim::{Cpim, rfc3339};
+pub use digest::{Challenge, authorized};
 pub use frame::{Chunk, Frame};
 pub use msrp::{Delivered, Msrp, Verdict};
-pub use node::{Node, Plan, restante};
+pub use node::{Node, Plan, add_user, restante};
 pub use sdp::{Answer, Offer};
 pub use sip::{Msg, address, escape_user, parameter};
 pub use summary::{

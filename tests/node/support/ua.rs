@@ -1,6 +1,7 @@
 //! A SIP user agent over UDP or TCP, which also listens on TCP at the port of its Contact.
 
 use super::clock::{Deadline, PATIENCE, fresh};
+use super::digest::{Challenge, authorized};
 use super::node::Node;
 use super::ports;
 use super::sip::{Msg, address};
@@ -45,6 +46,8 @@ pub struct Ua {
     inbox: VecDeque<Incoming>,
     replied: HashMap<String, Vec<u8>>,
     stop: Arc<AtomicBool>,
+    /// The name and password that a challenge is answered with.
+    pub login: Option<(String, String)>,
 }
 
 impl Ua {
@@ -73,7 +76,18 @@ impl Ua {
             stream
         });
         let aor = if user.contains(':') { user.to_owned() } else { format!("sip:{user}@example.com") };
-        Self { aor, here, node, udp, tcp, incoming, inbox: VecDeque::new(), replied: HashMap::new(), stop }
+        Self {
+            aor,
+            here,
+            node,
+            udp,
+            tcp,
+            incoming,
+            inbox: VecDeque::new(),
+            replied: HashMap::new(),
+            stop,
+            login: None,
+        }
     }
 
     fn transport(&self) -> &'static str {
@@ -137,10 +151,27 @@ impl Ua {
         }
     }
 
-    /// Sends a request and waits for its final response; an INVITE that fails is acknowledged.
+    /// The same user agent with a name and password, by which [`Ua::ask`] answers challenges.
+    pub fn with_login(mut self, user: &str, password: &str) -> Self {
+        self.login = Some((user.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// Sends a request and waits for its final response; an INVITE that fails is acknowledged. With a login, a
+    /// challenge is answered.
     pub fn ask(&mut self, request: Msg) -> Msg {
         self.send(&request);
-        self.answer_to(&request)
+        let response = self.answer_to(&request);
+        match self.login.clone() {
+            Some((user, password)) if response.status() == 401 => {
+                let challenge = Challenge::all(&response).remove(0);
+                let answer = challenge.answer(&user, &password, &request.method(), request.uri());
+                let request = authorized(&request, &self.via(), &answer.value());
+                self.send(&request);
+                self.answer_to(&request)
+            }
+            _ => response,
+        }
     }
 
     /// Waits for the final response to a request that was sent, and repeats it over UDP meanwhile.
@@ -243,6 +274,12 @@ impl Ua {
         }
     }
 
+    /// Asks what the node can do; the status of the answer.
+    pub fn ask_options(&mut self) -> u16 {
+        let options = self.request("OPTIONS", "sip:mailserver.example.com");
+        self.ask(options).status()
+    }
+
     /// Asks for something else, so that all that was sent before has been handled when it returns.
     pub fn barrier(&mut self) {
         let options = self.request("OPTIONS", "sip:mailserver.example.com");
@@ -303,7 +340,8 @@ impl Dialog {
             remote: response.need("To"),
             target: address(&response.need("Contact")),
             routes,
-            cseq: request.need("CSeq").split(' ').next().unwrap().parse().unwrap(),
+            // That of the request which was answered in the end: after a challenge it is a higher one.
+            cseq: response.need("CSeq").split(' ').next().unwrap().parse().unwrap(),
         }
     }
 
