@@ -46,22 +46,6 @@ pub const fn msrp_of_store(error: &StoreError) -> (u16, Blame) {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_mailbox_is_told_from_a_failing_store() {
-        assert_eq!(
-            of_store(&StoreError::QuotaItems { limit: 3 }, "store").status,
-            StatusCode::TEMPORARILY_UNAVAILABLE
-        );
-        assert_eq!(of_store(&StoreError::Busy, "store").status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(msrp_of_store(&StoreError::QuotaBytes { limit: 3 }), (413, Blame::Sender));
-        assert_eq!(msrp_of_store(&StoreError::Unavailable(String::new())).1, Blame::Store);
-    }
-}
-
 /// Counts a response that is sent.
 pub fn count(status: StatusCode) {
     metrics::counter!("restante_sip_responses_total", "class" => class(status)).increment(1);
@@ -76,5 +60,21 @@ const fn class(status: StatusCode) -> &'static str {
         400..=499 => "4xx",
         500..=599 => "5xx",
         _ => "6xx",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_mailbox_is_told_from_a_failing_store() {
+        assert_eq!(
+            of_store(&StoreError::QuotaItems { limit: 3 }, "store").status,
+            StatusCode::TEMPORARILY_UNAVAILABLE
+        );
+        assert_eq!(of_store(&StoreError::Busy, "store").status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(msrp_of_store(&StoreError::QuotaBytes { limit: 3 }), (413, Blame::Sender));
+        assert_eq!(msrp_of_store(&StoreError::Unavailable(String::new())).1, Blame::Store);
     }
 }

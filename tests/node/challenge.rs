@@ -76,7 +76,7 @@ fn everything_works_for_who_has_proved_himself() {
         let id = deposit(&mut sender, BOB, "hello");
         bob.login = Some(("bob".into(), "builder".into()));
         let dialog = subscribe(&mut bob, BOB, 3600);
-        assert_eq!(Summary::of(&notified(&mut bob, &dialog)).ids(), [id.clone()]);
+        assert_eq!(Summary::of(&notified(&mut bob, &dialog)).ids(), std::slice::from_ref(&id));
         let delivered = retrieve(&mut bob, &message_uri(&id), 1);
         assert_eq!(delivered.len(), 1);
     }

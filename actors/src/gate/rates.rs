@@ -54,7 +54,7 @@ impl<K: Hash + Eq + Clone, C: Clock> Rate<K, C> {
         let Some(limiter) = &self.0 else { return Ok(()) };
         limiter.check_key(key).map_err(|not_until| {
             let wait = not_until.wait_time_from(limiter.clock().now());
-            wait.as_secs() + 1
+            (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
         })
     }
 }
