@@ -6,7 +6,7 @@ use restante::focus::retrieval::Entry;
 use restante::machine::sip::{Body, Flow, Notifier, TerminationReason};
 use restante::time::Instant;
 use restante::wire::conference_info;
-use restante::wire::sip::{HeaderName, Method, Request, StatusCode, tag_of};
+use restante::wire::sip::{HeaderName, Method, Request, Response, StatusCode, tag_of};
 use std::time::Duration;
 
 use crate::dialog_port::DialogPort;
@@ -41,32 +41,11 @@ impl ConferenceSubscribers {
     }
 
     /// Takes what concerns a subscription; anything else is given back.
-    pub fn handle(
-        &mut self,
-        now: Instant,
-        input: DialogInput,
-        port: &DialogPort,
-        focus_tag: &str,
-    ) -> Option<DialogInput> {
+    pub fn handle(&mut self, now: Instant, input: DialogInput, port: &DialogPort) -> Option<DialogInput> {
         match input {
-            DialogInput::Request { txn, request, flow } if request.method == Method::Subscribe => {
-                let tag = request.headers.get(&HeaderName::To).and_then(tag_of);
-                let response = match tag {
-                    None => self.subscribe(now, &request, flow, port, focus_tag),
-                    Some(tag) => match self
-                        .subscribers
-                        .iter_mut()
-                        .find(|subscriber| subscriber.tag.as_bytes() == tag.as_ref())
-                    {
-                        Some(subscriber) => {
-                            subscriber.flow = flow;
-                            subscriber.view.resend();
-                            subscriber.notifier.handle_subscribe(now, &request, granted(&request))
-                        }
-                        None => request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST),
-                    },
-                };
-                port.respond(txn, response);
+            DialogInput::Request(asked) if asked.request().method == Method::Subscribe => {
+                let response = self.answer(now, asked.request(), asked.flow(), port);
+                asked.respond(response);
                 None
             }
             DialogInput::Response { ticket, response } if self.knows(ticket) => {
@@ -85,19 +64,26 @@ impl ConferenceSubscribers {
         }
     }
 
-    fn subscribe(
-        &mut self,
-        now: Instant,
-        request: &Request,
-        flow: Flow,
-        port: &DialogPort,
-        focus_tag: &str,
-    ) -> restante::wire::sip::Response {
+    fn answer(&mut self, now: Instant, request: &Request, flow: Flow, port: &DialogPort) -> Response {
+        let Some(tag) = request.headers.get(&HeaderName::To).and_then(tag_of) else {
+            return self.subscribe(now, request, flow, port);
+        };
+        match self.subscribers.iter_mut().find(|known| known.tag.as_bytes() == tag.as_ref()) {
+            Some(subscriber) => {
+                subscriber.flow = flow;
+                subscriber.view.resend();
+                subscriber.notifier.handle_subscribe(now, request, granted(request))
+            }
+            None => request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST),
+        }
+    }
+
+    fn subscribe(&mut self, now: Instant, request: &Request, flow: Flow, port: &DialogPort) -> Response {
         if self.over || self.subscribers.len() >= MOST {
             return request.respond(StatusCode::TEMPORARILY_UNAVAILABLE);
         }
         let ticket = self.next_ticket;
-        let tag = format!("{focus_tag}c{ticket}");
+        let tag = format!("{}c{ticket}", port.tag());
         let contact = format!("<{}>;isfocus", self.entity);
         let accepted = Notifier::accept(now, request, &tag, contact, granted(request), Duration::ZERO);
         let Ok((notifier, response)) = accepted else {
@@ -136,6 +122,13 @@ impl ConferenceSubscribers {
         self.over = true;
         for subscriber in &mut self.subscribers {
             subscriber.notifier.terminate(now, TerminationReason::NoResource, None);
+        }
+    }
+
+    /// Ends the ownership of every dialog: nobody answers in them any more.
+    pub fn forget(&mut self, port: &DialogPort) {
+        for subscriber in self.subscribers.drain(..) {
+            port.forget_also(subscriber.tag);
         }
     }
 

@@ -1,23 +1,29 @@
 //! SipEndpoint: all SIP transactions of one shard, and who owns which dialog.
 
-use std::sync::Arc;
-
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
+use bytes::Bytes;
 use restante::focus::rejection::Rejection;
+use restante::machine::sip::locate::{LocateError, Place};
 use restante::machine::sip::{
-    ClientTxn, Destination, Endpoint, EndpointConfig, EndpointEvent, FailureCause, Flow, ServerTxn,
+    Attempts, ClientTxn, Destination, Endpoint, EndpointConfig, EndpointEvent, Flow, NextAttempt, Outcome,
+    Sender, ServerTxn, TransmitId,
 };
 use restante::wire::sip::{Message as SipMessage, Method, Request, Response, StatusCode};
 use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::alarm::Alarm;
 use crate::chance::Chance;
 use crate::clock;
-use crate::gate::{Caller, Gate, Party};
-use crate::link::{Resolver, SipReceived, SipSender, SipTransport, TransportFailed};
-use crate::ports::{Adopt, DialogInput, Forget, Respond, SendRequest};
+use crate::fault;
+use crate::gate::{Caller, Gate, Guest};
+use crate::link::{SipReceived, SipSender, SipTransport, TransportFailed};
+use crate::ports::{Adopt, Asked, DialogInput, Forget, Respond, SendRequest};
 use crate::refusals;
+use crate::shared::Shared;
+use crate::supervision::Vital;
 
 /// A request outside of every dialog of this shard: for the Shard to place.
 #[derive(Debug, Message)]
@@ -36,7 +42,32 @@ pub struct Arrived {
 /// The owner of a dialog, and who is let into it.
 struct Held {
     user: Recipient<DialogInput>,
-    party: Party,
+    guest: Guest,
+}
+
+/// A request of a dialog's owner, on its way.
+struct Asking {
+    attempts: Attempts,
+    user: Recipient<DialogInput>,
+    ticket: u64,
+}
+
+impl Asking {
+    fn tell(self, outcome: Outcome) {
+        let ticket = self.ticket;
+        self.user.do_send(match outcome {
+            Outcome::Response(response) => DialogInput::Response { ticket, response },
+            Outcome::Failed(cause) => DialogInput::Failed { ticket, cause },
+        });
+    }
+}
+
+/// A response that could not be sent: the places still to be tried (RFC 3263 5).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Redirect {
+    bytes: Bytes,
+    places: VecDeque<Place>,
 }
 
 /// The actor.
@@ -44,16 +75,17 @@ pub struct SipEndpoint {
     machine: Endpoint,
     transport: SipTransport,
     sender: Option<SipSender>,
-    resolver: Resolver,
+    shared: Arc<Shared>,
     shard: Recipient<Arrived>,
     shard_tag: String,
     gate: Arc<Gate>,
     dialogs: FxHashMap<Vec<u8>, Held>,
     invites: FxHashMap<ServerTxn, Recipient<DialogInput>>,
-    clients: FxHashMap<ClientTxn, (Recipient<DialogInput>, u64)>,
+    clients: FxHashMap<ClientTxn, Asking>,
     permits: FxHashMap<ServerTxn, OwnedSemaphorePermit>,
     arriving: Option<OwnedSemaphorePermit>,
     alarm: Alarm,
+    _vital: Vital,
 }
 
 impl SipEndpoint {
@@ -62,16 +94,17 @@ impl SipEndpoint {
     pub fn new(
         config: EndpointConfig,
         transport: SipTransport,
-        resolver: Resolver,
+        shared: Arc<Shared>,
         gate: Arc<Gate>,
         shard: Recipient<Arrived>,
         shard_tag: String,
+        vital: Vital,
     ) -> Self {
         Self {
             machine: Endpoint::new(config, &mut Chance),
             transport,
             sender: None,
-            resolver,
+            shared,
             shard,
             shard_tag,
             gate,
@@ -81,12 +114,13 @@ impl SipEndpoint {
             permits: FxHashMap::default(),
             arriving: None,
             alarm: Alarm::default(),
+            _vital: vital,
         }
     }
 
     fn drain(&mut self, ctx: &mut Context<Self>) {
         while let Some(event) = self.machine.poll_event() {
-            self.event(event);
+            self.event(event, ctx);
         }
         if let Some(sender) = &self.sender {
             while let Some(transmit) = self.machine.poll_transmit() {
@@ -96,9 +130,9 @@ impl SipEndpoint {
         self.alarm.arm(ctx, self.machine.poll_timeout(), Self::ring);
     }
 
-    fn event(&mut self, event: EndpointEvent) {
+    fn event(&mut self, event: EndpointEvent, ctx: &mut Context<Self>) {
         match event {
-            EndpointEvent::Request { txn, request, flow } => self.place(txn, request, flow),
+            EndpointEvent::Request { txn, request, flow } => self.place(txn, request, flow, &ctx.address()),
             EndpointEvent::Ack { request, .. } => {
                 if let Some(user) = self.owner(&request) {
                     user.do_send(DialogInput::Ack(Box::new(request)));
@@ -108,12 +142,8 @@ impl SipEndpoint {
                 Some(user) => user.do_send(DialogInput::Cancelled(txn)),
                 None => tracing::debug!(?txn, "CANCEL for an INVITE that is being placed or answered"),
             },
-            EndpointEvent::Response { txn, response, .. } => self.response(txn, response),
-            EndpointEvent::Failed { txn, cause } => {
-                if let Some((user, ticket)) = self.clients.remove(&txn) {
-                    user.do_send(DialogInput::Failed { ticket, cause });
-                }
-            }
+            EndpointEvent::Response { txn, response, .. } => self.response(txn, response, ctx),
+            EndpointEvent::Failed { txn, cause } => self.outcome(txn, Outcome::Failed(cause), ctx),
             EndpointEvent::Ended { txn, .. } => {
                 self.invites.remove(&txn);
                 self.permits.remove(&txn);
@@ -121,18 +151,72 @@ impl SipEndpoint {
         }
     }
 
-    fn response(&mut self, txn: ClientTxn, response: Response) {
-        let is_final = response.status.is_final();
-        if let Some((user, ticket)) = self.clients.get(&txn) {
-            user.do_send(DialogInput::Response { ticket: *ticket, response: Box::new(response) });
-        }
-        if is_final {
-            self.clients.remove(&txn);
+    fn response(&mut self, txn: ClientTxn, response: Response, ctx: &mut Context<Self>) {
+        if response.status.is_final() {
+            self.outcome(txn, Outcome::Response(Box::new(response)), ctx);
+        } else if let Some(asking) = self.clients.get_mut(&txn) {
+            asking.attempts.handle_provisional();
+            let (ticket, response) = (asking.ticket, Box::new(response));
+            asking.user.do_send(DialogInput::Response { ticket, response });
         }
     }
 
+    /// A client transaction has ended: its user is told, or the next place is tried.
+    fn outcome(&mut self, txn: ClientTxn, outcome: Outcome, ctx: &mut Context<Self>) {
+        let Some(mut asking) = self.clients.remove(&txn) else { return };
+        match asking.attempts.handle_outcome(outcome) {
+            Some(outcome) => asking.tell(outcome),
+            None => self.proceed(asking, ctx),
+        }
+    }
+
+    /// Makes the next attempt at a request.
+    fn proceed(&mut self, mut asking: Asking, ctx: &mut Context<Self>) {
+        loop {
+            match asking.attempts.proceed() {
+                NextAttempt::Send(request, to) => {
+                    let txn = self.machine.request(clock::now(), *request, to, &mut Chance);
+                    self.clients.insert(txn, asking);
+                    return;
+                }
+                NextAttempt::Exhausted(outcome) => return asking.tell(outcome),
+                NextAttempt::Locate(uri) => match self.shared.resolver.sip_at_once(&uri) {
+                    Some(found) => asking.attempts.located(&places(found)),
+                    None => return self.locate(asking, &uri, ctx),
+                },
+            }
+        }
+    }
+
+    fn locate(&self, mut asking: Asking, uri: &Bytes, ctx: &mut Context<Self>) {
+        let resolving = self.shared.resolver.sip(uri);
+        ctx.spawn(resolving.into_actor(self).map(move |found, endpoint, ctx| {
+            asking.attempts.located(&places(found));
+            endpoint.proceed(asking, ctx);
+            endpoint.drain(ctx);
+        }));
+    }
+
+    /// RFC 3263 5: a response whose connection is gone goes where its Via stands for. Not for strangers:
+    /// they do not choose whom the node connects to.
+    fn redirect(&self, bytes: Bytes, ctx: &mut Context<Self>) {
+        let Some(sender) = Sender::of(&bytes) else { return };
+        if !self.gate.trusts_address(sender.source) {
+            return;
+        }
+        let (resolver, me) = (self.shared.resolver.clone(), ctx.address());
+        ctx.spawn(async move { resolver.locate(sender.target).await }.into_actor(self).map(
+            move |found, _, _| {
+                me.do_send(Redirect { bytes, places: places(found).into() });
+            },
+        ));
+    }
+
     /// Gives a request to the owner of its dialog, or to the shard.
-    fn place(&mut self, txn: ServerTxn, request: Request, flow: Flow) {
+    fn place(&mut self, txn: ServerTxn, request: Request, flow: Flow, me: &Addr<Self>) {
+        if let Ok(call_id) = request.headers.call_id() {
+            fault::strike("endpoint.place", &call_id);
+        }
         let Some(tag) = request.headers.to_tag() else { return self.admit(txn, request, flow) };
         let Some(held) = self.dialogs.get_mut(tag.as_ref()) else {
             // RFC 3261 12.2.2: a request of an unknown dialog is answered 481; ACK never.
@@ -142,8 +226,11 @@ impl SipEndpoint {
             }
             return;
         };
-        match self.gate.party(&mut held.party, &request, &flow) {
-            Ok(()) => held.user.do_send(DialogInput::Request { txn, request: Box::new(request), flow }),
+        match self.gate.guest(&mut held.guest, &request, &flow) {
+            Ok(()) => {
+                let asked = Asked::new(me.clone(), txn, Box::new(request), flow);
+                held.user.do_send(DialogInput::Request(asked));
+            }
             Err(rejection) => self.turn_away(txn, &request, &flow, &rejection),
         }
     }
@@ -177,11 +264,6 @@ impl SipEndpoint {
     fn owner(&self, request: &Request) -> Option<&Recipient<DialogInput>> {
         let tag = request.headers.to_tag()?;
         self.dialogs.get(tag.as_ref()).map(|held| &held.user)
-    }
-
-    fn send(&mut self, send: SendRequest, to: Destination) {
-        let txn = self.machine.request(clock::now(), *send.request, to, &mut Chance);
-        self.clients.insert(txn, (send.user, send.ticket));
     }
 
     fn ring(&mut self, ctx: &mut Context<Self>) {
@@ -220,7 +302,28 @@ impl Handler<TransportFailed> for SipEndpoint {
     type Result = ();
     fn handle(&mut self, failed: TransportFailed, ctx: &mut Self::Context) {
         self.machine.handle_transport_error(clock::now(), failed.id);
+        if matches!(failed.id, TransmitId::Server(_)) {
+            self.redirect(failed.bytes, ctx);
+        }
         self.drain(ctx);
+    }
+}
+
+impl Handler<Redirect> for SipEndpoint {
+    type Result = ();
+    fn handle(&mut self, mut redirect: Redirect, ctx: &mut Self::Context) {
+        let Some(place) = redirect.places.pop_front() else { return };
+        tracing::debug!(peer = %place.addr, transport = %place.transport, "response sent by another way");
+        let (me, places) = (ctx.address(), redirect.places);
+        let sender = self.transport.sender(move |failed| {
+            me.do_send(Redirect { bytes: failed.bytes, places: places.clone() });
+        });
+        let to = Destination {
+            upgrade: false,
+            domain: place.domain,
+            ..Destination::new(place.transport, place.addr)
+        };
+        sender.send(&to, redirect.bytes, TransmitId::Stateless);
     }
 }
 
@@ -247,25 +350,11 @@ impl Handler<Respond> for SipEndpoint {
 impl Handler<SendRequest> for SipEndpoint {
     type Result = ();
     fn handle(&mut self, send: SendRequest, ctx: &mut Self::Context) {
-        let resolving = self.resolver.sip(send.next_hop.clone());
-        ctx.spawn(resolving.into_actor(self).map(move |resolved, endpoint, ctx| {
-            // The connection on which the dialog was made is used while it lives (RFC 5923 in spirit),
-            // also where the next hop's name leads nowhere.
-            let flow = send.flow.filter(|flow| flow.transport.is_reliable());
-            match (resolved, flow) {
-                (_, Some(flow)) => endpoint.send(send, Destination::back(flow)),
-                (Ok(mut to), None) => {
-                    to.flow = send.flow.filter(|flow| flow.transport == to.transport);
-                    endpoint.send(send, to);
-                }
-                (Err(error), None) => {
-                    tracing::warn!(%error, "request not sent: its next hop cannot be resolved");
-                    send.user
-                        .do_send(DialogInput::Failed { ticket: send.ticket, cause: FailureCause::Transport });
-                }
-            }
-            endpoint.drain(ctx);
-        }));
+        let is_open = |flow: &Flow| self.sender.as_ref().is_some_and(|sender| sender.is_open(flow));
+        let is_open = send.flow.as_ref().is_some_and(is_open);
+        let attempts = Attempts::new(send.request, send.next_hop, send.flow, is_open);
+        self.proceed(Asking { attempts, user: send.user, ticket: send.ticket }, ctx);
+        self.drain(ctx);
     }
 }
 
@@ -275,7 +364,7 @@ impl Handler<Adopt> for SipEndpoint {
         if let Some(txn) = adopt.txn {
             self.invites.insert(txn, adopt.user.clone());
         }
-        self.dialogs.insert(adopt.tag.into_bytes(), Held { user: adopt.user, party: adopt.party });
+        self.dialogs.insert(adopt.tag.into_bytes(), Held { user: adopt.user, guest: adopt.guest });
     }
 }
 
@@ -284,6 +373,14 @@ impl Handler<Forget> for SipEndpoint {
     fn handle(&mut self, forget: Forget, _: &mut Self::Context) {
         self.dialogs.remove(forget.tag.as_bytes());
     }
+}
+
+/// The places that were found; where none was, the log says why.
+fn places(found: Result<Vec<Place>, LocateError>) -> Vec<Place> {
+    found.unwrap_or_else(|error| {
+        tracing::warn!(%error, "not sent: the next hop cannot be found");
+        Vec::new()
+    })
 }
 
 /// The node stops: every dialog's owner is told.

@@ -10,20 +10,22 @@ use actix::{
 use bytes::Bytes;
 use restante::focus::rejection::Rejection;
 use restante::focus::summary::{self, Listing};
-use restante::machine::sip::{Body, Flow, Notifier, NotifierRecord, NotifyOutcome, ServerTxn};
+use restante::machine::sip::{Body, Flow, Notifier, NotifierRecord, NotifyOutcome};
 use restante::store::{
     Counts, ItemHead, ItemState, ListQuery, MAX_LIST, Owner, StoreError, SubscriptionRecord,
 };
 use restante::wire::message_summary;
-use restante::wire::sip::{HeaderName, Request, StatusCode, tag_of};
+use restante::wire::sip::{HeaderName, Method, Request, StatusCode, tag_of};
 
 use crate::alarm::Alarm;
 use crate::clock;
 use crate::endpoint::SipEndpoint;
-use crate::gate::Party;
-use crate::ports::{Adopt, DialogInput, Forget, Respond, SendRequest};
-use crate::shard::{Idle, Shard};
+use crate::fault;
+use crate::gate::Guest;
+use crate::ports::{Adopt, Asked, DialogInput, Forget, SendRequest};
+use crate::shard::{Exited, Idle, Shard};
 use crate::shared::Shared;
+use crate::supervision;
 
 /// The mailbox changed.
 #[derive(Debug, Message)]
@@ -113,13 +115,11 @@ impl Mailbox {
     }
 
     /// Answers a SUBSCRIBE; returns the ticket of the subscription that it made or refreshed.
-    fn subscribe(
-        &mut self,
-        txn: ServerTxn,
-        request: &Request,
-        flow: Flow,
-        ctx: &mut Context<Self>,
-    ) -> Option<u64> {
+    fn subscribe(&mut self, asked: Asked, ctx: &mut Context<Self>) -> Option<u64> {
+        let (request, flow) = (asked.request(), asked.flow());
+        if let Ok(call_id) = request.headers.call_id() {
+            fault::strike("mailbox.subscribe", &call_id);
+        }
         let tag = request.headers.get(&HeaderName::To).and_then(tag_of);
         let (response, ticket) = match (self.granted(request), tag) {
             (Err(rejection), _) => (rejection.response(request), None),
@@ -141,7 +141,7 @@ impl Mailbox {
         };
         let subscriptions = self.subscriptions.len();
         tracing::info!(parent: &self.span, status = response.status.0, subscriptions, "SUBSCRIBE answered");
-        self.endpoint.do_send(Respond { txn, response: Box::new(response) });
+        asked.respond(response);
         ticket
     }
 
@@ -175,8 +175,8 @@ impl Mailbox {
         first: bool,
         ctx: &Context<Self>,
     ) {
-        let party = Party::new(self.owner.clone(), flow);
-        self.endpoint.do_send(Adopt { tag: tag.clone(), user: ctx.address().recipient(), txn: None, party });
+        let guest = Guest::new(self.owner.clone(), flow);
+        self.endpoint.do_send(Adopt { tag: tag.clone(), user: ctx.address().recipient(), txn: None, guest });
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.subscriptions.push(Subscription {
@@ -377,6 +377,19 @@ impl Mailbox {
     }
 }
 
+/// Where the mailbox has failed, its subscriptions are not lost: they are written down.
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        if supervision::has_failed() {
+            tracing::error!(parent: &self.span, subscriptions = self.subscriptions.len(), "the mailbox has failed: it is made anew from the subscriptions written down");
+            for subscription in &self.subscriptions {
+                self.endpoint.do_send(Forget { tag: subscription.tag.clone() });
+            }
+            self.shard.do_send(Exited::mailbox(self.owner.clone()));
+        }
+    }
+}
+
 impl Actor for Mailbox {
     type Context = Context<Self>;
 
@@ -389,19 +402,17 @@ impl Handler<DialogInput> for Mailbox {
     type Result = ();
     fn handle(&mut self, input: DialogInput, ctx: &mut Self::Context) {
         match input {
-            DialogInput::Request { txn, request, flow }
-                if request.method == restante::wire::sip::Method::Subscribe =>
-            {
-                if request.headers.get(&HeaderName::To).and_then(tag_of).is_none() {
+            DialogInput::Request(asked) if asked.request().method == Method::Subscribe => {
+                if asked.request().headers.get(&HeaderName::To).and_then(tag_of).is_none() {
                     self.received += 1;
                 }
-                if let Some(ticket) = self.subscribe(txn, &request, flow, ctx) {
+                if let Some(ticket) = self.subscribe(asked, ctx) {
                     self.write_down(ticket, ctx);
                 }
             }
-            DialogInput::Request { txn, request, .. } => {
-                let response = Rejection::method_not_allowed().response(&request);
-                self.endpoint.do_send(Respond { txn, response: Box::new(response) });
+            DialogInput::Request(asked) => {
+                let response = Rejection::method_not_allowed().response(asked.request());
+                asked.respond(response);
             }
             DialogInput::Response { ticket, response } => self.answered(ticket, response.status, ctx),
             DialogInput::Failed { ticket, cause } => {

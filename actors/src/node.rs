@@ -20,12 +20,13 @@ use crate::endpoint::{DrainDialogs, SipEndpoint};
 use crate::gate::Gate;
 use crate::http::{self, Readiness};
 use crate::link::{
-    Admission, ConnectionLimits, Cores, MsrpLimits, MsrpTransport, OutboxLimits, Resolver, ResolverLimits,
+    Admission, ConnectionLimits, Cores, DnsSettings, MsrpLimits, MsrpTransport, OutboxLimits, Resolver,
     SipLimits, SipPorts, SipTransport, Stopper,
 };
 use crate::router::{MOST_SHARDS, Router, shard_name};
 use crate::shard::{Attach, Resume, Shard, Totals, Watched, tell_changed};
 use crate::shared::Shared;
+use crate::supervision::{self, Fatal};
 use crate::users::Users;
 use crate::users::watch::Watch;
 
@@ -43,6 +44,7 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 pub fn run(config: Config) -> anyhow::Result<()> {
     crate::redact::open_addresses(config.log.addresses);
     let _origin = clock::now();
+    supervision::log_panics();
     System::new().block_on(serve(config))
 }
 
@@ -54,7 +56,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let metrics = http::install_metrics().context("metrics")?;
     let readiness = Readiness::new();
     let stopper = Stopper::new();
-    let node = Node::boot(config, store, users, stopper.clone()).await?;
+    let fatal = Fatal::default();
+    let node = Node::boot(config, store, users, stopper.clone(), &fatal).await?;
     let http = node.http(metrics, readiness.clone(), stopper.clone())?;
     node.resume().await?;
     node.sweep();
@@ -67,9 +70,20 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         workers = node.endpoints.len(),
         "ready"
     );
-    let signal = signals.next().await;
-    tracing::info!(signal, "stopping: no new work, sessions get a BYE");
+    let failed = tokio::select! {
+        signal = signals.next() => {
+            tracing::info!(signal, "stopping: no new work, sessions get a BYE");
+            None
+        }
+        name = fatal.failed() => Some(name),
+    };
     readiness.set(false);
+    if let Some(name) = failed {
+        // Half a node is worse than none: whoever watches over the process starts it again.
+        node.router.close();
+        node.close(&stopper).await;
+        anyhow::bail!("{name} has failed: the process ends; what was acknowledged is in the store");
+    }
     node.drain(&stopper).await;
     tracing::info!("stopped");
     Ok(())
@@ -116,6 +130,7 @@ impl Node {
         store: Arc<dyn Store>,
         users: Arc<Users>,
         stopper: Stopper,
+        fatal: &Fatal,
     ) -> anyhow::Result<Self> {
         let realm = realm(&config);
         let arbiters: Vec<Arbiter> = (0..workers(&config)).map(|_| Arbiter::new()).collect();
@@ -147,7 +162,7 @@ impl Node {
             summary: summary_rules(&config),
             store,
             msrp,
-            resolver: Resolver::new(ResolverLimits::default()),
+            resolver: Resolver::new(&dns_settings(&config))?,
             timers,
             msrp_listeners,
             config,
@@ -177,7 +192,10 @@ impl Node {
             let shard = {
                 let (name, shared, gate) = (name.clone(), Arc::clone(&shared), Arc::clone(&gate));
                 let (totals, watched) = (Arc::clone(&totals), Arc::clone(&watched));
-                Shard::start_in_arbiter(handle, move |_| Shard::new(name, shared, gate, totals, watched))
+                let vital = fatal.vital(format!("shard {name}"));
+                Shard::start_in_arbiter(handle, move |_| {
+                    Shard::new(name, shared, gate, totals, watched, vital)
+                })
             };
             let mut endpoint_config = EndpointConfig::new(name.clone());
             endpoint_config.timers = timers;
@@ -185,10 +203,11 @@ impl Node {
             endpoint_config.max_transactions = shared.config.sip.max_transactions;
             endpoint_config.server_name = "restante".to_owned();
             let endpoint = {
-                let (transport, resolver, gate, shard) =
-                    (sip.clone(), shared.resolver.clone(), Arc::clone(&gate), shard.clone().recipient());
+                let (transport, shared, gate, shard) =
+                    (sip.clone(), Arc::clone(&shared), Arc::clone(&gate), shard.clone().recipient());
+                let vital = fatal.vital(format!("SIP endpoint {name}"));
                 SipEndpoint::start_in_arbiter(handle, move |_| {
-                    SipEndpoint::new(endpoint_config, transport, resolver, gate, shard, name)
+                    SipEndpoint::new(endpoint_config, transport, shared, gate, shard, name, vital)
                 })
             };
             shard.send(Attach(endpoint.clone())).await?;
@@ -287,6 +306,11 @@ impl Node {
         if tokio::time::timeout(limit, draining).await.is_err() {
             tracing::warn!("sessions did not end in time");
         }
+        self.close(stopper).await;
+    }
+
+    /// Ends connections and listeners, and closes the store.
+    async fn close(&self, stopper: &Stopper) {
         stopper.stop();
         if tokio::time::timeout(crate::link::LINGER, stopper.ended()).await.is_err() {
             tracing::warn!("connections did not end in time");
@@ -338,6 +362,15 @@ fn connection_limits(config: &Config, total: usize, per_address: usize) -> Conne
     let trusted = config.trust.peers.clone();
     let exempt = move |peer: std::net::IpAddr| trusted.iter().any(|net| net.contains(&peer.to_canonical()));
     ConnectionLimits { total, per_address, exempt: Some(Arc::new(exempt)) }
+}
+
+fn dns_settings(config: &Config) -> DnsSettings {
+    DnsSettings {
+        servers: config.dns.servers.clone(),
+        timeout: config.dns.timeout,
+        // The family in which the node is reached is the one in which it surely reaches others.
+        ipv6_first: config.sip.listen.first().is_some_and(|listen| listen.address.is_ipv6()),
+    }
 }
 
 fn sip_limits(config: &Config) -> SipLimits {

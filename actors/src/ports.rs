@@ -1,25 +1,22 @@
 //! The messages between the SIP side (the Endpoint) and those who use it: Recorder, Focus, Mailbox.
 
-use actix::{Message, Recipient};
+use std::fmt;
+
+use actix::{Addr, Message, Recipient};
 use bytes::Bytes;
 use restante::machine::sip::{FailureCause, Flow, ServerTxn};
-use restante::wire::sip::{Request, Response};
+use restante::wire::sip::{Method, Request, Response, StatusCode};
 
-use crate::gate::Party;
+use crate::endpoint::SipEndpoint;
+
+use crate::gate::Guest;
 
 /// What the owner of a dialog is told.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub enum DialogInput {
     /// A request within the dialog.
-    Request {
-        /// Its transaction, to be answered by [`Respond`].
-        txn: ServerTxn,
-        /// The request.
-        request: Box<Request>,
-        /// Where it came from.
-        flow: Flow,
-    },
+    Request(Asked),
     /// The ACK to a 2xx.
     Ack(Box<Request>),
     /// A CANCEL for the INVITE of this transaction; the CANCEL itself has its 200.
@@ -40,6 +37,65 @@ pub enum DialogInput {
     },
     /// The node stops: say goodbye.
     Drain,
+}
+
+/// A request that waits for an answer. Dropped without one, because whoever it was for has failed, it is
+/// answered 500: nobody waits in vain.
+pub struct Asked {
+    endpoint: Addr<SipEndpoint>,
+    txn: ServerTxn,
+    request: Box<Request>,
+    flow: Flow,
+    open: bool,
+}
+
+impl Asked {
+    /// The request of `txn` that came over `flow`, to be answered by `endpoint`.
+    #[must_use]
+    pub const fn new(endpoint: Addr<SipEndpoint>, txn: ServerTxn, request: Box<Request>, flow: Flow) -> Self {
+        Self { endpoint, txn, request, flow, open: true }
+    }
+
+    /// The request.
+    #[must_use]
+    pub const fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// Where it came from.
+    #[must_use]
+    pub const fn flow(&self) -> Flow {
+        self.flow
+    }
+
+    /// Answers it.
+    pub fn respond(mut self, response: Response) {
+        self.open = false;
+        self.endpoint.do_send(Respond { txn: self.txn, response: Box::new(response) });
+    }
+
+    /// Takes it over: whoever does this answers it.
+    #[must_use]
+    pub fn take(mut self) -> (ServerTxn, Request) {
+        self.open = false;
+        let taken = std::mem::replace(self.request.as_mut(), Request::new(Method::Ack, Bytes::new()));
+        (self.txn, taken)
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if self.open {
+            let response = Box::new(self.request.respond(StatusCode::SERVER_INTERNAL_ERROR));
+            self.endpoint.do_send(Respond { txn: self.txn, response });
+        }
+    }
+}
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked").field("method", &self.request.method).field("flow", &self.flow).finish()
+    }
 }
 
 /// Answers a request.
@@ -79,7 +135,7 @@ pub struct Adopt {
     /// The transaction of the INVITE, so that its CANCEL reaches the owner.
     pub txn: Option<ServerTxn>,
     /// Who is let into the dialog.
-    pub party: Party,
+    pub guest: Guest,
 }
 
 /// Forgets the owner of a dialog.

@@ -3,29 +3,28 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFuture};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use bytes::{Bytes, BytesMut};
 use restante::focus::pager;
 use restante::focus::rejection::Rejection;
 use restante::focus::session_deposit::SessionEnvelope;
 use restante::machine::msrp::{IncomingId, Verdict};
-use restante::machine::offer_answer::{self, LocalMedia, Negotiated};
-use restante::machine::sip::{Body as SipBody, Flow, InviteSession, SessionEvent};
+use restante::machine::sip::InviteSession;
 use restante::store::{Body, Counts, NewMessage, Owner, SessionDeposit, SessionId, Staging, StoreError};
-use restante::time::Instant;
 use restante::wire::mime;
-use restante::wire::sdp::Direction;
 use tokio::sync::OnceCell;
 
 use crate::alarm::Alarm;
-use crate::capabilities;
 use crate::clock;
-use crate::dialog_port::{DialogPort, of_rejection};
+use crate::dialog_port::DialogPort;
+use crate::fault;
+use crate::party::{Agreed, Party, PartyEvent};
 use crate::ports::DialogInput;
 use crate::refusals;
-use crate::session::{Answered, Close, Judge, MsrpSession, ReadCredit, SessionReport};
+use crate::session::{Judge, ReadCredit, SessionReport};
 use crate::shard::Exited;
 use crate::shared::Shared;
+use crate::supervision::{self, Obituary};
 
 /// Everything a recorder is born with.
 pub struct RecorderBirth {
@@ -35,8 +34,6 @@ pub struct RecorderBirth {
     pub port: DialogPort,
     /// The dialog, before its final response.
     pub invite: InviteSession,
-    /// Where the INVITE came from.
-    pub flow: Flow,
     /// Whose mailbox it is.
     pub owner: Owner,
     /// What is kept of the INVITE.
@@ -49,20 +46,22 @@ pub struct RecorderBirth {
 
 /// The actor.
 pub struct Recorder {
-    birth: RecorderBirth,
-    session: Option<Addr<MsrpSession>>,
-    local: Option<LocalMedia>,
-    negotiated: bool,
+    shared: Arc<Shared>,
+    owner: Owner,
+    envelope: SessionEnvelope,
+    /// The offer, until it is answered.
+    offer: Option<Bytes>,
+    party: Party,
+    held: bool,
     draft: Arc<OnceCell<SessionId>>,
     arriving: HashMap<IncomingId, Arriving>,
     /// Messages on their way into the store.
     storing: usize,
     stored: u32,
     alarm: Alarm,
-    deadline: Option<Instant>,
-    dialog_over: bool,
     closed: bool,
     span: tracing::Span,
+    _obituary: Obituary,
 }
 
 /// A message that is not yet whole.
@@ -91,78 +90,51 @@ impl Recorder {
             call_id = %String::from_utf8_lossy(birth.invite.dialog().call_id()),
             mailbox = birth.shared.redacted(&birth.owner),
         );
+        let exited = Exited::recorder(birth.owner.clone());
         Self {
-            birth,
-            session: None,
-            local: None,
-            negotiated: false,
+            party: Party::new(Arc::clone(&birth.shared), birth.port, birth.invite),
+            shared: birth.shared,
+            owner: birth.owner,
+            envelope: birth.envelope,
+            offer: birth.offer,
+            held: false,
             draft: Arc::default(),
             arriving: HashMap::new(),
             storing: 0,
             stored: 0,
             alarm: Alarm::default(),
-            deadline: None,
-            dialog_over: false,
             closed: false,
             span,
+            _obituary: Obituary::new(birth.exited, exited),
         }
     }
 
     // ---- accepting ----
 
     fn counted(&mut self, counted: Result<Counts, StoreError>, ctx: &mut Context<Self>) {
-        let quota = self.birth.shared.quota();
-        match counted.and_then(|counts| quota.admit(&counts, 1, 1)) {
-            Ok(()) => self.accept(ctx),
-            Err(error) => {
-                let rejection = refusals::of_store(&error, self.birth.shared.agent());
-                self.refuse(&rejection, ctx);
-            }
+        let quota = self.shared.quota();
+        let admitted = counted
+            .and_then(|counts| quota.admit(&counts, 1, 1))
+            .map_err(|error| refusals::of_store(&error, self.shared.agent()));
+        if let Err(rejection) = admitted.and_then(|()| self.accept(ctx)) {
+            tracing::info!(parent: &self.span, status = rejection.status.0, "session refused");
+            self.party.refuse(&rejection);
+            self.closed = true;
         }
+        self.drain(ctx);
     }
 
-    fn accept(&mut self, ctx: &mut Context<Self>) {
-        let shared = Arc::clone(&self.birth.shared);
-        let Some(uri) = shared.mint_msrp_uri(&self.birth.flow) else {
-            return self.refuse(&Rejection::unavailable(5), ctx);
-        };
-        let local = shared.local_media(uri, Direction::SendRecv, shared.config.msrp.max_message.bytes());
-        let (sdp, negotiated) = match &self.birth.offer {
-            None => (offer_answer::offer(&local), None),
-            Some(offer) => match offer_answer::answer(offer, &local) {
-                Ok((sdp, negotiated)) => (sdp, Some(negotiated)),
-                Err(refusal) => {
-                    let rejection = refusals::of_offer(&refusal, shared.agent());
-                    return self.refuse(&rejection, ctx);
-                }
-            },
-        };
-        let remote = negotiated.as_ref().map_or(&[][..], |negotiated| &negotiated.remote_path);
-        let session = shared.session_config(local.uri.clone(), remote, true);
-        self.session = Some(MsrpSession::open(session, shared.msrp.clone(), &ctx.address().recipient()));
-        self.local = Some(local);
-        self.birth.invite.accept(clock::now(), Some(SipBody::sdp(sdp)), Vec::new());
-        self.deadline = Some(clock::now() + shared.bind_timeout());
+    fn accept(&mut self, ctx: &Context<Self>) -> Result<(), Rejection> {
+        fault::strike("recorder.accept", self.party.call_id());
+        let offer = self.offer.take();
+        let max_size = Some(self.shared.config.msrp.max_message.bytes());
+        let reports = ctx.address().recipient();
+        let agreed = self.party.accept(clock::now(), offer.as_ref(), max_size, |_| true, &reports)?;
         tracing::info!(parent: &self.span, "session accepted in the owner's place");
-        if let Some(negotiated) = negotiated {
-            self.negotiated(&negotiated);
+        if let Some(agreed) = agreed {
+            self.agreed(&agreed);
         }
-        self.drain(ctx);
-    }
-
-    fn negotiated(&mut self, negotiated: &Negotiated) {
-        self.negotiated = true;
-        if let Some(session) = &self.session {
-            crate::session::connect(session, &self.birth.shared.resolver, negotiated);
-        }
-    }
-
-    fn refuse(&mut self, rejection: &Rejection, ctx: &mut Context<Self>) {
-        tracing::info!(parent: &self.span, status = rejection.status.0, "session refused");
-        self.birth.invite.reject(&of_rejection(rejection));
-        self.dialog_over = true;
-        self.closed = true;
-        self.drain(ctx);
+        Ok(())
     }
 
     // ---- what is said ----
@@ -194,8 +166,7 @@ impl Recorder {
         credit: ReadCredit,
         ctx: &mut Context<Self>,
     ) {
-        let inline =
-            usize::try_from(self.birth.shared.config.store.inline_limit.bytes()).unwrap_or(usize::MAX);
+        let inline = usize::try_from(self.shared.config.store.inline_limit.bytes()).unwrap_or(usize::MAX);
         let Some(arriving) = self.arriving.get_mut(&id) else { return };
         let end = usize::try_from(offset).unwrap_or(usize::MAX).saturating_add(bytes.len());
         if let Content::Memory(buffer) = &mut arriving.content {
@@ -209,7 +180,7 @@ impl Recorder {
                 return;
             }
             let begun = std::mem::take(buffer).freeze();
-            arriving.content = Content::Staging(self.birth.shared.store.stage());
+            arriving.content = Content::Staging(self.shared.store.stage());
             if !begun.is_empty() {
                 self.write(id, 0, begun, ReadCredit::default(), ctx);
             }
@@ -246,19 +217,19 @@ impl Recorder {
             return;
         }
         let Some(arriving) = self.arriving.remove(&id) else { return };
-        let shared = Arc::clone(&self.birth.shared);
+        let shared = Arc::clone(&self.shared);
         if usize::try_from(self.stored).unwrap_or(usize::MAX) >= shared.config.deposit.max_messages {
             return self.judge(id, Verdict::Refused(413, Bytes::from_static(b"Too many messages")));
         }
         self.stored += 1;
         self.storing += 1;
         let deposit = SessionDeposit {
-            owner: self.birth.owner.clone(),
-            key: self.birth.envelope.key.clone(),
-            envelope: self.birth.envelope.envelope.clone(),
+            owner: self.owner.clone(),
+            key: self.envelope.key.clone(),
+            envelope: self.envelope.envelope.clone(),
             quota: shared.quota(),
             now: clock::wall(),
-            ends: self.birth.envelope.ends,
+            ends: self.envelope.ends,
             remember: shared.config.deposit.remember,
         };
         let draft = Arc::clone(&self.draft);
@@ -290,7 +261,7 @@ impl Recorder {
     }
 
     fn judge(&self, id: IncomingId, verdict: Verdict) {
-        if let Some(session) = &self.session {
+        if let Some(session) = self.party.session() {
             session.do_send(Judge { id, verdict });
         }
     }
@@ -299,19 +270,16 @@ impl Recorder {
 
     /// The session is over: nothing more is taken, what was acknowledged becomes an item.
     fn hang_up(&mut self, cause: &str) {
-        self.deadline = None;
         self.arriving.clear();
-        if let Some(session) = self.session.take() {
-            session.do_send(Close);
-        }
-        if !std::mem::replace(&mut self.dialog_over, true) {
+        self.party.close();
+        if !self.party.is_over() {
             tracing::info!(parent: &self.span, cause, "session ended by the store");
-            self.birth.invite.bye(None);
+            self.party.bye(None);
         }
     }
 
     fn close(&mut self, ctx: &mut Context<Self>) {
-        if self.closed || !self.dialog_over || self.storing > 0 || self.session.is_some() {
+        if self.closed || !self.party.is_over() || self.storing > 0 || self.party.session().is_some() {
             return;
         }
         self.closed = true;
@@ -319,7 +287,7 @@ impl Recorder {
             tracing::info!(parent: &self.span, "session without a complete message: no item");
             return;
         };
-        let closing = self.birth.shared.store.close_session(draft);
+        let closing = self.shared.store.close_session(draft);
         self.storing += 1;
         ctx.spawn(closing.into_actor(self).map(|closed, recorder, ctx| {
             recorder.storing -= 1;
@@ -333,58 +301,41 @@ impl Recorder {
     }
 
     fn drain(&mut self, ctx: &mut Context<Self>) {
-        while let Some(event) = self.birth.invite.poll_event() {
-            self.session_event(event);
+        while let Some(event) = self.party.poll_event(clock::now()) {
+            match event {
+                PartyEvent::Agreed(agreed) => self.agreed(&agreed),
+                PartyEvent::Unusable(cause) => self.hang_up(cause),
+                PartyEvent::Ended(_) => self.hang_up("ended by the caller"),
+            }
         }
         self.close(ctx);
         // A BYE is answered, or sent, when what was said is an item: whoever sees it may look.
-        if !self.dialog_over || (self.closed && self.storing == 0) {
-            self.birth.port.send_all(&mut self.birth.invite);
+        let is_settled = self.closed && self.storing == 0;
+        if !self.party.is_over() || is_settled {
+            self.party.send();
         }
-        if self.closed && self.storing == 0 && self.birth.invite.is_ended() {
+        if is_settled && self.party.has_ended() {
             ctx.stop();
             return;
         }
-        let next = [self.birth.invite.poll_timeout(), self.deadline].into_iter().flatten().min();
-        self.alarm.arm(ctx, next, Self::ring);
+        self.alarm.arm(ctx, self.party.poll_timeout(), Self::ring);
     }
 
-    fn session_event(&mut self, event: SessionEvent) {
-        match event {
-            SessionEvent::Confirmed { body } => {
-                let (Some(local), false) = (&self.local, self.negotiated) else { return };
-                let answer = body.map(|body| body.bytes).unwrap_or_default();
-                match offer_answer::accept_answer(local, &answer) {
-                    Ok(negotiated) => {
-                        if let Some(session) = &self.session {
-                            session.do_send(Answered { remote: negotiated.remote_path.clone() });
-                        }
-                        self.negotiated(&negotiated);
-                    }
-                    Err(_) => self.hang_up("the ACK brought no usable answer"),
-                }
-            }
-            SessionEvent::Reinvite { request } => {
-                let answer =
-                    self.birth.port.answer_reinvite(&request, self.local.as_mut(), self.birth.shared.agent());
-                self.birth.invite.answer_reinvite(clock::now(), answer);
-            }
-            SessionEvent::Unhandled { txn, request } => {
-                self.birth.port.respond(txn, capabilities::within(&request))
-            }
-            SessionEvent::Reconfirmed { .. } | SessionEvent::ReinviteCancelled => {}
-            SessionEvent::Ended { .. } => {
-                self.dialog_over = true;
-                self.hang_up("ended by the caller");
-            }
+    /// A held session (RFC 3264 8.4) waits, as long as `idle_timeout`; what comes although the caller said
+    /// that nothing would is stored: refusing it would lose it.
+    fn agreed(&mut self, agreed: &Agreed) {
+        let held = !agreed.direction.receives();
+        if std::mem::replace(&mut self.held, held) != held {
+            tracing::info!(parent: &self.span, held, "session held or resumed by the caller");
+        }
+        if agreed.moved {
+            tracing::info!(parent: &self.span, "the caller's session has another connection");
         }
     }
 
     fn ring(&mut self, ctx: &mut Context<Self>) {
         self.alarm.rang();
-        let now = clock::now();
-        self.birth.invite.handle_timeout(now);
-        if self.deadline.is_some_and(|deadline| deadline <= now) {
+        if self.party.ring(clock::now()) {
             tracing::warn!(parent: &self.span, "nothing came from the caller in time");
             self.hang_up("idle");
         }
@@ -426,30 +377,33 @@ async fn store_message(
     Ok(size)
 }
 
+/// Also where the recorder has failed, what was acknowledged is there: the session becomes an item.
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if supervision::has_failed() {
+            tracing::error!(parent: &self.span, messages = self.stored, "the recorder has failed: the caller gets a BYE or 500; what was acknowledged becomes an item");
+            if let Some(draft) = self.draft.get().copied().filter(|_| !self.closed) {
+                drop(self.shared.store.close_session(draft));
+            }
+        }
+    }
+}
+
 impl Actor for Recorder {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.birth.port.adopt(ctx.address().recipient());
-        let counting = self.birth.shared.store.counts(self.birth.owner.clone());
+        self.party.adopt(ctx.address().recipient());
+        let counting = self.shared.store.counts(self.owner.clone());
         ctx.spawn(counting.into_actor(self).map(|counted, recorder, ctx| recorder.counted(counted, ctx)));
-    }
-
-    fn stopped(&mut self, _: &mut Self::Context) {
-        if let Some(session) = self.session.take() {
-            session.do_send(Close);
-        }
-        self.birth.port.forget();
-        self.birth.exited.do_send(Exited::recorder(self.birth.owner.clone()));
     }
 }
 
 impl Handler<SessionReport> for Recorder {
     type Result = ();
     fn handle(&mut self, report: SessionReport, ctx: &mut Self::Context) {
-        if self.deadline.is_some() {
-            self.deadline = Some(clock::now() + self.birth.shared.config.msrp.idle_timeout);
-        }
+        let now = clock::now();
+        self.party.heard(now, &report);
         match report {
             SessionReport::Started { id, message_id, content_type, headers, .. } => {
                 self.started_message(id, message_id, content_type, headers)
@@ -457,6 +411,7 @@ impl Handler<SessionReport> for Recorder {
             SessionReport::Data { id, offset, bytes, credit } => self.data(id, offset, bytes, credit, ctx),
             SessionReport::Complete { id, .. } => {
                 if let Some(arriving) = self.arriving.get_mut(&id) {
+                    fault::strike("recorder.message", &arriving.message_id);
                     arriving.complete = true;
                 }
                 self.store(id, ctx);
@@ -464,10 +419,18 @@ impl Handler<SessionReport> for Recorder {
             SessionReport::Dropped { id } => {
                 self.arriving.remove(&id);
             }
+            SessionReport::Lost(cause) => {
+                if self.party.lost(now) {
+                    tracing::info!(parent: &self.span, cause, "the caller's connection is lost: another may come");
+                } else {
+                    self.hang_up(cause);
+                }
+            }
             SessionReport::Ended(cause) => self.hang_up(cause),
             SessionReport::Bound
+            | SessionReport::Rejoined
             | SessionReport::Credit(_)
-            | SessionReport::Delivered(_)
+            | SessionReport::Delivered(..)
             | SessionReport::Refused(..) => {}
         }
         self.drain(ctx);
@@ -479,7 +442,7 @@ impl Handler<DialogInput> for Recorder {
     fn handle(&mut self, input: DialogInput, ctx: &mut Self::Context) {
         match input {
             DialogInput::Drain => self.hang_up("the node stops"),
-            input => self.birth.port.handle(&mut self.birth.invite, input),
+            input => self.party.handle(input),
         }
         self.drain(ctx);
     }

@@ -13,7 +13,6 @@ use restante::focus::fan_out::Participant;
 use restante::machine::msrp::{
     Event, IncomingId, Outgoing, OutgoingId, Session, SessionConfig, SessionFailure, Verdict,
 };
-use restante::machine::offer_answer::Negotiated;
 use restante::time::Instant;
 use restante::wire::msrp::MsrpUri;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -26,6 +25,7 @@ use crate::link::{
     MsrpConnectError, MsrpEvent, MsrpFrames, MsrpLink, MsrpPort, MsrpRegistration, MsrpTransport, Resolver,
 };
 use crate::virtual_ua::{Begin, Frame};
+use crate::{fault, supervision};
 
 /// Frames of a participant, to be sent as one piece.
 #[derive(Debug, Message)]
@@ -33,6 +33,8 @@ use crate::virtual_ua::{Begin, Frame};
 pub struct Deliver {
     /// Whose they are.
     pub participant: Participant,
+    /// For which of the session's connections, counted from 0: for a former one they come too late.
+    pub round: u32,
     /// In order; a body belongs to the message begun last by this participant.
     pub frames: Vec<Frame>,
 }
@@ -47,20 +49,24 @@ pub struct Judge {
     pub verdict: Verdict,
 }
 
-/// The session is negotiated to be connected by us.
+/// The message that this participant has begun and not finished is given up.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-struct Connect {
-    /// Where to connect, best first; empty: the client's URI leads nowhere.
-    to: Vec<SocketAddr>,
+pub struct Withdraw {
+    /// Whose it is.
+    pub participant: Participant,
 }
 
-/// The answer to an offer of ours: the other side is known.
+/// The other side is known, or known anew.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Answered {
+pub struct Join {
     /// The client's path.
     pub remote: Vec<MsrpUri>,
+    /// Whether we open the connection.
+    pub connect: bool,
+    /// Whether the session leaves its connection for another: what is under way is forgotten.
+    pub anew: bool,
 }
 
 /// The session is over.
@@ -68,10 +74,21 @@ pub struct Answered {
 #[rtype(result = "()")]
 pub struct Close;
 
+/// Where to connect, best first; empty: the client's URI leads nowhere.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Resolved {
+    epoch: u32,
+    to: Vec<SocketAddr>,
+}
+
 /// The opened connection, or why there is none.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Connected(Result<MsrpLink, MsrpConnectError>);
+struct Connected {
+    epoch: u32,
+    link: Result<MsrpLink, MsrpConnectError>,
+}
 
 /// What the user of a session is told.
 #[derive(Debug, Message)]
@@ -115,12 +132,16 @@ pub enum SessionReport {
         /// Which one.
         id: IncomingId,
     },
-    /// The client has acknowledged a message of this participant.
-    Delivered(Participant),
+    /// The client has acknowledged a message of this participant: the one at this place in its item.
+    Delivered(Participant, u32),
     /// The client has refused a message of this participant with an MSRP status.
     Refused(Participant, u16),
     /// So many pieces have left.
     Credit(usize),
+    /// The connection is gone, or could not be made; another may take its place, by [`Join`] or by itself.
+    Lost(&'static str),
+    /// The client has opened another connection for a session that had lost its own.
+    Rejoined,
     /// The session is over.
     Ended(&'static str),
 }
@@ -136,51 +157,62 @@ pub struct MsrpSession {
     machine: Session,
     user: actix::WeakRecipient<SessionReport>,
     transport: MsrpTransport,
+    resolver: Resolver,
     registration: Option<MsrpRegistration>,
     link: Option<MsrpLink>,
     alarm: Alarm,
     current: FxHashMap<Participant, OutgoingId>,
-    participants: FxHashMap<OutgoingId, Participant>,
+    sending: FxHashMap<OutgoingId, Place>,
+    /// Which message has which Message-ID: over another connection it is the same again.
+    names: FxHashMap<Place, Bytes>,
     used: FxHashSet<Bytes>,
     owed: usize,
+    /// Rises with each [`Join`]: an earlier one's connection comes too late.
+    epoch: u32,
+    /// How many connections the session has left.
+    round: u32,
+    /// Whether the client may open another connection when one was lost.
+    rejoins: bool,
     ended: bool,
 }
 
+/// A message: the participant whose it is, and its place in the participant's item.
+type Place = (Participant, u32);
+
 impl MsrpSession {
-    /// Starts a session by `config` that reports to `user`. It is known to the links when this returns: the
+    /// Starts a session by `config` that reports to `user`; `rejoins` says whether the client may replace a
+    /// connection that was lost. It is known to the links when this returns: the
     /// client may connect as soon as it has our session description.
     #[must_use]
     pub fn open(
         config: SessionConfig,
         transport: MsrpTransport,
+        resolver: Resolver,
+        rejoins: bool,
         user: &Recipient<SessionReport>,
     ) -> Addr<Self> {
         Self::create(|ctx| {
             ctx.set_mailbox_capacity(64);
             let registration = transport.register(config.local.session_id.clone(), port(ctx.address()));
-            Self::new(config, transport, user, registration)
+            Self {
+                machine: Session::new(config, &mut Chance),
+                user: user.downgrade(),
+                transport,
+                resolver,
+                registration: Some(registration),
+                link: None,
+                alarm: Alarm::default(),
+                current: FxHashMap::default(),
+                sending: FxHashMap::default(),
+                names: FxHashMap::default(),
+                used: FxHashSet::default(),
+                owed: 0,
+                epoch: 0,
+                round: 0,
+                rejoins,
+                ended: false,
+            }
         })
-    }
-
-    fn new(
-        config: SessionConfig,
-        transport: MsrpTransport,
-        user: &Recipient<SessionReport>,
-        registration: MsrpRegistration,
-    ) -> Self {
-        Self {
-            machine: Session::new(config, &mut Chance),
-            user: user.downgrade(),
-            transport,
-            registration: Some(registration),
-            link: None,
-            alarm: Alarm::default(),
-            current: FxHashMap::default(),
-            participants: FxHashMap::default(),
-            used: FxHashSet::default(),
-            owed: 0,
-            ended: false,
-        }
     }
 
     fn report(&self, report: SessionReport) {
@@ -222,15 +254,17 @@ impl MsrpSession {
             Event::Bound => self.report(SessionReport::Bound),
             Event::Sent { .. } => {}
             Event::Delivered { id } => {
-                if let Some(participant) = self.participants.remove(&id) {
-                    self.report(SessionReport::Delivered(participant));
+                if let Some((participant, message)) = self.sending.remove(&id) {
+                    self.names.remove(&(participant, message));
+                    self.report(SessionReport::Delivered(participant, message));
                 }
             }
             Event::Refused { id, status } => {
-                if let Some(participant) = self.participants.remove(&id) {
+                if let Some((participant, _)) = self.sending.remove(&id) {
                     self.report(SessionReport::Refused(participant, status));
                 }
             }
+            Event::Failed(SessionFailure::ConnectionClosed) => self.lose("connection closed"),
             Event::Failed(failure) => self.end(cause(&failure)),
         }
     }
@@ -241,6 +275,14 @@ impl MsrpSession {
         if room && self.owed > 0 {
             let owed = std::mem::take(&mut self.owed);
             self.report(SessionReport::Credit(owed));
+        }
+    }
+
+    /// The connection is gone: told once for each.
+    fn lose(&mut self, cause: &'static str) {
+        self.link = None;
+        if !self.ended {
+            self.report(SessionReport::Lost(cause));
         }
     }
 
@@ -259,7 +301,16 @@ impl MsrpSession {
     fn frames(&mut self, frames: MsrpFrames, ctx: &mut Context<Self>) {
         let now = clock::now();
         if self.link.as_ref().is_none_or(|link| link.id() != frames.link.id()) {
+            // What a connection still brought that the session has left is nobody's.
+            if self.registration.as_ref().and_then(MsrpRegistration::link) != Some(frames.link.id()) {
+                return;
+            }
             self.link = Some(frames.link);
+            if self.rejoins && self.machine.is_over() && !self.ended {
+                let remote = self.machine.config().remote.clone();
+                self.begin_anew(remote);
+                self.report(SessionReport::Rejoined);
+            }
             self.machine.handle_bound(now);
         }
         let credit = ReadCredit { _permit: frames.permit.map(Arc::new) };
@@ -270,27 +321,53 @@ impl MsrpSession {
     }
 
     fn begin(&mut self, now: Instant, participant: Participant, begin: Begin) {
-        let message_id = self.message_id(begin.message_id);
+        fault::strike("session.begin", &begin.message_id);
+        let place = (participant, begin.message);
         let outgoing = Outgoing {
-            message_id,
+            message_id: self.message_id(place, begin.message_id),
             content_type: begin.presented.content_type,
             headers: begin.presented.headers,
             total: begin.presented.total,
         };
         let id = self.machine.begin(now, outgoing);
         self.current.insert(participant, id);
-        self.participants.insert(id, participant);
+        self.sending.insert(id, place);
     }
 
     /// RFC 4975 7.1: a Message-ID is unique within the session. The one of the deposit is kept
     /// where it can be; two items may have been deposited with the same.
-    fn message_id(&mut self, deposited: Bytes) -> Bytes {
+    // RFC 4975 5.4: content that is sent again MUST have the Message-ID that it had before.
+    fn message_id(&mut self, place: Place, deposited: Bytes) -> Bytes {
+        if let Some(name) = self.names.get(&place) {
+            return name.clone();
+        }
         let fits = (4..=32).contains(&deposited.len())
             && deposited.iter().all(|b| b.is_ascii_alphanumeric() || b".-+%=".contains(b));
-        if fits && self.used.insert(deposited.clone()) {
-            return deposited;
+        let free = fits && self.used.insert(deposited.clone());
+        let name = if free { deposited } else { Bytes::from(Chance.token(20)) };
+        self.names.insert(place, name.clone());
+        name
+    }
+
+    /// Leaves the connection for another that is to come.
+    fn renew(&mut self, remote: Vec<MsrpUri>, ctx: &Context<Self>) {
+        let session_id = self.machine.config().local.session_id.clone();
+        // Registered anew, the session is bound to nothing; the former registration ends.
+        self.registration = Some(self.transport.register(session_id, port(ctx.address())));
+        self.link = None;
+        self.begin_anew(remote);
+    }
+
+    /// What was under way over the former connection is forgotten.
+    fn begin_anew(&mut self, remote: Vec<MsrpUri>) {
+        self.round += 1;
+        self.machine.renew(remote);
+        self.current.clear();
+        self.sending.clear();
+        let owed = std::mem::take(&mut self.owed);
+        if owed > 0 {
+            self.report(SessionReport::Credit(owed));
         }
-        Bytes::from(Chance.token(20))
     }
 }
 
@@ -313,20 +390,17 @@ fn port(session: Addr<MsrpSession>) -> MsrpPort {
 #[rtype(result = "()")]
 struct FromLink(MsrpEvent);
 
-/// Connects a session to its other side: by our connection where that was negotiated.
-pub fn connect(session: &Addr<MsrpSession>, resolver: &Resolver, negotiated: &Negotiated) {
-    let Some(next) = negotiated.remote_path.first().filter(|_| negotiated.connect) else { return };
-    let resolving = resolver.msrp(next);
-    let session = session.clone();
-    actix::spawn(async move {
-        match resolving.await {
-            Ok(to) => session.do_send(Connect { to }),
-            Err(error) => {
-                tracing::warn!(%error, "the client's MSRP URI leads nowhere");
-                session.do_send(Connect { to: Vec::new() });
-            }
+/// Also where the session has failed, whoever uses it must not wait for it.
+impl Drop for MsrpSession {
+    fn drop(&mut self) {
+        if supervision::has_failed() {
+            tracing::error!(
+                sending = self.sending.len(),
+                "the MSRP session has failed: its dialog ends; what was not acknowledged stays new"
+            );
+            self.end("the MSRP session has failed");
         }
-    });
+    }
 }
 
 impl Actor for MsrpSession {
@@ -341,52 +415,82 @@ impl Handler<FromLink> for MsrpSession {
             MsrpEvent::Drained(_) => self.drain(ctx, &ReadCredit::default()),
             MsrpEvent::Closed(closed) => {
                 if self.link.as_ref().is_some_and(|link| link.id() == closed.link) {
-                    self.link = None;
                     self.machine.handle_closed(clock::now());
                     self.drain(ctx, &ReadCredit::default());
-                    self.end("connection closed");
+                    self.link = None;
                 }
             }
         }
     }
 }
 
-impl Handler<Connect> for MsrpSession {
+impl Handler<Join> for MsrpSession {
     type Result = ();
-    fn handle(&mut self, connect: Connect, ctx: &mut Self::Context) {
-        let Some(registration) = &self.registration else { return };
-        let connecting = self.transport.connect(registration.session().clone(), connect.to);
+    fn handle(&mut self, join: Join, ctx: &mut Self::Context) {
+        let next = join.remote.first().filter(|_| join.connect).map(|next| self.resolver.msrp(next));
+        let remote = join.remote.iter().map(MsrpUri::detached).collect();
+        if join.anew {
+            self.renew(remote, ctx);
+        } else {
+            self.machine.set_remote(remote);
+        }
+        self.epoch += 1;
+        if let Some(resolving) = next {
+            let (epoch, me) = (self.epoch, ctx.address());
+            actix::spawn(async move {
+                let to = resolving.await.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "the client's MSRP URI leads nowhere");
+                    Vec::new()
+                });
+                me.do_send(Resolved { epoch, to });
+            });
+        }
+        self.drain(ctx, &ReadCredit::default());
+    }
+}
+
+impl Handler<Resolved> for MsrpSession {
+    type Result = ();
+    fn handle(&mut self, resolved: Resolved, ctx: &mut Self::Context) {
+        let epoch = resolved.epoch;
+        let Some(registration) = self.registration.as_ref().filter(|_| epoch == self.epoch) else { return };
+        let connecting = self.transport.connect(registration.session().clone(), resolved.to);
         let me = ctx.address();
-        actix::spawn(async move { me.do_send(Connected(connecting.await)) });
+        actix::spawn(async move { me.do_send(Connected { epoch, link: connecting.await }) });
     }
 }
 
 impl Handler<Connected> for MsrpSession {
     type Result = ();
     fn handle(&mut self, connected: Connected, ctx: &mut Self::Context) {
-        match connected.0 {
+        if connected.epoch != self.epoch {
+            return;
+        }
+        match connected.link {
             Ok(link) => {
                 self.link = Some(link);
                 let now = clock::now();
                 self.machine.handle_bound(now);
                 // RFC 4975 5.4: who opens the connection MUST send at once, an empty SEND if need be.
                 self.machine.probe(now);
-                self.report(SessionReport::Bound);
-                self.drain(ctx, &ReadCredit::default());
             }
             Err(error) => {
                 tracing::warn!(%error, "MSRP connection to the client failed");
-                self.end("connect failed");
+                self.lose("connect failed");
             }
         }
+        self.drain(ctx, &ReadCredit::default());
     }
 }
 
-impl Handler<Answered> for MsrpSession {
+impl Handler<Withdraw> for MsrpSession {
     type Result = ();
-    fn handle(&mut self, answered: Answered, ctx: &mut Self::Context) {
-        self.machine.set_remote(answered.remote.iter().map(MsrpUri::detached).collect());
-        self.drain(ctx, &ReadCredit::default());
+    fn handle(&mut self, withdraw: Withdraw, ctx: &mut Self::Context) {
+        if let Some(id) = self.current.remove(&withdraw.participant) {
+            self.sending.remove(&id);
+            self.machine.abort(clock::now(), id);
+            self.drain(ctx, &ReadCredit::default());
+        }
     }
 }
 
@@ -394,7 +498,8 @@ impl Handler<Deliver> for MsrpSession {
     type Result = ();
     fn handle(&mut self, deliver: Deliver, ctx: &mut Self::Context) {
         let now = clock::now();
-        for frame in deliver.frames {
+        let frames = if deliver.round == self.round { deliver.frames } else { Vec::new() };
+        for frame in frames {
             match frame {
                 Frame::Begin(begin) => self.begin(now, deliver.participant, *begin),
                 Frame::Body(bytes) => {
@@ -421,6 +526,7 @@ impl Handler<Close> for MsrpSession {
     type Result = ();
     fn handle(&mut self, _: Close, ctx: &mut Self::Context) {
         self.drain(ctx, &ReadCredit::default());
+        self.ended = true;
         self.registration = None;
         ctx.stop();
     }

@@ -4,8 +4,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
+use bytes::Bytes;
 use dashmap::DashMap;
 use restante::focus::intent::{self, FOCUS_PREFIX, Intent};
 use restante::focus::pager::{self, Pager};
@@ -13,7 +15,7 @@ use restante::focus::recipient_list::{self, InviteBody};
 use restante::focus::rejection::Rejection;
 use restante::focus::{retrieval, session_deposit};
 use restante::machine::sip::{Flow, InviteSession, ServerTxn};
-use restante::store::{Body, Owner, PagerDeposit, SubscriptionRecord};
+use restante::store::{Body, Owner, PagerDeposit, Store, StoreError, SubscriptionCursor, SubscriptionRecord};
 use restante::wire::sip::{HeaderName, Headers, Request, Response, StatusCode};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -21,13 +23,20 @@ use crate::capabilities;
 use crate::clock;
 use crate::dialog_port::DialogPort;
 use crate::endpoint::{Arrived, SipEndpoint};
+use crate::fault;
 use crate::focus::{Focus, FocusBirth, Selection};
 use crate::gate::{Caller, Gate};
 use crate::mailbox::{Changed, Mailbox, Restore, Retire};
-use crate::ports::{DialogInput, Respond};
+use crate::ports::{Asked, DialogInput, Respond};
 use crate::recorder::{Recorder, RecorderBirth};
 use crate::refusals;
 use crate::shared::Shared;
+use crate::supervision::Vital;
+
+/// How long a mailbox that has failed is left alone before it is made anew.
+const RESTORE_AFTER: Duration = Duration::from_secs(1);
+/// Subscriptions of one mailbox that are gone on with; `subscriptions_per_user` bounds those there are.
+const RESTORED_AT_ONCE: usize = 1000;
 
 /// Who is to be told of a mailbox's changes; read by the store's change feed.
 pub type Watched = Arc<DashMap<Owner, Addr<Mailbox>>>;
@@ -39,25 +48,38 @@ pub struct Totals {
     focuses: AtomicUsize,
 }
 
-/// A Recorder or Focus has ended.
+/// A Recorder or Focus has ended, or a Mailbox has failed.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Exited {
     owner: Owner,
-    focus: Option<String>,
+    who: Who,
+}
+
+#[derive(Debug)]
+enum Who {
+    Focus(String),
+    Recorder,
+    Mailbox,
 }
 
 impl Exited {
     /// The focus with the dialog tag `tag`.
     #[must_use]
     pub const fn focus(owner: Owner, tag: String) -> Self {
-        Self { owner, focus: Some(tag) }
+        Self { owner, who: Who::Focus(tag) }
     }
 
     /// A recorder.
     #[must_use]
     pub const fn recorder(owner: Owner) -> Self {
-        Self { owner, focus: None }
+        Self { owner, who: Who::Recorder }
+    }
+
+    /// A mailbox, which has failed.
+    #[must_use]
+    pub const fn mailbox(owner: Owner) -> Self {
+        Self { owner, who: Who::Mailbox }
     }
 }
 
@@ -97,6 +119,7 @@ pub struct Shard {
     mailboxes: FxHashMap<Owner, MailboxEntry>,
     recorders: FxHashMap<Owner, usize>,
     focuses: FxHashMap<Owner, FxHashMap<String, Addr<Focus>>>,
+    _vital: Vital,
 }
 
 /// A request on its way to whoever serves it.
@@ -116,6 +139,7 @@ impl Shard {
         gate: Arc<Gate>,
         totals: Arc<Totals>,
         watched: Watched,
+        vital: Vital,
     ) -> Self {
         Self {
             tag,
@@ -127,6 +151,7 @@ impl Shard {
             mailboxes: FxHashMap::default(),
             recorders: FxHashMap::default(),
             focuses: FxHashMap::default(),
+            _vital: vital,
         }
     }
 
@@ -238,7 +263,6 @@ impl Shard {
             shared: Arc::clone(&self.shared),
             port,
             invite,
-            flow: visitor.flow,
             owner,
             envelope,
             offer: body.sdp,
@@ -278,7 +302,6 @@ impl Shard {
             shared: Arc::clone(&self.shared),
             port,
             invite,
-            flow: visitor.flow,
             owner: owner.clone(),
             selection,
             body,
@@ -330,11 +353,7 @@ impl Shard {
     /// A SUBSCRIBE to the conference state of a focus: its owner's affair alone.
     fn watch(&self, visitor: Visitor, owner: &Owner, id: &str) {
         match self.focuses.get(owner).and_then(|focuses| focuses.get(id)) {
-            Some(focus) => focus.do_send(DialogInput::Request {
-                txn: visitor.txn,
-                request: visitor.request,
-                flow: visitor.flow,
-            }),
+            Some(focus) => self.hand_over(visitor, &focus.clone().recipient()),
             None => self.refuse(&visitor, &Rejection::not_found()),
         }
     }
@@ -343,12 +362,16 @@ impl Shard {
 
     fn subscribe(&mut self, visitor: Visitor, owner: Owner, ctx: &mut Context<Self>) {
         match self.mailbox(owner, ctx) {
-            Some(mailbox) => mailbox.do_send(DialogInput::Request {
-                txn: visitor.txn,
-                request: visitor.request,
-                flow: visitor.flow,
-            }),
+            Some(mailbox) => self.hand_over(visitor, &mailbox.recipient()),
             None => self.refuse(&visitor, &Rejection::unavailable(1)),
+        }
+    }
+
+    /// Gives a request to whoever answers it.
+    fn hand_over(&self, visitor: Visitor, user: &Recipient<DialogInput>) {
+        if let Some(endpoint) = self.endpoint.clone() {
+            let asked = Asked::new(endpoint, visitor.txn, visitor.request, visitor.flow);
+            user.do_send(DialogInput::Request(asked));
         }
     }
 
@@ -370,6 +393,48 @@ impl Shard {
         entry.sent += 1;
         Some(entry.mailbox.clone())
     }
+}
+
+impl Shard {
+    /// Makes a mailbox that has failed anew from what is written down of it; not at once, so that one that
+    /// fails again and again does not keep the core from all else.
+    fn restore(&mut self, owner: Owner, ctx: &mut Context<Self>) {
+        if self.mailboxes.get(&owner).is_some_and(|entry| !entry.mailbox.connected()) {
+            self.mailboxes.remove(&owner);
+            self.watched.remove(&owner);
+        }
+        let store = Arc::clone(&self.shared.store);
+        let reading = async move {
+            tokio::time::sleep(RESTORE_AFTER).await;
+            subscriptions_of(store.as_ref(), &owner).await
+        };
+        ctx.spawn(reading.into_actor(self).map(|read, shard, ctx| match read {
+            Ok(records) => {
+                tracing::info!(subscriptions = records.len(), "mailbox made anew");
+                for record in records {
+                    shard.resume(record, ctx);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "mailbox not made anew: its subscriptions go on when the node starts again");
+            }
+        }));
+    }
+
+    fn resume(&mut self, record: SubscriptionRecord, ctx: &Context<Self>) {
+        if let Some(mailbox) = self.mailbox(record.owner.clone(), ctx) {
+            mailbox.do_send(Restore { record });
+        }
+    }
+}
+
+/// What is written down of one owner's subscriptions.
+async fn subscriptions_of(store: &dyn Store, owner: &Owner) -> Result<Vec<SubscriptionRecord>, StoreError> {
+    // No key comes before an empty one.
+    let first = SubscriptionCursor { owner: owner.clone(), key: Bytes::new() };
+    let mut found = store.subscriptions(Some(first), RESTORED_AT_ONCE).await?;
+    found.retain(|record| record.owner == *owner && record.expires > clock::wall());
+    Ok(found)
 }
 
 fn call_id(headers: &Headers) -> Cow<'_, str> {
@@ -408,6 +473,7 @@ impl Handler<Attach> for Shard {
 impl Handler<Arrived> for Shard {
     type Result = ();
     fn handle(&mut self, arrived: Arrived, ctx: &mut Self::Context) {
+        fault::strike("shard.arrived", call_id(&arrived.request.headers).as_bytes());
         let Arrived { txn, request, flow, caller } = arrived;
         let visitor = Visitor { txn, request, flow, caller };
         let judged = self
@@ -423,23 +489,27 @@ impl Handler<Arrived> for Shard {
 
 impl Handler<Exited> for Shard {
     type Result = ();
-    fn handle(&mut self, exited: Exited, _: &mut Self::Context) {
-        if let Some(tag) = exited.focus {
-            self.totals.focuses.fetch_sub(1, Ordering::Relaxed);
-            if let Some(focuses) = self.focuses.get_mut(&exited.owner) {
-                focuses.remove(&tag);
-                if focuses.is_empty() {
-                    self.focuses.remove(&exited.owner);
+    fn handle(&mut self, exited: Exited, ctx: &mut Self::Context) {
+        match exited.who {
+            Who::Focus(tag) => {
+                self.totals.focuses.fetch_sub(1, Ordering::Relaxed);
+                if let Some(focuses) = self.focuses.get_mut(&exited.owner) {
+                    focuses.remove(&tag);
+                    if focuses.is_empty() {
+                        self.focuses.remove(&exited.owner);
+                    }
                 }
             }
-            return;
-        }
-        self.totals.recorders.fetch_sub(1, Ordering::Relaxed);
-        if let Some(held) = self.recorders.get_mut(&exited.owner) {
-            *held = held.saturating_sub(1);
-            if *held == 0 {
-                self.recorders.remove(&exited.owner);
+            Who::Recorder => {
+                self.totals.recorders.fetch_sub(1, Ordering::Relaxed);
+                if let Some(held) = self.recorders.get_mut(&exited.owner) {
+                    *held = held.saturating_sub(1);
+                    if *held == 0 {
+                        self.recorders.remove(&exited.owner);
+                    }
+                }
             }
+            Who::Mailbox => self.restore(exited.owner, ctx),
         }
     }
 }
@@ -460,9 +530,7 @@ impl Handler<Idle> for Shard {
 impl Handler<Resume> for Shard {
     type Result = ();
     fn handle(&mut self, resume: Resume, ctx: &mut Self::Context) {
-        if let Some(mailbox) = self.mailbox(resume.0.owner.clone(), ctx) {
-            mailbox.do_send(Restore { record: resume.0 });
-        }
+        self.resume(resume.0, ctx);
     }
 }
 

@@ -100,13 +100,12 @@ impl Shared {
         LocalMedia { uri, accept_types: Vec::new(), max_size, direction, session: (id, 1) }
     }
 
-    /// The configuration of the MSRP machine for a session that was negotiated.
+    /// The configuration of the MSRP machine for a session whose other side is yet to be told.
     #[must_use]
-    pub fn session_config(&self, local: MsrpUri, remote: &[MsrpUri], receives: bool) -> SessionConfig {
+    pub fn session_config(&self, local: MsrpUri, receives: bool) -> SessionConfig {
         SessionConfig {
             local,
-            // The session outlives the request that brought the path: it must not hold its buffer.
-            remote: remote.iter().map(MsrpUri::detached).collect(),
+            remote: Vec::new(),
             max_message: self.config.msrp.max_message.bytes(),
             accepts: vec!["*".to_owned()],
             max_chunk: self.config.msrp.max_chunk.bytes(),

@@ -9,13 +9,20 @@ use actix::{
 use bytes::Bytes;
 use restante::focus::delivery::{self, ClientLimits, Presented};
 use restante::focus::fan_out::Participant;
-use restante::focus::retrieval::Failure;
+use restante::focus::retrieval::{Acknowledged, Failure};
 use restante::store::{Content, Item, MessageId, Owner, Store, StoreError, StoredMessage};
+
+use crate::{fault, supervision};
 
 /// Credit for one piece.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Grant;
+
+/// What the client takes from now on; a message that has begun is not touched by it.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Limits(pub Arc<ClientLimits>);
 
 /// The focus needs this virtual user agent no more.
 #[derive(Debug, Message)]
@@ -34,6 +41,8 @@ pub enum Frame {
 /// The head of a replayed message.
 #[derive(Debug)]
 pub struct Begin {
+    /// Its place in the item, from 0.
+    pub message: u32,
     /// The Message-ID it was deposited with, if any.
     pub message_id: Bytes,
     /// How it is presented to the client.
@@ -46,6 +55,8 @@ pub struct Begin {
 pub struct Replayed {
     /// Who replays.
     pub participant: Participant,
+    /// For which of the focus' connections.
+    pub round: u32,
     /// The frames and whether more follow, or why there are none.
     pub outcome: Result<Piece, Failure>,
 }
@@ -59,18 +70,35 @@ pub struct Piece {
     pub more: bool,
 }
 
+/// Everything a virtual user agent is born with.
+pub struct VirtualUaBirth {
+    /// Its place among the focus' participants.
+    pub participant: Participant,
+    /// Whose item.
+    pub owner: Owner,
+    /// Which item.
+    pub message_id: MessageId,
+    /// What was acknowledged over a former connection: it is not replayed again.
+    pub acknowledged: Acknowledged,
+    /// The number of the focus' connection.
+    pub round: u32,
+    /// Where the item is.
+    pub store: Arc<dyn Store>,
+    /// What the client takes.
+    pub client: Arc<ClientLimits>,
+    /// Who grants and is replayed to.
+    pub focus: Recipient<Replayed>,
+    /// Bytes of a piece at most.
+    pub window: usize,
+}
+
 /// The actor.
 pub struct VirtualUa {
-    participant: Participant,
-    owner: Owner,
-    message_id: MessageId,
-    store: Arc<dyn Store>,
-    client: Arc<ClientLimits>,
-    focus: Recipient<Replayed>,
-    window: usize,
+    birth: VirtualUaBirth,
     grants: usize,
     busy: bool,
     replay: Option<Replay>,
+    ended: bool,
 }
 
 /// An open item and the place in it.
@@ -81,28 +109,10 @@ struct Replay {
 }
 
 impl VirtualUa {
-    /// A virtual user agent for `message_id` of `owner`; `window` bounds a piece, in bytes.
+    /// A virtual user agent that begins with its first grant.
     #[must_use]
-    pub fn new(
-        participant: Participant,
-        (owner, message_id): (Owner, MessageId),
-        store: Arc<dyn Store>,
-        client: Arc<ClientLimits>,
-        focus: Recipient<Replayed>,
-        window: usize,
-    ) -> Self {
-        Self {
-            participant,
-            owner,
-            message_id,
-            store,
-            client,
-            focus,
-            window: window.max(1),
-            grants: 0,
-            busy: false,
-            replay: None,
-        }
+    pub fn new(birth: VirtualUaBirth) -> Self {
+        Self { birth, grants: 0, busy: false, replay: None, ended: false }
     }
 
     fn step(&mut self, ctx: &mut Context<Self>) {
@@ -115,11 +125,12 @@ impl VirtualUa {
             self.replay_piece(ctx);
             return;
         }
-        let opening = self.store.open(self.owner.clone(), self.message_id.clone());
+        let opening = self.birth.store.open(self.birth.owner.clone(), self.birth.message_id.clone());
         ctx.spawn(opening.into_actor(self).map(|opened, ua, ctx| ua.opened(opened, ctx)));
     }
 
     fn opened(&mut self, opened: Result<Option<Item>, StoreError>, ctx: &mut Context<Self>) {
+        fault::strike("virtual_ua.open", self.birth.message_id.bytes());
         match opened {
             Ok(Some(item)) => match self.unacceptable(&item) {
                 None => {
@@ -130,7 +141,7 @@ impl VirtualUa {
             },
             Ok(None) => self.end(Err(Failure::NotFound), ctx),
             Err(error) => {
-                tracing::error!(message_id = ?self.message_id, %error, "item cannot be opened");
+                tracing::error!(message_id = ?self.birth.message_id, %error, "item cannot be opened");
                 self.end(Err(Failure::Store), ctx);
             }
         }
@@ -138,26 +149,34 @@ impl VirtualUa {
 
     /// An item is delivered whole or not at all, so every message must be acceptable.
     fn unacceptable(&self, item: &Item) -> Option<Failure> {
-        let takes = |message: &StoredMessage| delivery::present(&item.head, message, &self.client).is_some();
+        let takes =
+            |message: &StoredMessage| delivery::present(&item.head, message, &self.birth.client).is_some();
         (!item.messages.iter().all(takes)).then_some(Failure::NotAcceptable)
     }
 
     /// Gathers frames until a window is full or content has to be read.
     fn replay_piece(&mut self, ctx: &mut Context<Self>) {
         let mut frames = Vec::new();
-        let mut room = self.window;
+        let mut room = self.birth.window.max(1);
         while let Some(replay) = &mut self.replay {
             let Some(message) = replay.item.messages.get(replay.message) else {
                 return self.end(Ok(Piece { frames, more: false }), ctx);
             };
+            let number = u32::try_from(replay.message).unwrap_or(u32::MAX);
             let offset = match replay.offset {
                 Some(offset) => offset,
+                None if self.birth.acknowledged.contains(number) => {
+                    replay.message += 1;
+                    continue;
+                }
                 None => {
-                    let Some(presented) = delivery::present(&replay.item.head, message, &self.client) else {
+                    let Some(presented) = delivery::present(&replay.item.head, message, &self.birth.client)
+                    else {
                         return self.end(Err(Failure::NotAcceptable), ctx);
                     };
                     let prefix = presented.prefix.clone();
                     frames.push(Frame::Begin(Box::new(Begin {
+                        message: number,
                         message_id: message.message_id.clone(),
                         presented,
                     })));
@@ -186,7 +205,7 @@ impl VirtualUa {
                 room -= len;
                 continue;
             }
-            let reading = self.store.read(message.content.clone(), offset, len);
+            let reading = self.birth.store.read(message.content.clone(), offset, len);
             ctx.spawn(reading.into_actor(self).map(move |read, ua, ctx| ua.read(frames, read, ctx)));
             return;
         }
@@ -209,11 +228,11 @@ impl VirtualUa {
                 }
             }
             Ok(_) => {
-                tracing::error!(message_id = ?self.message_id, "content ends before its recorded size");
+                tracing::error!(message_id = ?self.birth.message_id, "content ends before its recorded size");
                 self.end(Err(Failure::Store), ctx);
             }
             Err(error) => {
-                tracing::error!(message_id = ?self.message_id, %error, "content cannot be read");
+                tracing::error!(message_id = ?self.birth.message_id, %error, "content cannot be read");
                 self.end(Err(Failure::Store), ctx);
             }
         }
@@ -221,13 +240,28 @@ impl VirtualUa {
 
     fn hand_over(&mut self, piece: Piece, ctx: &mut Context<Self>) {
         self.busy = false;
-        self.focus.do_send(Replayed { participant: self.participant, outcome: Ok(piece) });
+        self.tell(Ok(piece));
         self.step(ctx);
     }
 
     fn end(&mut self, outcome: Result<Piece, Failure>, ctx: &mut Context<Self>) {
-        self.focus.do_send(Replayed { participant: self.participant, outcome });
+        self.ended = true;
+        self.tell(outcome);
         ctx.stop();
+    }
+
+    fn tell(&self, outcome: Result<Piece, Failure>) {
+        let VirtualUaBirth { participant, round, .. } = self.birth;
+        self.birth.focus.do_send(Replayed { participant, round, outcome });
+    }
+}
+
+impl Drop for VirtualUa {
+    fn drop(&mut self) {
+        if supervision::has_failed() && !self.ended {
+            tracing::error!(message_id = ?self.birth.message_id, "the virtual user agent has failed: its item stays new, the others go on");
+            self.tell(Err(Failure::Internal));
+        }
     }
 }
 
@@ -240,6 +274,13 @@ impl Handler<Grant> for VirtualUa {
     fn handle(&mut self, _: Grant, ctx: &mut Self::Context) {
         self.grants += 1;
         self.step(ctx);
+    }
+}
+
+impl Handler<Limits> for VirtualUa {
+    type Result = ();
+    fn handle(&mut self, limits: Limits, _: &mut Self::Context) {
+        self.birth.client = limits.0;
     }
 }
 

@@ -101,6 +101,29 @@ impl<P> FanOut<P> {
         }
     }
 
+    /// Removes a participant that has failed, with the pieces of it that were not relayed.
+    pub fn withdraw(&mut self, participant: Participant) {
+        self.leave(participant);
+        for slot in self.slots.iter_mut().filter(|slot| slot.participant == participant) {
+            slot.state = SlotState::Void;
+        }
+    }
+
+    /// Begins again with these participants alone, in this order: no piece is under way any more. Credit of
+    /// pieces that were relayed is still to come back.
+    pub fn restart(&mut self, participants: &[Participant]) {
+        self.credit += self.slots.len();
+        self.slots.clear();
+        self.members.fill(Member::Gone);
+        self.ring.clear();
+        for participant in participants {
+            if let Some(member) = self.members.get_mut(*participant) {
+                *member = Member::Fresh;
+                self.ring.push_back(*participant);
+            }
+        }
+    }
+
     /// The next piece to relay, in the order of the grants; `None` while that one is awaited.
     pub fn relay(&mut self) -> Option<(Participant, P)> {
         loop {
@@ -198,6 +221,33 @@ mod tests {
         assert_eq!(fan_out.relay(), Some((2, "c")));
         assert_eq!(fan_out.relay(), None);
         assert!(fan_out.is_idle());
+    }
+
+    #[test]
+    fn nothing_more_is_relayed_of_who_has_failed() {
+        let mut fan_out = FanOut::new(2, 2);
+        while fan_out.grant().is_some() {}
+        fan_out.fill(0, "a", true).unwrap();
+        fan_out.fill(1, "b", true).unwrap();
+        fan_out.withdraw(0);
+        assert_eq!((fan_out.relay(), fan_out.relay()), (Some((1, "b")), None));
+        assert_eq!((fan_out.grant(), fan_out.grant()), (Some(1), None), "its credit serves the other");
+    }
+
+    #[test]
+    fn a_restart_has_all_the_credit_but_what_was_relayed() {
+        let mut fan_out = FanOut::new(3, 3);
+        while fan_out.grant().is_some() {}
+        fan_out.fill(0, "a", true).unwrap();
+        fan_out.fill(1, "b", false).unwrap();
+        assert_eq!(fan_out.relay(), Some((0, "a")));
+        fan_out.restart(&[0, 1]);
+        assert_eq!(fan_out.relay(), None);
+        assert_eq!((fan_out.grant(), fan_out.grant(), fan_out.grant()), (Some(0), Some(1), None));
+        fan_out.credit(1);
+        assert_eq!(fan_out.grant(), None, "each is granted once until it shows that it has more");
+        fan_out.fill(0, "a", true).unwrap();
+        assert_eq!(fan_out.grant(), Some(0));
     }
 
     #[test]

@@ -76,7 +76,8 @@ fn place(realm: &Realm, uri: &Bytes) -> Result<Place, Rejection> {
     })
 }
 
-/// Whether `recipient-list-invite` is required; anything else required is refused.
+/// Whether `recipient-list-invite` is required; of anything else only `path` is not refused (RFC 3327 5.2: a
+/// proxy that put itself into the Path may require it).
 fn required(request: &Request) -> Result<bool, Rejection> {
     let mut lists = false;
     let mut unknown: Vec<String> = Vec::new();
@@ -84,7 +85,7 @@ fn required(request: &Request) -> Result<bool, Rejection> {
         if option.eq_ignore_ascii_case(recipient_list::OPTION.as_bytes()) && request.method == Method::Invite
         {
             lists = true;
-        } else {
+        } else if !option.eq_ignore_ascii_case(b"path") {
             unknown.push(String::from_utf8_lossy(&option).into_owned());
         }
     }

@@ -23,8 +23,8 @@ pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE, SUBSCRIBE";
 pub const ALLOW_EVENTS: &str = "message-summary, conference";
 /// The body types that an INVITE may carry, as the value of an `Accept` header.
 pub const ACCEPT: &str = "application/sdp, multipart/mixed, application/resource-lists+xml";
-/// The extensions supported, as the value of a `Supported` header (RFC 5366 4).
-pub const SUPPORTED: &str = "recipient-list-invite";
+/// The extensions supported, as the value of a `Supported` header (RFC 5366 4, RFC 3327 4).
+pub const SUPPORTED: &str = "path, recipient-list-invite";
 
 impl Rejection {
     /// A refusal with the standard reason phrase.

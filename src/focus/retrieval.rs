@@ -8,7 +8,7 @@
 //! ```
 //! An item turns old only from `Storing`: after MSRP's 200 for every message of it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
@@ -28,6 +28,8 @@ pub enum Failure {
     Store,
     /// The client's session ended first.
     Broken,
+    /// The virtual user agent itself has failed.
+    Internal,
 }
 
 impl Failure {
@@ -39,7 +41,7 @@ impl Failure {
             Self::NotFound => 404,
             Self::NotAcceptable => 488,
             Self::Refused(status) => *status,
-            Self::Store => 500,
+            Self::Store | Self::Internal => 500,
             Self::Broken => 487,
         }
     }
@@ -53,6 +55,7 @@ impl Failure {
             Self::Refused(_) => "Refused by the client",
             Self::Store => "Store failure",
             Self::Broken => "Session ended",
+            Self::Internal => "Server Internal Error",
         }
     }
 }
@@ -64,8 +67,8 @@ pub enum State {
     Dialing,
     /// It replays its item.
     Connected {
-        /// Messages begun and not yet acknowledged.
-        unacknowledged: u32,
+        /// Messages of the item that were begun.
+        begun: u32,
         /// Whether its last message has been begun and handed over whole.
         replayed: bool,
     },
@@ -86,6 +89,43 @@ pub struct Entry {
     pub message_id: Option<MessageId>,
     /// Where it is.
     pub state: State,
+    /// Which of its messages the client has acknowledged.
+    pub acknowledged: Acknowledged,
+}
+
+/// The messages of an item that were acknowledged, by their place in it. What was acknowledged once stays
+/// so, whatever connection it went over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// All before this one.
+    before: u32,
+    /// Single ones behind it.
+    beyond: BTreeSet<u32>,
+}
+
+impl Acknowledged {
+    /// The first message that was not acknowledged.
+    #[must_use]
+    pub const fn first_missing(&self) -> u32 {
+        self.before
+    }
+
+    /// Whether this message was acknowledged.
+    #[must_use]
+    pub fn contains(&self, message: u32) -> bool {
+        message < self.before || self.beyond.contains(&message)
+    }
+
+    fn add(&mut self, message: u32) {
+        if message > self.before {
+            self.beyond.insert(message);
+        } else if message == self.before {
+            self.before += 1;
+            while self.beyond.remove(&self.before) {
+                self.before += 1;
+            }
+        }
+    }
 }
 
 /// What the retrieval asks of its driver.
@@ -113,7 +153,12 @@ impl Retrieval {
     pub fn new(list: Vec<(String, Option<MessageId>)>) -> Self {
         let entries: Vec<Entry> = list
             .into_iter()
-            .map(|(uri, message_id)| Entry { uri, message_id, state: State::Dialing })
+            .map(|(uri, message_id)| Entry {
+                uri,
+                message_id,
+                state: State::Dialing,
+                acknowledged: Acknowledged::default(),
+            })
             .collect();
         Self { open: entries.len(), entries, events: VecDeque::new() }
     }
@@ -139,15 +184,15 @@ impl Retrieval {
     /// The participant's item is open and its replay begins.
     pub fn opened(&mut self, participant: Participant) {
         self.step(participant, |state| match state {
-            State::Dialing => Some(State::Connected { unacknowledged: 0, replayed: false }),
+            State::Dialing => Some(State::Connected { begun: 0, replayed: false }),
             _ => None,
         });
     }
 
-    /// A message of the participant was begun.
-    pub fn begun(&mut self, participant: Participant) {
-        if let Some(State::Connected { unacknowledged, .. }) = self.state(participant) {
-            *unacknowledged += 1;
+    /// The message at this place in the participant's item was begun.
+    pub fn begun(&mut self, participant: Participant, message: u32) {
+        if let Some(State::Connected { begun, .. }) = self.state(participant) {
+            *begun = (*begun).max(message + 1);
         }
     }
 
@@ -159,12 +204,29 @@ impl Retrieval {
         self.settle(participant);
     }
 
-    /// A message of the participant was acknowledged whole by the client.
-    pub fn acknowledged(&mut self, participant: Participant) {
-        if let Some(State::Connected { unacknowledged, .. }) = self.state(participant) {
-            *unacknowledged = unacknowledged.saturating_sub(1);
+    /// The message at this place in the participant's item was acknowledged whole by the client.
+    pub fn acknowledged(&mut self, participant: Participant, message: u32) {
+        if let Some(entry) = self.entries.get_mut(participant) {
+            entry.acknowledged.add(message);
         }
         self.settle(participant);
+    }
+
+    /// The client's connection is another one: those who replay begin again, behind what was acknowledged
+    /// (RFC 4975 5.4). Returns who has not ended.
+    pub fn restart(&mut self) -> Vec<Participant> {
+        let mut unfinished = Vec::new();
+        for (participant, entry) in self.entries.iter_mut().enumerate() {
+            match &mut entry.state {
+                State::Dialing => unfinished.push(participant),
+                State::Connected { replayed, .. } => {
+                    *replayed = false;
+                    unfinished.push(participant);
+                }
+                State::Storing | State::Departed | State::Failed(_) => {}
+            }
+        }
+        unfinished
     }
 
     /// The store has (or has not) made the item old.
@@ -203,7 +265,8 @@ impl Retrieval {
 
     fn settle(&mut self, participant: Participant) {
         let Some(entry) = self.entries.get_mut(participant) else { return };
-        if entry.state == (State::Connected { unacknowledged: 0, replayed: true })
+        if let State::Connected { begun, replayed: true } = entry.state
+            && entry.acknowledged.first_missing() >= begun
             && let Some(message_id) = entry.message_id.clone()
         {
             entry.state = State::Storing;
@@ -237,6 +300,7 @@ pub fn named_item(realm: &super::realm::Realm, uri: &str) -> Option<MessageId> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn retrieval(count: usize) -> Retrieval {
@@ -252,12 +316,13 @@ mod tests {
     fn an_item_turns_old_only_after_every_acknowledgement() {
         let mut retrieval = retrieval(1);
         retrieval.opened(0);
-        retrieval.begun(0);
-        retrieval.begun(0);
-        retrieval.acknowledged(0);
+        retrieval.begun(0, 0);
+        retrieval.begun(0, 1);
+        retrieval.acknowledged(0, 1);
+        retrieval.acknowledged(0, 1);
         retrieval.replayed(0);
         assert_eq!(drain(&mut retrieval), [Event::Changed(0)]);
-        retrieval.acknowledged(0);
+        retrieval.acknowledged(0, 0);
         assert!(matches!(drain(&mut retrieval)[..], [Event::MarkRetrieved(0, _)]));
         assert_eq!(retrieval.delivered(), 0);
         retrieval.marked(0, true);
@@ -270,12 +335,12 @@ mod tests {
         let mut retrieval = retrieval(2);
         for participant in 0..2 {
             retrieval.opened(participant);
-            retrieval.begun(participant);
+            retrieval.begun(participant, 0);
             retrieval.replayed(participant);
         }
         retrieval.failed(0, Failure::Refused(415));
-        retrieval.acknowledged(0);
-        retrieval.acknowledged(1);
+        retrieval.acknowledged(0, 0);
+        retrieval.acknowledged(1, 0);
         retrieval.marked(1, true);
         let events = drain(&mut retrieval);
         assert!(!events.iter().any(|event| matches!(event, Event::MarkRetrieved(0, _))));
@@ -290,15 +355,42 @@ mod tests {
     fn a_broken_session_does_not_undo_what_was_acknowledged() {
         let mut retrieval = retrieval(3);
         retrieval.opened(0);
-        retrieval.begun(0);
+        retrieval.begun(0, 0);
         retrieval.replayed(0);
-        retrieval.acknowledged(0);
+        retrieval.acknowledged(0, 0);
         retrieval.opened(1);
         retrieval.broken();
         assert!(!retrieval.is_finished());
         retrieval.marked(0, true);
         assert!(retrieval.is_finished());
         assert_eq!(retrieval.delivered(), 1);
+    }
+
+    // proves RFC 4975 5.4: what was acknowledged is not sent again
+    #[test]
+    fn another_connection_begins_behind_what_was_acknowledged() {
+        let mut retrieval = retrieval(4);
+        retrieval.failed(0, Failure::NotFound);
+        retrieval.opened(1);
+        (0..3).for_each(|message| retrieval.begun(1, message));
+        retrieval.replayed(1);
+        retrieval.acknowledged(1, 0);
+        retrieval.opened(2);
+        retrieval.replayed(2);
+        drain(&mut retrieval);
+        assert_eq!(retrieval.restart(), [1, 3], "0 has failed, 2 is being stored");
+        let missing =
+            |retrieval: &Retrieval| retrieval.entries().get(1).unwrap().acknowledged.first_missing();
+        assert_eq!(missing(&retrieval), 1);
+        // What the former connection still brought counts.
+        retrieval.acknowledged(1, 1);
+        assert_eq!((drain(&mut retrieval), missing(&retrieval)), (vec![], 2));
+        retrieval.begun(1, 1);
+        retrieval.begun(1, 2);
+        retrieval.replayed(1);
+        assert_eq!(drain(&mut retrieval), []);
+        retrieval.acknowledged(1, 2);
+        assert!(matches!(drain(&mut retrieval)[..], [Event::MarkRetrieved(1, _)]));
     }
 
     #[test]
@@ -317,13 +409,14 @@ mod tests {
             },
             |r| r.failed(0, Failure::NotFound),
         ];
-        let inputs: [fn(&mut Retrieval, Participant); 6] = [
+        let inputs: [fn(&mut Retrieval, Participant); 7] = [
             |r, p| r.opened(p),
-            |r, p| r.begun(p),
-            |r, p| r.acknowledged(p),
+            |r, p| r.begun(p, 0),
+            |r, p| r.acknowledged(p, 0),
             |r, p| r.marked(p, false),
             |r, p| r.failed(p, Failure::Store),
             |r, _| r.broken(),
+            |r, _| drop(r.restart()),
         ];
         for to in reach {
             for input in inputs {

@@ -153,7 +153,8 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets a subscription; no error when there is none.
     fn remove_subscription(&self, owner: Owner, key: Bytes) -> Answer<()>;
 
-    /// All subscriptions, `limit` at a time, those behind `after` in an order of the store's own.
+    /// All subscriptions, `limit` at a time, those behind `after` in an order of the store's own, in which
+    /// those of one owner stand together. A cursor with an empty key stands before all of its owner.
     fn subscriptions(
         &self,
         after: Option<SubscriptionCursor>,

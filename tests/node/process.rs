@@ -190,6 +190,33 @@ fn a_subscription_does_not_hold_up_the_end() {
 }
 
 #[test]
+fn peers_that_answer_nothing_do_not_hold_up_the_end() {
+    let mut node = Node::start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let kept = deposit(&mut alice, BOB, "waiting");
+    let mut deposit_call = Invite::new(&alice, BOB, Offer::active()).call(&mut alice);
+    deposit_call.msrp().say("acknowledged");
+    let mut bob = Ua::udp(&node, "bob");
+    let dialog = subscribe(&mut bob, BOB, 3600);
+    notified(&mut bob, &dialog);
+    let retrieval = Invite::list(&bob, &[message_uri(&kept)], Offer::active()).call_unbound(&mut bob);
+    let focus = address(&retrieval.ok.need("Contact"));
+    let watching = bob.request("SUBSCRIBE", &focus).add("Event", "conference").add("Expires", "600");
+    assert_eq!(bob.ask(watching.clone()).status(), 200);
+    bob.wait_and_ok("NOTIFY", &watching.call_id());
+    let begun = std::time::Instant::now();
+    node.signal("TERM");
+    assert_eq!(node.wait_exit().code(), Some(0));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+    node.launch();
+    let mut ids = fetch(&node, "bob").ids();
+    ids.sort_unstable();
+    let mut expected = [deposit_call.dialog.call_id, kept];
+    expected.sort_unstable();
+    assert_eq!(ids, expected, "what was said is an item, and what was not delivered is new");
+}
+
+#[test]
 fn health_and_metrics_are_served() {
     let node = Node::start();
     assert_eq!(get(&node, "/healthz/live").0, 200);

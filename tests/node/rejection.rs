@@ -155,7 +155,7 @@ fn options_tell_what_the_node_can_do() {
         };
         has("Allow", &["invite", "ack", "bye", "cancel", "message", "subscribe", "options"]);
         has("Accept", &["application/sdp"]);
-        has("Supported", &["recipient-list-invite"]);
+        has("Supported", &["recipient-list-invite", "path"]);
         has("Allow-Events", &["message-summary", "conference"]);
     }
 }

@@ -99,6 +99,53 @@ fn a_dialog_follows_its_record_route() {
     assert_eq!((bye.uri(), bye.all("Route")), ("sip:bob@unreachable.invalid", vec![route]));
 }
 
+// proves RFC 3327 5.3 and 5.4, as far as somebody without a registrar can: the Path is the route where none was recorded
+#[test]
+fn a_dialog_follows_its_path_where_no_route_was_recorded() {
+    let node = Node::start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let id = deposit(&mut alice, BOB, "x");
+    let mut edge = Ua::udp(&node, "bob");
+    let path = format!("<sip:{};lr;ob>, <sip:inner.invalid;lr>", edge.here);
+    let hops: Vec<_> = path.split(", ").map(str::to_owned).collect();
+    let nowhere = "<sip:bob@unreachable.invalid>";
+    for supported in [true, false] {
+        let mut request = subscribe_request(&edge, BOB, 600).with("Contact", nowhere).add("Path", &path);
+        if supported {
+            request = request.add("Supported", "path").add("Require", "path");
+        }
+        let response = edge.ask(request.clone());
+        assert_eq!(response.status(), 200, "{response}");
+        assert_eq!(response.all("Path"), std::slice::from_ref(&path), "shown to the client");
+        let notify = edge.wait_and_ok("NOTIFY", &request.call_id()).msg;
+        assert_eq!((notify.uri(), notify.all("Route")), ("sip:bob@unreachable.invalid", hops.clone()));
+    }
+    let mut invite = Invite::new(&edge, &message_uri(&id), Offer::active());
+    invite.request = invite.request.with("Contact", nowhere).add("Path", &path);
+    let mut call = invite.call(&mut edge);
+    call.msrp().receive(1);
+    let bye = call.wait_bye(&mut edge);
+    assert_eq!((bye.uri(), bye.all("Route")), ("sip:bob@unreachable.invalid", hops));
+}
+
+#[test]
+fn a_recorded_route_goes_before_a_path() {
+    let node = Node::start();
+    let mut proxy = Ua::udp(&node, "bob");
+    let route = format!("<sip:{};lr>", proxy.here);
+    let request = subscribe_request(&proxy, BOB, 600)
+        .with("Contact", "<sip:bob@unreachable.invalid>")
+        .add("Path", "<sip:edge.invalid;lr>")
+        .add("Record-Route", &route);
+    assert_eq!(proxy.ask(request.clone()).status(), 200);
+    let notify = proxy.wait_and_ok("NOTIFY", &request.call_id()).msg;
+    assert_eq!(notify.all("Route"), [route]);
+    let broken = subscribe_request(&proxy, BOB, 600).add("Path", "<sip:edge.invalid;lr");
+    let response = proxy.ask(broken);
+    assert_eq!(response.status(), 400);
+    assert!(response.reason().contains("Path"), "{response}");
+}
+
 #[test]
 fn a_contact_over_tcp_is_reached_over_tcp() {
     let node = Node::start();

@@ -158,6 +158,9 @@ sections! {
         idle_timeout: Duration = seconds(30 * MINUTE);
         /// A session that has no connection, and a connection that has no session, end after this time.
         bind_timeout: Duration = seconds(30);
+        /// How long a session whose connection broke waits for a re-INVITE that brings another; 0 = not at all: it
+        /// ends with a BYE at once.
+        rejoin_timeout: Duration = seconds(0);
         /// How long the node waits for the response to a SEND (RFC 4975: 30 seconds).
         transaction_timeout: Duration = seconds(30);
     }
@@ -257,6 +260,13 @@ sections! {
         burst: Duration = seconds(10);
         /// Whether the two rates for users hold for those whom a trusted peer asserts, too.
         trusted_users: bool = false;
+    }
+    /// How names are found (RFC 3263).
+    dns: Dns {
+        /// DNS servers to ask, with their ports; empty = the system's (`/etc/resolv.conf`, read at start).
+        servers: Vec<SocketAddr> = Vec::new();
+        /// How long one question to the DNS may take, its repetitions included; a name takes at most three in a row.
+        timeout: Duration = seconds(5);
     }
     /// Metrics and health.
     http: Http {

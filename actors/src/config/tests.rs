@@ -73,6 +73,7 @@ max_connections = 16
 max_connections_per_address = 17
 idle_timeout = "3m"
 bind_timeout = "4s"
+rejoin_timeout = "9s"
 transaction_timeout = "5s"
 [deposit]
 ignore_types = []
@@ -118,6 +119,9 @@ requests_per_user = 32
 deposits_per_user = 33
 burst = "4s"
 trusted_users = true
+[dns]
+servers = ["192.0.2.53:53", "[2001:db8::53]:5353"]
+timeout = "2s"
 [http]
 listen = ""
 [log]

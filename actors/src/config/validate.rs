@@ -140,7 +140,7 @@ fn sizes(config: &Config) -> Verdict {
 }
 
 fn durations(config: &Config) -> Verdict {
-    let Config { sip, msrp, deposit, summary, auth, .. } = config;
+    let Config { sip, msrp, deposit, summary, auth, dns, .. } = config;
     let positive = [
         ("sip.t1", sip.t1),
         ("sip.t2", sip.t2),
@@ -155,6 +155,7 @@ fn durations(config: &Config) -> Verdict {
         ("auth.nonce_lifetime", auth.nonce_lifetime),
         ("auth.failure_window", auth.failure_window),
         ("auth.block", auth.block),
+        ("dns.timeout", dns.timeout),
     ];
     for (key, value) in positive {
         ensure(value > Duration::ZERO, &[key], || "expected a duration longer than 0s".into())?;

@@ -4,7 +4,7 @@
 //! What is kept is bounded, whatever comes: rates, failures and nonces lie in tables that drop the oldest.
 
 mod bounded;
-mod party;
+mod guest;
 mod rates;
 
 use std::hash::{BuildHasher, RandomState};
@@ -26,7 +26,7 @@ use crate::chance::Chance;
 use crate::clock;
 use crate::config::Config;
 use crate::users::Users;
-pub use party::Party;
+pub use guest::Guest;
 use rates::{NodeClock, Rate};
 
 /// Addresses that rates and failures are kept of.
@@ -97,7 +97,13 @@ impl Gate {
     /// Whether what comes this way is believed without challenge.
     #[must_use]
     pub fn trusts(&self, flow: &Flow) -> bool {
-        let peer = flow.peer.ip().to_canonical();
+        self.trusts_address(flow.peer.ip())
+    }
+
+    /// Whether `peer` is named by `[trust] peers`.
+    #[must_use]
+    pub fn trusts_address(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
         self.trusted.iter().any(|net| net.contains(&peer))
     }
 

@@ -4,7 +4,7 @@
 //!   arrives to the [`SipPorts`] given at birth, and gives every shard a [`SipSender`].
 //! - [`MsrpTransport`] listens and connects; a session [registers](MsrpTransport::register) its id with an
 //!   [`MsrpPort`] and gets the frames addressed to it, however many connections and sessions there are.
-//! - [`Resolver`] finds the address a SIP or MSRP URI stands for.
+//! - [`Resolver`] finds the places a SIP or MSRP URI stands for, by the DNS.
 //!
 //! Nothing here knows an actor: ports are closures or `actix::Recipient`s. Memory per connection is
 //! bounded both ways: what is read by permits that travel with it, what is written by an [`OutboxLimits`].
@@ -13,6 +13,7 @@
 mod census;
 mod connection;
 mod cores;
+mod dns;
 mod intake;
 mod listen;
 mod msrp;
@@ -37,11 +38,12 @@ mod udp;
 
 pub use census::{ConnectionLimits, Full};
 pub use cores::{ArbiterGone, Cores};
+pub use dns::{DnsSettings, DnsUnusable};
 pub use msrp::{MsrpConnectError, MsrpLimits, MsrpTransport};
 pub use msrp_link::{LinkClosed, LinkDrained, LinkGone, LinkId, MsrpEvent, MsrpFrames, MsrpLink, MsrpPort};
 pub use msrp_registry::MsrpRegistration;
 pub use outbox::{CloseCause, OutboxLimits};
-pub use resolve::{ResolveError, Resolver, ResolverLimits};
+pub use resolve::Resolver;
 pub use sip::{
     Admission, FlowClosed, SipLimits, SipPorts, SipReceived, SipSender, SipTransport, TransportFailed,
 };

@@ -103,10 +103,12 @@ impl ActorMessage for SipReceived {
 }
 
 /// Something handed to [`SipSender::send`] was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransportFailed {
     /// Which.
     pub id: TransmitId,
+    /// The message.
+    pub bytes: Bytes,
 }
 
 impl ActorMessage for TransportFailed {
@@ -233,12 +235,20 @@ impl SipSender {
     /// new one. [`TransportFailed`] follows if the system refused it or its connection ended before it was
     /// written, and only then: a datagram may still be lost, here or on its way.
     pub fn send(&self, to: &Destination, bytes: Bytes, id: TransmitId) {
-        let pending = Pending::new(id, Arc::clone(&self.failed));
+        let pending = Pending::new(id, bytes.clone(), Arc::clone(&self.failed));
         match to.transport {
             Transport::Udp => self.hub.send_datagram(to, bytes, pending),
             Transport::Tcp => self.hub.send_stream(to, bytes, pending),
             Transport::Tls | Transport::Ws | Transport::Wss => pending.fail(),
         }
+    }
+}
+
+impl SipSender {
+    /// Whether the connection of `flow` is open.
+    #[must_use]
+    pub fn is_open(&self, flow: &Flow) -> bool {
+        self.hub.connections.get(flow.connection).is_some_and(|connection| connection.outbox().is_open())
     }
 }
 

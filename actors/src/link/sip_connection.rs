@@ -14,18 +14,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// A message that is to be sent, and who is told if it was not.
 pub(crate) struct Pending {
     id: TransmitId,
+    bytes: Bytes,
     failed: Arc<dyn Fn(TransportFailed) + Send + Sync>,
 }
 
 impl Pending {
-    pub(crate) fn new(id: TransmitId, failed: Arc<dyn Fn(TransportFailed) + Send + Sync>) -> Self {
-        Self { id, failed }
+    pub(crate) fn new(
+        id: TransmitId,
+        bytes: Bytes,
+        failed: Arc<dyn Fn(TransportFailed) + Send + Sync>,
+    ) -> Self {
+        Self { id, bytes, failed }
     }
 
     /// Tells that it was not sent.
     pub(crate) fn fail(self) {
         metrics::counter!("restante_sip_send_failed_total").increment(1);
-        (self.failed)(TransportFailed { id: self.id });
+        (self.failed)(TransportFailed { id: self.id, bytes: self.bytes });
     }
 }
 

@@ -146,7 +146,7 @@ async fn a_datagram_without_a_socket_fails() {
     let tls = Destination::new(Transport::Tls, rig.tcp);
     rig.sender.send(&tls, Bytes::from_static(b"x"), ID);
     for _ in 0..3 {
-        assert_eq!(soon(rig.failed.recv()).await, Some(TransportFailed { id: ID }));
+        assert_eq!(soon(rig.failed.recv()).await.map(|failed| failed.id), Some(ID));
     }
 }
 
@@ -250,7 +250,7 @@ async fn connections_beyond_the_limit_are_closed_at_once() {
     let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let to = Destination::new(Transport::Tcp, peer.local_addr().unwrap());
     rig.sender.send(&to, Bytes::from_static(b"x"), ID);
-    assert_eq!(soon(rig.failed.recv()).await, Some(TransportFailed { id: ID }));
+    assert_eq!(soon(rig.failed.recv()).await.map(|failed| failed.id), Some(ID));
     assert_eq!(rig.transport.connections(), 1);
 }
 
@@ -299,7 +299,7 @@ async fn all_that_waits_for_a_connection_that_cannot_be_opened_fails() {
         rig.sender.send(&to, Bytes::from_static(b"x"), ID);
     }
     for _ in 0..3 {
-        assert_eq!(soon(rig.failed.recv()).await, Some(TransportFailed { id: ID }));
+        assert_eq!(soon(rig.failed.recv()).await.map(|failed| failed.id), Some(ID));
     }
     assert_eq!(rig.transport.connections(), 0);
 }
@@ -320,7 +320,7 @@ async fn a_peer_that_does_not_read_is_given_up_and_what_it_missed_fails() {
             break failed;
         }
     };
-    assert_eq!(failed, TransportFailed { id: ID });
+    assert_eq!((failed.id, failed.bytes), (ID, chunk));
     assert_eq!(soon(rig.closed.recv()).await.unwrap().cause, CloseCause::SlowReader);
 }
 

@@ -199,6 +199,9 @@ impl Receiver {
     ) -> Result<(), u16> {
         let Some(incoming) = self.incoming.get_mut(&id) else { return Ok(()) };
         incoming.success_report |= head.success_report;
+        if incoming.path.is_empty() {
+            incoming.path = self.replies.path_of(&head.from_path);
+        }
         let total = head.byte_range.and_then(|range| range.total);
         if incoming.waiting.is_none() && at.max(total.unwrap_or(0)) > config.max_message {
             self.drop_message(id, DropCause::TooLarge, 413, events);
@@ -355,15 +358,24 @@ impl Receiver {
         }
     }
 
-    /// The session is over: messages that are not complete will not be.
+    /// The connection is gone: messages that are not complete will not be. Those that are wait on for
+    /// the user, and all that has ended is known on.
     pub(super) fn close(&mut self, events: &mut VecDeque<Event>) {
         let unfinished = self.incoming.iter().filter(|(_, m)| m.waiting.is_none());
         let mut ids: Vec<_> = unfinished.map(|(id, _)| *id).collect();
         ids.sort_unstable();
-        events.extend(ids.into_iter().map(|id| Event::Dropped { id, cause: DropCause::Closed }));
-        self.incoming.clear();
-        self.known.clear();
-        self.ended.clear();
+        for id in ids {
+            if let Some(incoming) = self.incoming.remove(&id) {
+                self.known.remove(&incoming.message_id);
+            }
+            events.push_back(Event::Dropped { id, cause: DropCause::Closed });
+        }
+        // Their transactions ended with the connection; who sends them again says where he is now.
+        for incoming in self.incoming.values_mut() {
+            incoming.waiting = Some(SmallVec::new());
+            incoming.success_report = false;
+            incoming.path = Arc::from([]);
+        }
         self.unfinished = 0;
         self.current = Current::Skipped;
         self.replies.buffer.clear();

@@ -363,6 +363,52 @@ fn a_lost_connection_drops_what_is_incomplete() {
     assert!(store.is_over() && store.poll_timeout().is_none());
 }
 
+// proves RFC 4975 5.4: what is sent again on a replacement connection is a duplicate, and is acknowledged
+#[test]
+fn a_new_connection_knows_what_the_former_one_brought() {
+    let mut store = session(config());
+    feed(&mut store, T0, chunk("tran1", "m001", "1-*/*", "abc", '+'));
+    feed(&mut store, T0, chunk("tran2", "m002", "1-3/3", "abc", '$'));
+    let (stored, _) = completed(&mut store);
+    store.answer(T0, stored, &Verdict::Stored);
+    feed(&mut store, T0, chunk("tran3", "m003", "1-3/3", "abc", '$'));
+    let (waiting, _) = completed(&mut store);
+    kinds(&mut store);
+    store.handle_closed(T0);
+    store.renew(vec![uri("msrp://alice.example.com:7777/a2;tcp")]);
+    assert_eq!(names(&events(&mut store)), ["Closed", "other"]);
+    assert!(!store.is_bound() && !store.is_over());
+    // Stored, and its 200 may have been lost: acknowledged again, not presented again.
+    let again = step(&mut store, chunk("tran4", "m002", "1-3/3", "abc", '$'));
+    assert_eq!(again.0, ["200"]);
+    // Whole, and still with the user: his verdict answers the repetition.
+    assert_eq!(step(&mut store, chunk("tran5", "m003", "1-3/3", "abc", '$')).0, Vec::<String>::new());
+    store.answer(T0, waiting, &Verdict::Stored);
+    assert_eq!(kinds(&mut store), ["200"]);
+    // Half of it was lost: it begins anew.
+    feed(&mut store, T0, chunk("tran6", "m001", "1-3/3", "xyz", '$'));
+    completed(&mut store);
+}
+
+#[test]
+fn what_was_being_sent_is_forgotten_with_its_connection() {
+    let mut store = session(config());
+    let outgoing =
+        || Outgoing { message_id: "m100".into(), content_type: "a/b".into(), headers: vec![], total: 4 };
+    let first = store.begin(T0, outgoing());
+    store.data(T0, first, "ab".into());
+    store.renew(vec![uri("msrp://alice.example.com:7777/a2;tcp")]);
+    assert_eq!((store.poll_transmit(), store.poll_timeout()), (None, None));
+    store.data(T0, first, "cd".into());
+    let second = store.begin(T0, outgoing());
+    assert_ne!(first, second);
+    store.data(T0, second, "abcd".into());
+    store.handle_bound(T0);
+    let sent = written(&mut store);
+    assert_eq!((sent.len(), sent[0].body.as_slice()), (1, &b"abcd"[..]));
+    assert_eq!(sent[0].head.to_path, [uri("msrp://alice.example.com:7777/a2;tcp")]);
+}
+
 #[test]
 fn the_first_frame_binds_and_releases_what_waits() {
     let mut store = Session::new(config(), &mut crate::entropy::Sequence::new(1));

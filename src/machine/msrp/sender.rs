@@ -12,7 +12,7 @@ use super::token::Tokens;
 use super::transaction::{Subject, Transactions};
 use super::{Event, Outgoing, OutgoingId, SessionConfig, SessionFailure};
 use crate::time::Instant;
-use crate::wire::msrp::{ByteRange, Continuation, FrameKind, Head, Status, encode_end};
+use crate::wire::msrp::{ByteRange, Continuation, FrameKind, Head, MsrpUri, Status, encode_end};
 
 /// RFC 4975 7.1.1: a larger chunk has to be interruptible.
 const INTERRUPTIBLE_ABOVE: u64 = 2048;
@@ -72,7 +72,7 @@ impl Sender {
         }
     }
 
-    pub(super) fn set_remote(&mut self, remote: Vec<crate::wire::msrp::MsrpUri>) {
+    pub(super) fn set_remote(&mut self, remote: Vec<MsrpUri>) {
         self.head.to_path = remote;
     }
 
@@ -339,6 +339,13 @@ impl Sender {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.transactions.deadline()
+    }
+
+    /// Forgets everything but which identifiers were used.
+    pub(super) fn renew(&mut self) {
+        self.clear();
+        self.out.clear();
+        self.failure = None;
     }
 
     /// Forgets every message.

@@ -10,7 +10,7 @@ use super::token::Tokens;
 use super::{Event, IncomingId, Outgoing, OutgoingId, SessionConfig, SessionFailure, Verdict};
 use crate::entropy::Entropy;
 use crate::time::Instant;
-use crate::wire::msrp::{FrameKind, Head, Piece};
+use crate::wire::msrp::{FrameKind, Head, MsrpUri, Piece};
 
 /// One MSRP session (RFC 4975), without IO.
 ///
@@ -63,11 +63,21 @@ impl Session {
         &self.config
     }
 
-    /// Tells the peer's path where it was not known when the session began: the peer answers our offer.
-    /// To be called before anything is sent.
-    pub fn set_remote(&mut self, remote: Vec<crate::wire::msrp::MsrpUri>) {
+    /// Tells the peer's path, before anything is sent.
+    pub fn set_remote(&mut self, remote: Vec<MsrpUri>) {
         self.sender.set_remote(remote.clone());
         self.config.remote = remote;
+    }
+
+    /// The session gets another connection, and the peer's path anew (RFC 4975 5.4, by a new exchange of
+    /// descriptions). It is unbound again; what was being sent is forgotten without an event, and what was
+    /// arriving is dropped. What was received before is still known: a message that comes again is a
+    /// duplicate.
+    pub fn renew(&mut self, remote: Vec<MsrpUri>) {
+        self.receiver.close(&mut self.events);
+        self.sender.renew();
+        self.set_remote(remote);
+        self.state = State::Unbound;
     }
 
     /// Whether frames can be sent.
@@ -165,8 +175,11 @@ impl Session {
     /// chunk and the report its sender asked for. A refusal may come earlier, and ends a message
     /// that is still arriving. An unknown `id` is ignored.
     pub fn answer(&mut self, now: Instant, id: IncomingId, verdict: &Verdict) {
-        if !self.is_over() {
-            self.receiver.answer(id, verdict, &mut self.tokens);
+        // Also where there is no connection to say it on: the session may get another.
+        self.receiver.answer(id, verdict, &mut self.tokens);
+        if self.is_over() {
+            self.receiver.replies.buffer.clear();
+        } else {
             self.settle(now);
         }
     }

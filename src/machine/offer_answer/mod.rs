@@ -1,9 +1,10 @@
 //! Offer and answer for MSRP (RFC 3264, RFC 4975 section 8, RFC 4145, RFC 6135): what both sides agree upon.
 //!
-//! Functions without state: what a session must remember between exchanges is in its [`LocalMedia`]
-//! (the URI, and the version to raise when a description changes, RFC 3264 section 8).
+//! [`answer`], [`offer`] and [`accept_answer`] are one exchange, without state; [`Exchange`] is all those of
+//! a session.
 
 mod accept_types;
+mod exchange;
 mod refusal;
 
 use std::net::IpAddr;
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use sdp_types::{AddrType, Attribute, Connection, Media, NetType, Origin, Session};
 
 pub use accept_types::AcceptTypes;
+pub use exchange::{Agreement, Exchange};
 pub use refusal::Refusal;
 use refusal::{choose, protocol};
 
@@ -59,8 +61,12 @@ pub struct Negotiated {
 /// # Errors
 /// [`Refusal`] when there is none, or the offer is broken.
 pub fn answer(offer: &[u8], local: &LocalMedia) -> Result<(Bytes, Negotiated), Refusal> {
-    let offer = Sdp::parse(offer)?;
-    let media = choose(&offer, local.uri.secure)?;
+    let (answer, negotiated) = answered(&Sdp::parse(offer)?, local)?;
+    Ok((written(&answer), negotiated))
+}
+
+fn answered(offer: &Sdp, local: &LocalMedia) -> Result<(Session, Negotiated), Refusal> {
+    let media = choose(offer, local.uri.secure)?;
     let remote_accepts = accepted_by(&media);
     // RFC 4975 8.6: a recipient of an offer that understands none of its payload types SHOULD answer 488.
     if !local.accept_types.is_empty() && !remote_accepts.overlaps(&local.accept_types) {
@@ -70,7 +76,7 @@ pub fn answer(offer: &[u8], local: &LocalMedia) -> Result<(Bytes, Negotiated), R
     // RFC 3264 6.1: sendonly is answered recvonly or inactive, recvonly sendonly or inactive, inactive
     // inactive.
     let direction = media.direction.reversed().and(local.direction);
-    let mut answer = describe(local);
+    let mut answer = described(local);
     // RFC 3264 6: the "t=" line in the answer MUST equal that of the offer.
     answer.times = offer.session().times.clone();
     // RFC 3264 6: for each "m=" line in the offer, there MUST be a corresponding "m=" line in the answer.
@@ -85,13 +91,13 @@ pub fn answer(offer: &[u8], local: &LocalMedia) -> Result<(Bytes, Negotiated), R
             },
         )
         .collect();
-    Ok((written(&answer), settled(media, connect, direction, remote_accepts)))
+    Ok((answer, settled(media, connect, direction, remote_accepts)))
 }
 
 /// Offers one MSRP media, for an INVITE that came without an offer.
 #[must_use]
 pub fn offer(local: &LocalMedia) -> Bytes {
-    let mut offer = describe(local);
+    let mut offer = described(local);
     // RFC 6135 4.2.2: a UA that can be reached MUST use "actpass" in offers.
     offer.medias = vec![line(local, Setup::ActPass, local.direction)];
     written(&offer)
@@ -102,8 +108,11 @@ pub fn offer(local: &LocalMedia) -> Bytes {
 /// # Errors
 /// [`Refusal`] when the peer declined the media, or the answer is broken.
 pub fn accept_answer(local: &LocalMedia, answer: &[u8]) -> Result<Negotiated, Refusal> {
-    let answer = Sdp::parse(answer)?;
-    let media = choose(&answer, local.uri.secure)?;
+    settled_by(&Sdp::parse(answer)?, local)
+}
+
+fn settled_by(answer: &Sdp, local: &LocalMedia) -> Result<Negotiated, Refusal> {
+    let media = choose(answer, local.uri.secure)?;
     let remote_accepts = accepted_by(&media);
     // RFC 4975 8.5: without a=setup in the answer, the party that sent the offer connects.
     let connect = media.setup != Some(Setup::Active);
@@ -139,7 +148,7 @@ fn settled(media: MsrpMedia, connect: bool, direction: Direction, remote_accepts
 }
 
 /// The session's part of our description.
-fn describe(local: &LocalMedia) -> Session {
+fn described(local: &LocalMedia) -> Session {
     // RFC 4975 8.1: the connection address MUST be the address or name of the MSRP URI in the path attribute.
     let (addrtype, address) = match local.uri.address() {
         Some(IpAddr::V6(address)) => (AddrType::Ip6, address.to_string()),

@@ -31,6 +31,7 @@ impl Dialog {
     pub fn uas(request: &Request, local_tag: &str) -> Result<Self, HeaderError> {
         let headers = &request.headers;
         headers.record_routes()?;
+        headers.path()?;
         let (from, to) = (headers.from()?, headers.to()?);
         let local = value(request.headers.get(&HeaderName::To));
         Ok(Self {
@@ -42,8 +43,7 @@ impl Dialog {
             remote: value(request.headers.get(&HeaderName::From)),
             local_cseq: 0,
             remote_cseq: Some(headers.cseq()?.number),
-            // RFC 3261 12.1.1: the route set MUST be the Record-Route URIs in order, with all parameters.
-            route_set: headers.values(&HeaderName::RecordRoute).collect(),
+            route_set: route_set(request),
             remote_target: target(request.headers.contact()?)?,
         }
         .owned())
@@ -232,13 +232,29 @@ impl Dialog {
     }
 
     /// Makes `response`, which answers `request`, one that opens a dialog: copies the Record-Route
-    /// fields (RFC 3261 12.1.1). To tag and Contact are the caller's.
+    /// fields (RFC 3261 12.1.1), and the Path (RFC 3327 5.3). To tag and Contact are the caller's.
     pub fn establish(request: &Request, response: &mut Response) {
         // RFC 3261 12.1.1: all Record-Route values MUST be copied, in order and with unknown parameters.
         for value in request.headers.all(&HeaderName::RecordRoute) {
             response.headers.push(HeaderName::RecordRoute, value.clone());
         }
+        // RFC 3327 5.3: the Path values are copied into the 2xx, which shows the client who is on its way.
+        for value in request.headers.all(&HeaderName::Path) {
+            response.headers.push(HeaderName::Path, value.clone());
+        }
     }
+}
+
+/// Through whom requests to the sender of `request` go.
+fn route_set(request: &Request) -> Vec<Bytes> {
+    // RFC 3261 12.1.1: the route set MUST be the Record-Route URIs in order, with all parameters.
+    let recorded: Vec<Bytes> = request.headers.values(&HeaderName::RecordRoute).collect();
+    if !recorded.is_empty() {
+        return recorded;
+    }
+    // RFC 3327 5.4: who sends to a contact without such a route preloads the Path, in its order. The
+    // contact comes with the request here, where RFC 3327 has it registered beforehand.
+    request.headers.values(&HeaderName::Path).collect()
 }
 
 /// RFC 3261 12.2.2, RFC 3311 5.1, RFC 6665 3.1, 3.2: the requests whose Contact replaces the target.

@@ -53,6 +53,29 @@ fn record_routes_are_copied_into_the_response() {
     assert_eq!(copied, ["<sip:p2.example.com;lr>", "<sip:p1.example.com;lr>"]);
 }
 
+// proves RFC 3327 5.3, 5.4: the Path is the preloaded route of who has no Record-Route
+#[test]
+fn a_path_is_the_route_where_none_was_recorded() {
+    let path = "<sip:P3.EXAMPLEHOME.COM;lr>,<sip:P1.EXAMPLEVISITED.COM;lr>";
+    let mut pathed = invite(&[]);
+    pathed.headers.push(HeaderName::Path, path);
+    let mut dialog = Dialog::uas(&pathed, "b1").unwrap();
+    let bye = dialog.request(Method::Bye, None);
+    assert_eq!(routes(&bye), ["<sip:P3.EXAMPLEHOME.COM;lr>", "<sip:P1.EXAMPLEVISITED.COM;lr>"]);
+    assert_eq!(
+        (bye.uri, dialog.next_hop()),
+        ("sip:alice@192.0.2.1".into(), "sip:P3.EXAMPLEHOME.COM;lr".into())
+    );
+    let mut ok = pathed.respond(StatusCode::OK);
+    Dialog::establish(&pathed, &mut ok);
+    assert_eq!(ok.headers.get(&HeaderName::Path).unwrap(), path);
+    let mut both = invite(&["<sip:p2.example.com;lr>"]);
+    both.headers.push(HeaderName::Path, path);
+    assert_eq!(Dialog::uas(&both, "b1").unwrap().route_set(), ["<sip:p2.example.com;lr>"]);
+    pathed.headers.set(HeaderName::Path, "<sip:p1.example.com");
+    assert_eq!(Dialog::uas(&pathed, "b1").unwrap_err().header, HeaderName::Path);
+}
+
 // proves RFC 3261 12.1.2
 #[test]
 fn the_asker_reverses_the_route() {

@@ -178,6 +178,21 @@ impl InviteSession {
         }
     }
 
+    /// Gives the session up, its user having failed: what waits for an answer gets a 500, and where there is
+    /// a session, the peer a BYE, whatever else is open. Nothing is awaited after that.
+    pub fn abandon(&mut self) {
+        match self.state {
+            State::Early => self.reject(&Rejection::from(StatusCode::SERVER_INTERNAL_ERROR)),
+            State::Established => {
+                self.refuse_pending(&Rejection::from(StatusCode::SERVER_INTERNAL_ERROR));
+                self.leave(EndedBy::Failed, Some("SIP;cause=500;text=\"Server Internal Error\""));
+                self.end(EndedBy::Failed);
+            }
+            State::Leaving(by) => self.end(by),
+            State::Ended => {}
+        }
+    }
+
     /// Takes a request of this dialog, other than ACK and CANCEL.
     pub fn handle_request(&mut self, txn: ServerTxn, request: Request) {
         if !self.dialog.matches(&request) || self.is_ended() {

@@ -304,3 +304,21 @@ fn an_invite_without_a_contact_opens_nothing() {
     let refused = InviteSession::new(broken, OPENING, "b1", "<sip:x>", Timers::default());
     assert_eq!(refused.unwrap_err().to_string(), "Missing Contact");
 }
+
+#[test]
+fn a_session_that_is_given_up_says_so_in_every_state() {
+    let mut early = begun("offer");
+    early.abandon();
+    assert_eq!(actions(&mut early), ["1 500"]);
+    let mut session = established();
+    session.handle_request(NEXT, in_dialog(Method::Invite, 11, "offer"));
+    session.abandon();
+    assert_eq!(actions(&mut session), ["2 500", "BYE"]);
+    assert!(session.is_ended());
+    session.abandon();
+    let mut unacknowledged = begun("");
+    unacknowledged.accept(at(0), Some(Body::sdp("offer")), Vec::new());
+    unacknowledged.abandon();
+    assert_eq!(actions(&mut unacknowledged), ["1 200", "BYE"]);
+    assert_eq!(unacknowledged.poll_timeout(), None);
+}

@@ -11,6 +11,7 @@
 //! ```
 
 mod alarms;
+mod attempts;
 mod client;
 mod dialog;
 mod endpoint;
@@ -18,6 +19,7 @@ mod event;
 mod fingerprint;
 mod in_dialog;
 mod invite_session;
+pub mod locate;
 mod notifier;
 mod reply;
 mod server;
@@ -27,6 +29,7 @@ mod timers;
 pub mod transactions;
 mod transport;
 mod unacknowledged;
+mod unsent;
 
 #[cfg(test)]
 mod client_tests;
@@ -43,6 +46,7 @@ mod server_tests;
 #[cfg(test)]
 mod test_support;
 
+pub use attempts::{Attempts, NextAttempt, Outcome};
 pub use dialog::Dialog;
 pub use endpoint::Endpoint;
 pub use event::{ClientTxn, EndpointConfig, EndpointEvent, FailureCause, ServerTxn, Transmit, TransmitId};
@@ -51,3 +55,4 @@ pub use notifier::{Notifier, NotifierRecord, NotifyOutcome, TerminationReason};
 pub use session_event::{Body, EndedBy, Rejection, SessionAction, SessionEvent};
 pub use timers::{Timer, Timers};
 pub use transport::{Destination, Flow, Transport};
+pub use unsent::Sender;

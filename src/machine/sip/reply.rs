@@ -51,7 +51,7 @@ pub(super) fn is_sent_by<'a>(via: &Via, mut names: impl Iterator<Item = &'a Stri
 const OWN: Limits = Limits { message: usize::MAX, headers: usize::MAX, body: usize::MAX };
 
 /// Reads back a response of our own.
-fn sent_response(last: &Bytes) -> Option<Response> {
+pub(super) fn sent_response(last: &Bytes) -> Option<Response> {
     match parse_datagram(last.clone(), &OWN) {
         Ok(Message::Response(response)) => Some(response),
         _ => None,

@@ -108,6 +108,6 @@ pub enum EndedBy {
     Cancelled,
     /// No ACK came for a 2xx, and a BYE was sent for it.
     AckTimeout,
-    /// The endpoint gave the INVITE up, the user not having answered it.
+    /// The endpoint gave the INVITE up, the user not having answered it; or the user gave up the session.
     Failed,
 }

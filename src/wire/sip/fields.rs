@@ -129,6 +129,11 @@ impl Headers {
         self.list(HeaderName::RecordRoute, NameAddr::parse)
     }
 
+    /// The Path vector, topmost first (RFC 3327 4).
+    pub fn path(&self) -> Result<Vec<NameAddr>, HeaderError> {
+        self.list(HeaderName::Path, NameAddr::parse)
+    }
+
     /// The asserted identities (RFC 3325 9.1).
     pub fn p_asserted_identity(&self) -> Result<Vec<NameAddr>, HeaderError> {
         self.list(HeaderName::PAssertedIdentity, NameAddr::parse)

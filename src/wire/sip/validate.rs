@@ -34,6 +34,9 @@ pub fn validate(request: &Request) -> Result<(), Refusal> {
     for route in headers.record_routes().map_err(bad)? {
         check_address(HeaderName::RecordRoute, &route).map_err(bad)?;
     }
+    for route in headers.path().map_err(bad)? {
+        check_address(HeaderName::Path, &route).map_err(bad)?;
+    }
     check_uri(request)
 }
 
@@ -208,6 +211,7 @@ mod tests {
         assert_eq!(set(HeaderName::Contact, "<sip:a@b>;;"), "Malformed Contact: parameters");
         assert_eq!(set(HeaderName::Contact, "*"), "");
         assert_eq!(set(HeaderName::Route, "<sip:a;lr>, sip"), "Malformed Route: URI without a scheme");
+        assert_eq!(set(HeaderName::Path, "<sip:a@>"), "Malformed Path: host");
         assert_eq!(set(HeaderName::ContentType, "text"), "Malformed Content-Type: type and subtype");
         assert_eq!(verdict(|r| r.body = "x".into()), bad("Missing Content-Type"));
     }

@@ -105,6 +105,27 @@ impl Call {
         self.msrp = Some(msrp);
     }
 
+    /// Offers anew within the dialog and acknowledges the 200; gives its description.
+    pub fn reoffer(&mut self, ua: &mut Ua, offer: Offer) -> Answer {
+        self.offer = offer;
+        // RFC 3264 8: what changes the session has another version.
+        let version = format!("28908445{}", 27 + self.dialog.cseq);
+        let here = self.listener.local_addr().unwrap();
+        let sdp = self.offer.sdp(here, &self.local).replace("2890844527", &version);
+        let request = self.dialog.request(ua, "INVITE").body("application/sdp", sdp);
+        let response = ua.ask(request);
+        assert_eq!(response.status(), 200, "{response}");
+        ua.send(&self.dialog.ack(ua));
+        self.answer = Answer::parse(&response.body);
+        self.answer.clone()
+    }
+
+    /// Takes another MSRP URI for the offers to come; gives the connection of the former one.
+    pub fn move_on(&mut self) -> Option<Msrp> {
+        self.local = msrp_uri(self.listener.local_addr().unwrap());
+        self.msrp.take()
+    }
+
     /// Opens a connection and sends nothing.
     pub fn connect(&self) -> Msrp {
         Msrp::connect(&self.local, &self.answer.path)

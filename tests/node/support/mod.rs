@@ -4,6 +4,7 @@ pub mod call;
 pub mod clock;
 pub mod cpim;
 pub mod digest;
+pub mod dns;
 pub mod frame;
 pub mod msrp;
 pub mod node;
@@ -17,6 +18,7 @@ pub use call::{Call, Invite, deposit_session, message_uri, resource_lists, retri
 pub use clock::{Deadline, PATIENCE, fresh, noise};
 pub use cpim::{Cpim, rfc3339};
 pub use digest::{Challenge, authorized};
+pub use dns::{Dns, Zone};
 pub use frame::{Chunk, Frame};
 pub use msrp::{Delivered, Msrp, Verdict};
 pub use node::{Node, Plan, add_user, restante};

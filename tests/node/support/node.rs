@@ -153,8 +153,14 @@ impl Node {
 
     /// Starts the process and waits for `ready`; after a stop, with the same ports and the same data.
     pub fn launch(&mut self) {
+        self.launch_with(&[]);
+    }
+
+    /// As [`Node::launch`], with these in its environment.
+    pub fn launch_with(&mut self, environment: &[(&str, &str)]) {
         assert!(self.running.is_none(), "it runs already");
-        let mut child = self.command().stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = self.command();
+        let mut child = command.envs(environment.iter().copied()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
         let log = Arc::new(Log::default());
         let follower = Arc::clone(&log);
@@ -205,9 +211,15 @@ impl Node {
 
     /// Waits until the process has ended.
     pub fn wait_exit(&mut self) -> ExitStatus {
+        self.wait_end().0
+    }
+
+    /// As [`Node::wait_exit`]; gives all that it has logged, too.
+    pub fn wait_end(&mut self) -> (ExitStatus, String) {
         let mut running = self.running.take().expect("the node runs");
         running.log.wait("the node ends", |_, ended| ended);
-        running.child.wait().unwrap()
+        let log = running.log.state.lock().unwrap().0.join("\n");
+        (running.child.wait().unwrap(), log)
     }
 
     /// SIGTERM, the end, and the same node again.

@@ -133,6 +133,16 @@ impl Answer {
         }
     }
 
+    /// The version of the o= line.
+    pub fn version(&self) -> u64 {
+        self.text.lines().find_map(|line| line.strip_prefix("o=")?.split(' ').nth(2)?.parse().ok()).unwrap()
+    }
+
+    /// Whether there is this line.
+    pub fn says(&self, line: &str) -> bool {
+        self.text.lines().any(|said| said == line)
+    }
+
     /// Host and port of the path.
     pub fn address(&self) -> SocketAddr {
         uri_address(&self.path)

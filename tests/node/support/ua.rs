@@ -62,7 +62,12 @@ impl Ua {
     }
 
     pub fn new(node: SocketAddr, user: &str, tcp: bool) -> Self {
-        let here = SocketAddr::new(node.ip(), ports::free(node.ip()));
+        Self::at(node, user, tcp, ports::free(node.ip()))
+    }
+
+    /// A user agent at a port that was chosen before.
+    pub fn at(node: SocketAddr, user: &str, tcp: bool, port: u16) -> Self {
+        let here = SocketAddr::new(node.ip(), port);
         let (sender, incoming) = channel();
         let stop = Arc::new(AtomicBool::new(false));
         let udp = Arc::new(UdpSocket::bind(here).unwrap());

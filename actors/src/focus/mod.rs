@@ -1,0 +1,371 @@
+//! Focus: one retrieval. It accepts the INVITE, spawns one VirtualUa per stored-message URI, relays
+//! what they replay into the client's one MSRP session, keeps the conference state and says BYE.
+
+mod relay;
+mod selection;
+
+use std::sync::Arc;
+
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use restante::focus::delivery::{self, ClientLimits};
+use restante::focus::recipient_list::InviteBody;
+use restante::focus::rejection::Rejection;
+use restante::focus::retrieval::{Event, Failure, Retrieval};
+use restante::machine::offer_answer::Negotiated;
+use restante::machine::sip::{EndedBy, InviteSession};
+use restante::store::{After, Item, MessageId, Owner};
+
+use crate::alarm::Alarm;
+use crate::clock;
+use crate::conference::ConferenceSubscribers;
+use crate::dialog_port::DialogPort;
+use crate::fault;
+use crate::party::{Agreed, Party, PartyEvent};
+use crate::ports::DialogInput;
+use crate::session::SessionReport;
+use crate::shard::Exited;
+use crate::shared::Shared;
+use crate::supervision::{self, Obituary};
+use crate::virtual_ua::Replayed;
+
+use relay::{Nursery, Relay};
+use selection::{Found, Missing};
+
+pub use selection::Selection;
+
+/// Everything a focus is born with.
+pub struct FocusBirth {
+    /// The node's common ground.
+    pub shared: Arc<Shared>,
+    /// The way to the Endpoint, with the dialog's tag.
+    pub port: DialogPort,
+    /// The dialog, before its final response.
+    pub invite: InviteSession,
+    /// The caller and owner.
+    pub owner: Owner,
+    /// What he wants.
+    pub selection: Selection,
+    /// The body of the INVITE.
+    pub body: InviteBody,
+    /// The Request-URI as it came.
+    pub uri: String,
+    /// The focus' own URI, as in its Contact.
+    pub entity: String,
+    /// Who is told of the end.
+    pub exited: actix::Recipient<Exited>,
+}
+
+/// The INVITE, as far as it is needed until it is answered: a session that waits for hours must not
+/// hold what it came in.
+struct Asking {
+    selection: Selection,
+    body: InviteBody,
+    uri: String,
+}
+
+/// The actor.
+pub struct Focus {
+    shared: Arc<Shared>,
+    owner: Owner,
+    asking: Option<Box<Asking>>,
+    party: Party,
+    retrieval: Retrieval,
+    relay: Relay,
+    conference: ConferenceSubscribers,
+    alarm: Alarm,
+    span: tracing::Span,
+    _obituary: Obituary,
+}
+
+impl Focus {
+    /// A focus that begins to work when it is started.
+    #[must_use]
+    pub fn new(birth: FocusBirth) -> Self {
+        let span = tracing::info_span!(
+            "retrieval",
+            call_id = %String::from_utf8_lossy(birth.invite.dialog().call_id()),
+            mailbox = birth.shared.redacted(&birth.owner),
+        );
+        let exited = Exited::focus(birth.owner.clone(), birth.port.tag().to_owned());
+        Self {
+            conference: ConferenceSubscribers::new(birth.entity),
+            party: Party::new(Arc::clone(&birth.shared), birth.port, birth.invite),
+            shared: birth.shared,
+            owner: birth.owner,
+            asking: Some(Box::new(Asking { selection: birth.selection, body: birth.body, uri: birth.uri })),
+            retrieval: Retrieval::new(Vec::new()),
+            relay: Relay::new(0),
+            alarm: Alarm::default(),
+            span,
+            _obituary: Obituary::new(birth.exited, exited),
+        }
+    }
+
+    // ---- accepting ----
+
+    fn find(&mut self, ctx: &mut Context<Self>) {
+        let Some(asking) = self.asking.take() else { return };
+        let Asking { selection, body, uri } = *asking;
+        let finding = selection.find(Arc::clone(&self.shared), self.owner.clone(), uri);
+        ctx.spawn(finding.into_actor(self).map(move |found, focus, ctx| {
+            let answered = found.map_err(|missing| focus.missing(&missing)).and_then(|found| {
+                focus.accept(found, &body, ctx).inspect_err(|rejection| focus.refused(rejection))
+            });
+            if let Err(rejection) = answered {
+                focus.party.refuse(&rejection);
+            }
+            focus.drain(ctx);
+        }));
+    }
+
+    fn missing(&self, missing: &Missing) -> Rejection {
+        let rejection = missing.rejection(self.shared.agent());
+        match missing {
+            Missing::Store(error) => {
+                tracing::error!(parent: &self.span, %error, status = rejection.status.0, "retrieval refused: the store failed");
+            }
+            Missing::Unknown | Missing::NoneNew => self.refused(&rejection),
+        }
+        rejection
+    }
+
+    fn refused(&self, rejection: &Rejection) {
+        tracing::info!(parent: &self.span, status = rejection.status.0, "retrieval refused");
+    }
+
+    fn accept(&mut self, found: Found, body: &InviteBody, ctx: &Context<Self>) -> Result<(), Rejection> {
+        fault::strike("focus.find", self.call_id());
+        let fits = |negotiated: &Negotiated| {
+            let client = ClientLimits {
+                accepts: negotiated.remote_accepts.clone(),
+                max_size: negotiated.remote_max_size,
+            };
+            negotiated.direction.sends() && found.only.as_ref().is_none_or(|item| takes(item, &client))
+        };
+        let reports = ctx.address().recipient();
+        let agreed = self.party.accept(clock::now(), body.sdp.as_ref(), None, fits, &reports)?;
+        self.retrieval = Retrieval::new(found.list);
+        self.relay = Relay::new(self.retrieval.entries().len());
+        tracing::info!(parent: &self.span, items = self.retrieval.entries().len(), "retrieval accepted");
+        if let Some(agreed) = agreed {
+            self.agreed(agreed);
+        }
+        for participant in found.unknown {
+            self.fail(participant, Failure::NotFound);
+        }
+        Ok(())
+    }
+
+    /// An exchange of descriptions is complete: what the client takes is known, or known anew.
+    fn agreed(&mut self, agreed: Agreed) {
+        let held = !agreed.direction.sends();
+        if held != self.relay.is_held() {
+            tracing::info!(parent: &self.span, held, "retrieval held or resumed by the client");
+        }
+        self.relay.agree(agreed.client, held);
+        if agreed.moved {
+            self.moved();
+        }
+    }
+
+    fn moved(&mut self) {
+        let unfinished = self.retrieval.restart();
+        tracing::info!(parent: &self.span, unfinished = unfinished.len(), "the client's session has another connection; what was not acknowledged is sent again");
+        self.relay.restart(&unfinished);
+    }
+
+    // ---- relaying ----
+
+    fn pump(&mut self, ctx: &Context<Self>) {
+        if self.party.is_bound() {
+            let window = self.shared.config.retrieval.window.as_usize();
+            let focus = ctx.address().recipient();
+            let nursery = Nursery { owner: &self.owner, store: &self.shared.store, window, focus };
+            self.relay.grant(&self.retrieval, &nursery);
+        }
+        self.relay.forward(&mut self.retrieval, self.party.session());
+    }
+
+    fn fail(&mut self, participant: usize, failure: Failure) {
+        self.relay.leave(participant, self.party.session());
+        self.retrieval.failed(participant, failure);
+    }
+
+    /// The client is gone, or the node stops: nothing more can be delivered.
+    fn broken(&mut self, cause: &str) {
+        if !self.retrieval.is_finished() {
+            tracing::warn!(parent: &self.span, cause, delivered = self.retrieval.delivered(), "retrieval broken off; what was not acknowledged stays new");
+        }
+        self.relay.end();
+        self.retrieval.broken();
+    }
+
+    // ---- the turn of the wheel ----
+
+    fn drain(&mut self, ctx: &mut Context<Self>) {
+        let now = clock::now();
+        while let Some(event) = self.party.poll_event(now) {
+            match event {
+                PartyEvent::Agreed(agreed) => self.agreed(agreed),
+                PartyEvent::Unusable(cause) => self.broken(cause),
+                PartyEvent::Ended(by) => {
+                    self.broken(ended_by(by));
+                    self.conference.end(now);
+                }
+            }
+        }
+        self.pump(ctx);
+        while let Some(event) = self.retrieval.poll_event() {
+            match event {
+                Event::MarkRetrieved(participant, id) => self.mark(participant, id, ctx),
+                Event::Changed(participant) => self.conference.changed(now, participant),
+                Event::Finished => self.finish(),
+            }
+        }
+        self.party.send();
+        self.conference.drain(now, self.retrieval.entries(), self.party.port());
+        if self.party.has_ended() && self.retrieval.is_finished() && self.conference.is_over() {
+            ctx.stop();
+            return;
+        }
+        let next = self.party.poll_timeout().into_iter().chain(self.conference.poll_timeout()).min();
+        self.alarm.arm(ctx, next, Self::ring);
+    }
+
+    fn mark(&mut self, participant: usize, id: MessageId, ctx: &mut Context<Self>) {
+        let after = match self.shared.config.retrieval.after {
+            crate::config::After::Keep => After::Keep,
+            crate::config::After::Delete => After::Delete,
+        };
+        let marking = self.shared.store.retrieved(self.owner.clone(), id.clone(), after);
+        ctx.spawn(marking.into_actor(self).map(move |marked, focus, ctx| {
+            match &marked {
+                Ok(_) => tracing::info!(parent: &focus.span, message_id = ?id, "delivered"),
+                Err(error) => tracing::error!(parent: &focus.span, message_id = ?id, %error, "delivered, but not marked: it stays new"),
+            }
+            focus.retrieval.marked(participant, marked.is_ok());
+            focus.drain(ctx);
+        }));
+    }
+
+    fn finish(&mut self) {
+        self.conference.end(clock::now());
+        if !self.party.is_over() {
+            tracing::info!(parent: &self.span, delivered = self.retrieval.delivered(), of = self.retrieval.entries().len(), "retrieval ended");
+        }
+        self.party.bye(None);
+    }
+
+    fn ring(&mut self, ctx: &mut Context<Self>) {
+        self.alarm.rang();
+        let now = clock::now();
+        self.conference.handle_timeout(now);
+        if self.party.ring(now) {
+            self.broken("nothing came from the client in time");
+        }
+        self.drain(ctx);
+    }
+
+    fn call_id(&self) -> &[u8] {
+        self.party.call_id()
+    }
+}
+
+fn takes(item: &Item, client: &ClientLimits) -> bool {
+    item.messages.iter().all(|message| delivery::present(&item.head, message, client).is_some())
+}
+
+const fn ended_by(by: EndedBy) -> &'static str {
+    match by {
+        EndedBy::Remote => "BYE by the client",
+        EndedBy::Local => "BYE by the store",
+        EndedBy::Rejected => "refused",
+        EndedBy::Cancelled => "cancelled by the client",
+        EndedBy::AckTimeout => "no ACK came",
+        EndedBy::Failed => "the INVITE was given up",
+    }
+}
+
+/// Also where the focus has failed, its subscribers are told that it is over, and nothing of it is left at
+/// the Endpoint; the party sees to its own dialog.
+impl Drop for Focus {
+    fn drop(&mut self) {
+        if supervision::has_failed() {
+            tracing::error!(parent: &self.span, delivered = self.retrieval.delivered(), of = self.retrieval.entries().len(), "the focus has failed: the client gets a BYE or 500; what was not acknowledged stays new");
+            self.conference.end(clock::now());
+            self.conference.drain(clock::now(), self.retrieval.entries(), self.party.port());
+        }
+        self.conference.forget(self.party.port());
+    }
+}
+
+impl Actor for Focus {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.party.adopt(ctx.address().recipient());
+        self.find(ctx);
+    }
+}
+
+impl Handler<Replayed> for Focus {
+    type Result = ();
+    fn handle(&mut self, replayed: Replayed, ctx: &mut Self::Context) {
+        if self.relay.expects(&replayed) {
+            match replayed.outcome {
+                Ok(piece) => {
+                    self.retrieval.opened(replayed.participant);
+                    self.relay.take(replayed.participant, piece);
+                }
+                Err(failure) => self.fail(replayed.participant, failure),
+            }
+        }
+        self.drain(ctx);
+    }
+}
+
+impl Handler<SessionReport> for Focus {
+    type Result = ();
+    fn handle(&mut self, report: SessionReport, ctx: &mut Self::Context) {
+        let now = clock::now();
+        self.party.heard(now, &report);
+        match report {
+            SessionReport::Bound => fault::strike("focus.bound", self.call_id()),
+            SessionReport::Credit(pieces) => self.relay.credit(pieces),
+            SessionReport::Delivered(participant, message) => {
+                self.retrieval.acknowledged(participant, message);
+            }
+            SessionReport::Refused(participant, status) => self.fail(participant, Failure::Refused(status)),
+            SessionReport::Lost(cause) => {
+                if self.party.lost(now) {
+                    tracing::info!(parent: &self.span, cause, "the client's connection is lost: it may open another");
+                } else {
+                    self.broken(cause);
+                }
+            }
+            SessionReport::Rejoined => self.moved(),
+            SessionReport::Ended(cause) => self.broken(cause),
+            // The session takes no content from the client.
+            SessionReport::Started { .. }
+            | SessionReport::Data { .. }
+            | SessionReport::Complete { .. }
+            | SessionReport::Dropped { .. } => {}
+        }
+        self.drain(ctx);
+    }
+}
+
+impl Handler<DialogInput> for Focus {
+    type Result = ();
+    fn handle(&mut self, input: DialogInput, ctx: &mut Self::Context) {
+        match input {
+            DialogInput::Drain => self.broken("the node stops"),
+            input => {
+                if let Some(input) = self.conference.handle(clock::now(), input, self.party.port()) {
+                    self.party.handle(input);
+                }
+            }
+        }
+        self.drain(ctx);
+    }
+}

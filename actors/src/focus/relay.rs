@@ -1,0 +1,154 @@
+//! Relay: the virtual user agents of a focus, and the way of their pieces into the client's session.
+
+use std::sync::Arc;
+
+use actix::{Actor, Addr, Recipient};
+use restante::focus::delivery::ClientLimits;
+use restante::focus::fan_out::{FanOut, Participant};
+use restante::focus::retrieval::Retrieval;
+use restante::store::{Owner, Store};
+
+use crate::session::{Deliver, MsrpSession, Withdraw};
+use crate::virtual_ua::{Frame, Grant, HangUp, Limits, Piece, Replayed, VirtualUa, VirtualUaBirth};
+
+/// Pieces under way between the store and the client's connection.
+const CREDIT: usize = 16;
+
+/// What every virtual user agent of a focus is born with.
+pub(super) struct Nursery<'a> {
+    pub(super) owner: &'a Owner,
+    pub(super) store: &'a Arc<dyn Store>,
+    /// Bytes of a piece at most.
+    pub(super) window: usize,
+    pub(super) focus: Recipient<Replayed>,
+}
+
+/// Who replays, and what is under way.
+pub(super) struct Relay {
+    fan_out: FanOut<Piece>,
+    agents: Vec<Option<Addr<VirtualUa>>>,
+    client: Option<Arc<ClientLimits>>,
+    /// Whether the client receives nothing for now.
+    held: bool,
+    /// Rises with each connection: what an agent of a former one replays is nobody's any more.
+    round: u32,
+}
+
+impl Relay {
+    /// So many participants, none of whom replays yet.
+    pub(super) fn new(participants: usize) -> Self {
+        let mut agents = Vec::new();
+        agents.resize_with(participants, || None);
+        let credit = if participants == 0 { 0 } else { CREDIT };
+        Self { fan_out: FanOut::new(participants, credit), agents, client: None, held: false, round: 0 }
+    }
+
+    /// What the client takes from now on, and whether it takes nothing (RFC 3264 8.4).
+    pub(super) fn agree(&mut self, client: ClientLimits, held: bool) {
+        let client = Arc::new(client);
+        for agent in self.agents.iter().flatten() {
+            agent.do_send(Limits(Arc::clone(&client)));
+        }
+        self.client = Some(client);
+        self.held = held;
+    }
+
+    /// Whether the client receives nothing for now.
+    pub(super) const fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Grants what credit there is; virtual user agents are born with their first grant.
+    pub(super) fn grant(&mut self, retrieval: &Retrieval, nursery: &Nursery<'_>) {
+        let Some(client) = self.client.as_ref().filter(|_| !self.held) else { return };
+        while let Some(participant) = self.fan_out.grant() {
+            let Some(slot) = self.agents.get_mut(participant) else { continue };
+            let agent = match slot {
+                Some(agent) => agent,
+                None => {
+                    let Some(entry) = retrieval.entries().get(participant) else { continue };
+                    let Some(id) = entry.message_id.clone() else { continue };
+                    let birth = VirtualUaBirth {
+                        participant,
+                        owner: nursery.owner.clone(),
+                        message_id: id,
+                        acknowledged: entry.acknowledged.clone(),
+                        round: self.round,
+                        store: Arc::clone(nursery.store),
+                        client: Arc::clone(client),
+                        focus: nursery.focus.clone(),
+                        window: nursery.window,
+                    };
+                    slot.insert(VirtualUa::new(birth).start())
+                }
+            };
+            agent.do_send(Grant);
+        }
+    }
+
+    /// Whether this was replayed for the present connection.
+    pub(super) const fn expects(&self, replayed: &Replayed) -> bool {
+        replayed.round == self.round
+    }
+
+    /// Takes a piece of this round.
+    pub(super) fn take(&mut self, participant: Participant, piece: Piece) {
+        let more = piece.more;
+        if self.fan_out.fill(participant, piece, more).is_ok() && !more {
+            self.hang_up(participant);
+        }
+    }
+
+    /// Hands the pieces whose turn it is to the session.
+    pub(super) fn forward(&mut self, retrieval: &mut Retrieval, session: Option<&Addr<MsrpSession>>) {
+        while !self.held {
+            let Some((participant, piece)) = self.fan_out.relay() else { return };
+            for frame in &piece.frames {
+                if let Frame::Begin(begin) = frame {
+                    retrieval.begun(participant, begin.message);
+                }
+            }
+            if let Some(session) = session {
+                session.do_send(Deliver { participant, round: self.round, frames: piece.frames });
+            }
+            if !piece.more {
+                retrieval.replayed(participant);
+            }
+        }
+    }
+
+    /// So many pieces have left.
+    pub(super) const fn credit(&mut self, pieces: usize) {
+        self.fan_out.credit(pieces);
+    }
+
+    /// Nothing more comes of this participant; a message that is midway is given up.
+    pub(super) fn leave(&mut self, participant: Participant, session: Option<&Addr<MsrpSession>>) {
+        self.fan_out.withdraw(participant);
+        self.hang_up(participant);
+        if let Some(session) = session {
+            session.do_send(Withdraw { participant });
+        }
+    }
+
+    /// Begins again over another connection, with these participants.
+    pub(super) fn restart(&mut self, participants: &[Participant]) {
+        self.round += 1;
+        (0..self.agents.len()).for_each(|participant| self.hang_up(participant));
+        self.fan_out.restart(participants);
+    }
+
+    /// Nothing more comes of anybody.
+    pub(super) fn end(&mut self) {
+        for participant in 0..self.agents.len() {
+            self.fan_out.leave(participant);
+            self.hang_up(participant);
+        }
+    }
+
+    fn hang_up(&mut self, participant: Participant) {
+        if let Some(agent) = self.agents.get_mut(participant).and_then(Option::take) {
+            agent.do_send(HangUp);
+        }
+    }
+}

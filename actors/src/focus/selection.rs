@@ -1,0 +1,106 @@
+//! What a retrieval is about: the items that were asked for, as the store knows them.
+
+use std::sync::Arc;
+
+use restante::focus::rejection::Rejection;
+use restante::focus::retrieval::named_item;
+use restante::store::{Item, ItemState, ListQuery, MessageId, Owner, StoreError};
+use restante::wire::sip::StatusCode;
+
+use crate::shared::Shared;
+
+/// What is to be retrieved.
+#[derive(Debug)]
+pub enum Selection {
+    /// The item that the Request-URI names.
+    One(MessageId),
+    /// The URIs of a recipient list, in order, each once.
+    List(Vec<String>),
+    /// All new items.
+    All,
+}
+
+/// The participants of a retrieval.
+pub(super) struct Found {
+    /// The URIs in order, and what they name.
+    pub(super) list: Vec<(String, Option<MessageId>)>,
+    /// The places of those that name nothing.
+    pub(super) unknown: Vec<usize>,
+    /// The item of a retrieval of one.
+    pub(super) only: Option<Item>,
+}
+
+/// Why there is nothing to retrieve.
+#[derive(Debug)]
+pub(super) enum Missing {
+    /// Nothing that was named exists.
+    Unknown,
+    /// Nothing is new.
+    NoneNew,
+    /// The store cannot say.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Missing {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Missing {
+    /// What the caller is told.
+    pub(super) fn rejection(&self, agent: &str) -> Rejection {
+        match self {
+            Self::Unknown => Rejection::not_found(),
+            Self::NoneNew => {
+                Rejection::new(StatusCode::TEMPORARILY_UNAVAILABLE).warning(399, agent, "no new messages")
+            }
+            Self::Store(_) => Rejection::unavailable(5),
+        }
+    }
+}
+
+impl Selection {
+    /// Asks the store for what is selected of `owner`'s mailbox; `uri` is the Request-URI.
+    pub(super) async fn find(self, shared: Arc<Shared>, owner: Owner, uri: String) -> Result<Found, Missing> {
+        match self {
+            Self::One(id) => one(&shared, owner, id, uri).await,
+            Self::List(uris) => listed(&shared, &owner, uris).await,
+            Self::All => all_new(&shared, owner).await,
+        }
+    }
+}
+
+async fn one(shared: &Shared, owner: Owner, id: MessageId, uri: String) -> Result<Found, Missing> {
+    let item = shared.store.open(owner, id).await?.ok_or(Missing::Unknown)?;
+    let list = vec![(uri, Some(item.head.message_id.clone()))];
+    Ok(Found { list, unknown: Vec::new(), only: Some(item) })
+}
+
+async fn listed(shared: &Shared, owner: &Owner, uris: Vec<String>) -> Result<Found, Missing> {
+    let mut found = Found { list: Vec::with_capacity(uris.len()), unknown: Vec::new(), only: None };
+    for (place, uri) in uris.into_iter().enumerate() {
+        let id = named_item(&shared.realm, &uri);
+        let known = match &id {
+            Some(id) => shared.store.head(owner.clone(), id.clone()).await?.is_some(),
+            None => false,
+        };
+        if !known {
+            found.unknown.push(place);
+        }
+        found.list.push((uri, id));
+    }
+    if found.unknown.len() < found.list.len() { Ok(found) } else { Err(Missing::Unknown) }
+}
+
+async fn all_new(shared: &Shared, owner: Owner) -> Result<Found, Missing> {
+    let limit = shared.config.retrieval.max_list;
+    let query = ListQuery { state: Some(ItemState::New), after: None, limit };
+    let items = shared.store.list(owner, query).await?;
+    if items.is_empty() {
+        return Err(Missing::NoneNew);
+    }
+    let named = |id: MessageId| (shared.realm.message_uri(id.bytes()), Some(id));
+    let list = items.into_iter().map(|item| named(item.message_id)).collect();
+    Ok(Found { list, unknown: Vec::new(), only: None })
+}
