@@ -3,6 +3,7 @@
 use restante::focus::conference::Conference;
 use restante::focus::fan_out::Participant;
 use restante::focus::retrieval::Entry;
+use restante::focus::subscription_terms::SubscriptionTerms;
 use restante::machine::sip::{Body, Flow, Notifier, TerminationReason};
 use restante::time::Instant;
 use restante::wire::conference_info;
@@ -14,8 +15,15 @@ use crate::ports::DialogInput;
 
 /// Subscriptions to one focus at once.
 const MOST: usize = 8;
-/// A subscription to a focus lives as long as the focus, at most this long without refresh.
-const LONGEST: u32 = 3600;
+/// A subscription to a focus lives as long as the focus, at most this long without refresh (RFC 4575 3.4).
+const TERMS: SubscriptionTerms = SubscriptionTerms {
+    media_type: conference_info::MEDIA_TYPE,
+    expires: Duration::from_secs(3600),
+    min_expires: Duration::from_secs(10),
+    max_expires: Duration::from_secs(3600),
+};
+/// RFC 4575 3.9: at most one NOTIFY a second; the first and the last are not held up.
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// All subscribers of one focus.
 pub struct ConferenceSubscribers {
@@ -69,11 +77,14 @@ impl ConferenceSubscribers {
             return self.subscribe(now, request, flow, port);
         };
         match self.subscribers.iter_mut().find(|known| known.tag.as_bytes() == tag.as_ref()) {
-            Some(subscriber) => {
-                subscriber.flow = flow;
-                subscriber.view.resend();
-                subscriber.notifier.handle_subscribe(now, request, granted(request))
-            }
+            Some(subscriber) => match TERMS.grant(request) {
+                Ok(granted) => {
+                    subscriber.flow = flow;
+                    subscriber.view.resend();
+                    subscriber.notifier.handle_subscribe(now, request, granted)
+                }
+                Err(rejection) => rejection.response(request),
+            },
             None => request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST),
         }
     }
@@ -82,10 +93,14 @@ impl ConferenceSubscribers {
         if self.over || self.subscribers.len() >= MOST {
             return request.respond(StatusCode::TEMPORARILY_UNAVAILABLE);
         }
+        let granted = match TERMS.grant(request) {
+            Ok(granted) => granted,
+            Err(rejection) => return rejection.response(request),
+        };
         let ticket = self.next_ticket;
         let tag = format!("{}c{ticket}", port.tag());
         let contact = format!("<{}>;isfocus", self.entity);
-        let accepted = Notifier::accept(now, request, &tag, contact, granted(request), Duration::ZERO);
+        let accepted = Notifier::accept(now, request, &tag, contact, granted, INTERVAL);
         let Ok((notifier, response)) = accepted else {
             return request.respond(StatusCode::BAD_REQUEST);
         };
@@ -170,9 +185,4 @@ impl ConferenceSubscribers {
             !ended
         });
     }
-}
-
-fn granted(request: &Request) -> Duration {
-    let asked = request.headers.expires().ok().flatten().unwrap_or(LONGEST);
-    Duration::from_secs(asked.min(LONGEST).into())
 }

@@ -8,9 +8,12 @@ use actix::{Actor, Addr, Arbiter, System};
 use anyhow::Context as _;
 use restante::focus::pager::DepositRules;
 use restante::focus::realm::{Accepts, Realm};
+use restante::focus::subscription_terms::SubscriptionTerms;
+use restante::focus::subscriptions::SubscriptionRules;
 use restante::focus::summary::{Listing, SummaryRules};
 use restante::machine::sip::{EndpointConfig, Timers, Transport};
 use restante::store::{Store, SubscriptionCursor};
+use restante::wire::message_summary;
 use restante::wire::sip::Limits;
 
 use crate::archive::Archive;
@@ -159,7 +162,7 @@ impl Node {
         let shared = Arc::new(Shared {
             realm,
             deposit: deposit_rules(&config),
-            summary: summary_rules(&config),
+            subscriptions: Arc::new(subscription_rules(&config)),
             store,
             msrp,
             resolver: Resolver::new(&dns_settings(&config))?,
@@ -168,7 +171,7 @@ impl Node {
             config,
         });
 
-        // Listeners are bound before the shards start, whose Vias name them; what comes in between waits.
+        // Listeners are bound before the shards start, whose Vias name them; the router holds what comes in between.
         let mut bound_sip = Vec::new();
         let mut sent_by = Vec::new();
         for listen in &shared.config.sip.listen {
@@ -407,6 +410,22 @@ fn deposit_rules(config: &Config) -> DepositRules {
         max_body: config.deposit.max_body.as_usize(),
         lifetime: config.deposit.lifetime,
         max_lifetime: config.deposit.max_lifetime,
+    }
+}
+
+fn subscription_rules(config: &Config) -> SubscriptionRules {
+    let summary = &config.summary;
+    SubscriptionRules {
+        terms: SubscriptionTerms {
+            media_type: message_summary::MEDIA_TYPE,
+            expires: summary.expires,
+            min_expires: summary.min_expires,
+            max_expires: summary.max_expires,
+        },
+        summary: summary_rules(config),
+        min_interval: summary.min_interval,
+        most: summary.subscriptions_per_user,
+        agent: config.node.store_host.as_str().to_owned(),
     }
 }
 

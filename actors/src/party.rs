@@ -10,12 +10,14 @@ use actix::{Addr, Recipient};
 use bytes::Bytes;
 use restante::focus::delivery::ClientLimits;
 use restante::focus::recipient_list;
-use restante::focus::rejection::Rejection;
+use restante::focus::rejection::{self, Rejection};
 use restante::machine::offer_answer::{Agreement, Exchange, Negotiated};
-use restante::machine::sip::{Body, EndedBy, InviteSession, Rejection as SipRejection, SessionEvent};
+use restante::machine::sip::{
+    Body, EndedBy, InviteSession, Rejection as SipRejection, ServerTxn, SessionEvent,
+};
 use restante::time::Instant;
 use restante::wire::sdp::Direction;
-use restante::wire::sip::{HeaderName, Request, StatusCode};
+use restante::wire::sip::{HeaderName, Method, Request, Response, StatusCode};
 
 use crate::capabilities;
 use crate::dialog_port::DialogPort;
@@ -42,6 +44,13 @@ pub enum PartyEvent {
     Agreed(Agreed),
     /// The session cannot go on, and why; to be ended by [`Party::bye`].
     Unusable(&'static str),
+    /// A MESSAGE came in the dialog (RFC 3428 4); to be answered by [`Party::respond`].
+    Message {
+        /// Its transaction.
+        txn: ServerTxn,
+        /// The request.
+        request: Box<Request>,
+    },
     /// The dialog is over.
     Ended(EndedBy),
 }
@@ -163,7 +172,12 @@ impl Party {
         let rejoins = !self.shared.config.msrp.rejoin_timeout.is_zero();
         self.session = Some(MsrpSession::open(config, self.shared.msrp.clone(), resolver, rejoins, user));
         self.exchange = Some(exchange);
-        self.invite.accept(now, Some(Body::sdp(sdp)), Vec::new());
+        // RFC 3261 13.3.1.4: a 2xx to an INVITE SHOULD say what the UAS can do.
+        let can = vec![
+            (HeaderName::Allow, Bytes::from_static(rejection::ALLOW.as_bytes())),
+            (HeaderName::Supported, Bytes::from_static(rejection::SUPPORTED.as_bytes())),
+        ];
+        self.invite.accept(now, Some(Body::sdp(sdp)), can);
         self.deadline = Some(now + self.shared.bind_timeout());
         Ok(agreement.and_then(|agreement| self.agreed(now, agreement).ok()))
     }
@@ -209,6 +223,9 @@ impl Party {
                 SessionEvent::Confirmed { body } => self.answered(now, body, true),
                 SessionEvent::Reconfirmed { body } => self.answered(now, body, false),
                 SessionEvent::Reinvite { request } => self.reinvited(now, &request),
+                SessionEvent::Unhandled { txn, request } if request.method == Method::Message => {
+                    Some(PartyEvent::Message { txn, request: Box::new(request) })
+                }
                 SessionEvent::Unhandled { txn, request } => {
                     self.port.respond(txn, capabilities::within(&request));
                     None
@@ -281,6 +298,11 @@ impl Party {
                 Err(refusal) => Err(refusals::of_offer(&refusal, self.shared.agent())),
             },
         }
+    }
+
+    /// Answers a request in the dialog.
+    pub fn respond(&self, txn: ServerTxn, response: Response) {
+        self.port.respond(txn, response);
     }
 
     // ---- what comes ----

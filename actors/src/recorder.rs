@@ -5,16 +5,19 @@ use std::sync::Arc;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use bytes::{Bytes, BytesMut};
-use restante::focus::pager;
+use restante::entropy::Entropy;
+use restante::focus::pager::{self, Pager};
 use restante::focus::rejection::Rejection;
 use restante::focus::session_deposit::SessionEnvelope;
 use restante::machine::msrp::{IncomingId, Verdict};
-use restante::machine::sip::InviteSession;
+use restante::machine::sip::{InviteSession, ServerTxn};
 use restante::store::{Body, Counts, NewMessage, Owner, SessionDeposit, SessionId, Staging, StoreError};
 use restante::wire::mime;
+use restante::wire::sip::{Request, StatusCode};
 use tokio::sync::OnceCell;
 
 use crate::alarm::Alarm;
+use crate::chance::Chance;
 use crate::clock;
 use crate::dialog_port::DialogPort;
 use crate::fault;
@@ -211,29 +214,75 @@ impl Recorder {
         }));
     }
 
-    /// Stores a message once it is whole and written.
-    fn store(&mut self, id: IncomingId, ctx: &mut Context<Self>) {
-        if !self.arriving.get(&id).is_some_and(|arriving| arriving.complete && arriving.writing == 0) {
-            return;
+    /// A MESSAGE in the dialog belongs to what is said in it: it becomes a message of the session.
+    fn message(&mut self, txn: ServerTxn, request: &Request, ctx: &mut Context<Self>) {
+        let kept = match pager::pager(request, &self.shared.deposit, clock::wall()) {
+            Ok(Pager::Kept { envelope, .. }) => envelope,
+            Ok(Pager::Ignored) => return self.party.respond(txn, request.respond(StatusCode::ACCEPTED)),
+            Err(rejection) => return self.party.respond(txn, rejection.response(request)),
+        };
+        if self.is_full() {
+            let full = Rejection::new(StatusCode::REQUEST_ENTITY_TOO_LARGE);
+            return self.party.respond(txn, full.response(request));
         }
-        let Some(arriving) = self.arriving.remove(&id) else { return };
-        let shared = Arc::clone(&self.shared);
-        if usize::try_from(self.stored).unwrap_or(usize::MAX) >= shared.config.deposit.max_messages {
-            return self.judge(id, Verdict::Refused(413, Bytes::from_static(b"Too many messages")));
-        }
+        let is_type = |(name, _): &(Bytes, Bytes)| name.eq_ignore_ascii_case(b"Content-Type");
+        let arriving = Arriving {
+            message_id: Bytes::from(Chance.token(20)),
+            content_type: kept.content.iter().find(|field| is_type(field)).map(|(_, value)| value.clone()),
+            headers: kept.content.into_iter().filter(|field| !is_type(field)).collect(),
+            content: Content::Memory(BytesMut::from(request.body.as_ref())),
+            writing: 0,
+            complete: true,
+            failure: None,
+        };
+        let storing = self.storing_of(arriving);
+        let accepted = request.respond(StatusCode::ACCEPTED);
+        let request = request.clone();
+        ctx.spawn(storing.into_actor(self).map(move |stored, recorder, ctx| {
+            recorder.storing -= 1;
+            let response = match stored {
+                Ok(_) => accepted,
+                Err(error) => {
+                    recorder.stored -= 1;
+                    tracing::warn!(parent: &recorder.span, %error, "MESSAGE in the dialog refused");
+                    refusals::of_store(&error, recorder.shared.agent()).response(&request)
+                }
+            };
+            recorder.party.respond(txn, response);
+            recorder.drain(ctx);
+        }));
+    }
+
+    fn is_full(&self) -> bool {
+        usize::try_from(self.stored).unwrap_or(usize::MAX) >= self.shared.config.deposit.max_messages
+    }
+
+    /// Begins to store a message of the session.
+    fn storing_of(&mut self, arriving: Arriving) -> impl Future<Output = Result<u64, StoreError>> + use<> {
         self.stored += 1;
         self.storing += 1;
         let deposit = SessionDeposit {
             owner: self.owner.clone(),
             key: self.envelope.key.clone(),
             envelope: self.envelope.envelope.clone(),
-            quota: shared.quota(),
+            quota: self.shared.quota(),
             now: clock::wall(),
             ends: self.envelope.ends,
-            remember: shared.config.deposit.remember,
+            remember: self.shared.config.deposit.remember,
         };
-        let draft = Arc::clone(&self.draft);
-        let storing = store_message(shared, draft, deposit, arriving);
+        store_message(Arc::clone(&self.shared), Arc::clone(&self.draft), deposit, arriving)
+    }
+
+    /// Stores a message once it is whole and written.
+    fn store(&mut self, id: IncomingId, ctx: &mut Context<Self>) {
+        if !self.arriving.get(&id).is_some_and(|arriving| arriving.complete && arriving.writing == 0) {
+            return;
+        }
+        let Some(arriving) = self.arriving.remove(&id) else { return };
+        if self.is_full() {
+            return self.judge(id, Verdict::Refused(413, Bytes::from_static(b"Too many messages")));
+        }
+        let storing = self.storing_of(arriving);
         ctx.spawn(
             storing.into_actor(self).map(move |stored, recorder, ctx| recorder.stored(id, stored, ctx)),
         );
@@ -305,6 +354,7 @@ impl Recorder {
             match event {
                 PartyEvent::Agreed(agreed) => self.agreed(&agreed),
                 PartyEvent::Unusable(cause) => self.hang_up(cause),
+                PartyEvent::Message { txn, request } => self.message(txn, &request, ctx),
                 PartyEvent::Ended(_) => self.hang_up("ended by the caller"),
             }
         }

@@ -3,7 +3,7 @@
 
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use actix::Addr;
 use restante::focus::identity;
@@ -28,6 +28,9 @@ const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 /// The most shards of a node.
 pub const MOST_SHARDS: usize = ALPHABET.len() * ALPHABET.len();
 
+/// How many messages are held that come before the shards have started.
+const MOST_EARLY: usize = 4096;
+
 /// The two characters that name a shard.
 #[must_use]
 pub fn shard_name(index: usize) -> String {
@@ -50,11 +53,13 @@ pub struct Router {
     gate: Arc<Gate>,
     shards: OnceLock<Vec<Addr<SipEndpoint>>>,
     sender: OnceLock<SipSender>,
+    /// What has come before [`Self::attach`]; `None` from then on.
+    early: Mutex<Option<Vec<SipReceived>>>,
     closed: AtomicBool,
 }
 
 impl Router {
-    /// A router that drops everything until [`Self::attach`].
+    /// A router that holds what comes until [`Self::attach`].
     #[must_use]
     pub fn new(realm: Realm, gate: Arc<Gate>) -> Arc<Self> {
         Arc::new(Self {
@@ -62,6 +67,7 @@ impl Router {
             gate,
             shards: OnceLock::new(),
             sender: OnceLock::new(),
+            early: Mutex::new(Some(Vec::new())),
             closed: AtomicBool::new(false),
         })
     }
@@ -70,6 +76,25 @@ impl Router {
     pub fn attach(&self, shards: Vec<Addr<SipEndpoint>>, sender: SipSender) {
         let _ = self.shards.set(shards);
         let _ = self.sender.set(sender);
+        let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).take();
+        early.into_iter().flatten().for_each(|received| self.route(received));
+    }
+
+    /// Holds a message that comes while the node starts: its listeners are bound before its shards are there, and
+    /// over TCP nobody would send it again. Gives it back once there are shards.
+    fn hold(&self, received: SipReceived) -> Option<SipReceived> {
+        if self.sender.get().is_some() {
+            return Some(received);
+        }
+        match self.early.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            None => Some(received),
+            Some(early) => {
+                if early.len() < MOST_EARLY {
+                    early.push(received);
+                }
+                None
+            }
+        }
     }
 
     /// Refuses all new work from now on: the node stops.
@@ -78,7 +103,8 @@ impl Router {
     }
 
     /// Takes a message off a link.
-    pub fn route(&self, mut received: SipReceived) {
+    pub fn route(&self, received: SipReceived) {
+        let Some(mut received) = self.hold(received) else { return };
         match &mut received.message {
             Ok(Message::Request(request)) => {
                 stamp_via(request, received.flow.peer);

@@ -340,7 +340,8 @@ impl Shard {
     ) -> Result<(DialogPort, InviteSession, String), Rejection> {
         let endpoint = self.endpoint.clone().ok_or_else(|| Rejection::unavailable(1))?;
         let tag = self.shared.mint_tag(&self.tag);
-        let contact = self.shared.contact(&format!("{FOCUS_PREFIX}{tag}"), &visitor.flow);
+        let prefix = if is_focus { FOCUS_PREFIX } else { "deposit-" };
+        let contact = self.shared.contact(&format!("{prefix}{tag}"), &visitor.flow);
         let entity = contact.trim_matches(['<', '>']).to_owned();
         let contact = if is_focus { format!("{contact};isfocus") } else { contact };
         let invite =

@@ -7,7 +7,7 @@ use std::time::Duration;
 use restante::entropy::Entropy;
 use restante::focus::pager::DepositRules;
 use restante::focus::realm::Realm;
-use restante::focus::summary::SummaryRules;
+use restante::focus::subscriptions::SubscriptionRules;
 use restante::machine::msrp::SessionConfig;
 use restante::machine::offer_answer::LocalMedia;
 use restante::machine::sip::{Flow, Timers};
@@ -27,8 +27,8 @@ pub struct Shared {
     pub realm: Realm,
     /// What deposits keep.
     pub deposit: DepositRules,
-    /// How summaries are written.
-    pub summary: SummaryRules,
+    /// How summaries are subscribed to and written.
+    pub subscriptions: Arc<SubscriptionRules>,
     /// The message store.
     pub store: Arc<dyn Store>,
     /// MSRP connections.

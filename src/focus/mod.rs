@@ -15,4 +15,7 @@ pub mod recipient_list;
 pub mod rejection;
 pub mod retrieval;
 pub mod session_deposit;
+pub mod subscriber;
+pub mod subscription_terms;
+pub mod subscriptions;
 pub mod summary;

@@ -11,6 +11,9 @@ use crate::time::Timestamp;
 use crate::wire::date;
 use crate::wire::sip::{HeaderError, HeaderName, Request, StatusCode};
 
+/// A request is not longer on its way: an older Date is that of a wrong clock, or of a wrong time zone.
+const LONGEST_WAY: Duration = Duration::from_secs(3600);
+
 /// What the node limits and assumes about deposits.
 #[derive(Clone, Debug)]
 pub struct DepositRules {
@@ -116,11 +119,19 @@ pub fn envelope(request: &Request, now: Timestamp) -> Result<Envelope, Rejection
         urgent: priority.as_deref().is_some_and(is_urgent),
         priority,
         content: content_headers(request),
-        expires: expires.map(|seconds| now.after(Duration::from_secs(seconds.into()))),
+        expires: expires.map(|seconds| sent(request, now).after(Duration::from_secs(seconds.into()))),
         text: is_text(request),
     };
     privacy.apply(&mut envelope);
     Ok(envelope)
+}
+
+/// When the request was sent, for its Expires: at its Date, where that can be believed.
+// RFC 3428 7: with a Date, Expires SHOULD be interpreted as delta time from it.
+fn sent(request: &Request, now: Timestamp) -> Timestamp {
+    let date = request.headers.get(&HeaderName::Date).and_then(|text| date::parse_date(text));
+    let believed = |date: &date::Date| date.at <= now && now.saturating_since(date.at) <= LONGEST_WAY;
+    date.filter(believed).map_or(now, |date| date.at)
 }
 
 /// The Content-* headers that describe the body, as sent; its length is the body's own affair.
@@ -249,6 +260,26 @@ mod tests {
             pager(&message(&[(HeaderName::Expires, "0")]), &rules(), Timestamp(5_000)).unwrap(),
             Pager::Ignored
         );
+    }
+
+    // proves RFC 3428 7: Expires counts from Date
+    #[test]
+    fn expires_counts_from_a_date_that_can_be_believed() {
+        let now = Timestamp(1_000_000_000_000);
+        let ends = |date: &'static str| {
+            let request = message(&[(HeaderName::Expires, "600"), (HeaderName::Date, date)]);
+            match pager(&request, &rules(), now).unwrap() {
+                Pager::Kept { ends, .. } => Some((ends.0 - now.0) / 1000),
+                Pager::Ignored => None,
+            }
+        };
+        // It is Sun, 09 Sep 2001 01:46:40 GMT.
+        assert_eq!(ends("Sun, 09 Sep 2001 01:46:00 GMT"), Some(560));
+        assert_eq!(ends("Sun, 09 Sep 2001 03:46:00 +0200"), Some(560));
+        assert_eq!(ends("Sun, 09 Sep 2001 01:30:00 GMT"), None, "it has expired on its way");
+        assert_eq!(ends("Sun, 09 Jul 2000 21:23:01 -0700"), Some(600), "no message is on its way for a year");
+        assert_eq!(ends("Sun, 09 Sep 2001 01:47:00 GMT"), Some(600), "nor comes from the future");
+        assert_eq!(ends("yesterday"), Some(600));
     }
 
     #[test]

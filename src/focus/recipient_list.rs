@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::rejection::Rejection;
-use crate::wire::mime::{self, Part};
+use crate::wire::mime::{self, MimeError, Part};
 use crate::wire::resource_lists::{self, ListError, ListLimits};
-use crate::wire::sip::{Request, StatusCode};
+use crate::wire::sip::{HeaderName, Request, StatusCode};
 
 /// The option tag of RFC 5366 4.
 pub const OPTION: &str = "recipient-list-invite";
@@ -30,7 +30,7 @@ pub fn present(request: &Request) -> bool {
 /// Takes the body of an INVITE apart.
 ///
 /// # Errors
-/// 415 for types and encodings that are not understood, 400 for a broken multipart.
+/// 415 for types, dispositions and encodings that are required and not understood, 400 for a broken multipart.
 pub fn body(request: &Request) -> Result<InviteBody, Rejection> {
     let malformed = |what: &str| Rejection::because(StatusCode::BAD_REQUEST, format!("Malformed {what}"));
     if super::pager::coded(request) {
@@ -47,26 +47,43 @@ pub fn body(request: &Request) -> Result<InviteBody, Rejection> {
     let Some(content_type) = content_type else {
         return Err(malformed("Content-Type"));
     };
-    let essence = content_type.essence();
-    match essence.as_str() {
-        SDP => Ok(InviteBody { sdp: Some(request.body.clone()), list: None }),
-        LIST => Ok(InviteBody { sdp: None, list: Some(request.body.clone()) }),
-        multipart if multipart.starts_with("multipart/") => {
-            let boundary = content_type.params.value("boundary").ok_or_else(|| malformed("Content-Type"))?;
-            let parts = mime::parts(&request.body, &boundary).map_err(|_| malformed("multipart body"))?;
-            from_parts(&parts)
-        }
-        _ => Err(Rejection::unsupported_body()),
+    if content_type.essence().starts_with("multipart/") && content_type.params.value("boundary").is_none() {
+        return Err(malformed("Content-Type"));
     }
+    let leaves = whole(request).leaves().map_err(|error| match error {
+        MimeError::TransferEncoding(_) => Rejection::unsupported_body(),
+        MimeError::NoBoundary => malformed("Content-Type"),
+        _ => malformed("multipart body"),
+    })?;
+    of_leaves(&leaves)
 }
 
-fn from_parts(parts: &[Part]) -> Result<InviteBody, Rejection> {
-    let sdp = mime::body_of(parts, SDP);
-    let list = mime::body_of(parts, LIST);
-    if sdp.is_none() && list.is_none() {
+/// The body of a request as a part.
+fn whole(request: &Request) -> Part {
+    let described = [
+        (HeaderName::ContentType, "Content-Type"),
+        (HeaderName::ContentDisposition, "Content-Disposition"),
+        (HeaderName::ContentTransferEncoding, "Content-Transfer-Encoding"),
+    ];
+    let headers = described
+        .into_iter()
+        .filter_map(|(name, text)| Some((Bytes::from(text), request.headers.get(&name)?.clone())))
+        .collect();
+    Part { headers, body: request.body.clone(), alternative: false }
+}
+
+fn of_leaves(leaves: &[Part]) -> Result<InviteBody, Rejection> {
+    // RFC 5621 8.4, RFC 3261 8.2.3: a part that is required and not understood: 415.
+    if mime::not_understood(leaves, &[SDP, LIST]).is_some() {
         return Err(Rejection::unsupported_body());
     }
-    Ok(InviteBody { sdp, list })
+    let body = InviteBody { sdp: mime::body_of(leaves, SDP), list: mime::body_of(leaves, LIST) };
+    let is_used = body.sdp.is_some() || body.list.is_some();
+    // RFC 5621 8.4: also where the type is understood, but not the disposition.
+    if !is_used && leaves.iter().any(Part::is_required) {
+        return Err(Rejection::unsupported_body());
+    }
+    Ok(body)
 }
 
 /// The URIs of a recipient list, in its order, each once (byte for byte as they came).
@@ -82,4 +99,60 @@ pub fn uris(list: &[u8], max: usize) -> Result<Vec<String>, Rejection> {
         ListError::Empty => Rejection::because(StatusCode::BAD_REQUEST, "Empty Recipient List"),
         other => Rejection::because(StatusCode::BAD_REQUEST, format!("Malformed Recipient List: {other}")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::wire::sip::Method;
+
+    fn invite(
+        content_type: &'static str,
+        content: &'static str,
+        more: &[(HeaderName, &'static str)],
+    ) -> Request {
+        let mut request = Request::new(Method::Invite, "sip:store");
+        request.headers.push(HeaderName::ContentType, content_type);
+        more.iter().for_each(|(name, value)| request.headers.push(name.clone(), *value));
+        request.body = Bytes::from_static(content.as_bytes());
+        request
+    }
+
+    fn multipart(parts: &'static str) -> Result<InviteBody, u16> {
+        body(&invite("multipart/mixed;boundary=b", parts, &[])).map_err(|refused| refused.status.0)
+    }
+
+    // proves RFC 5621 sections 3.2 and 8.4
+    #[test]
+    fn parts_are_decoded_and_what_is_required_is_understood() {
+        let sdp = InviteBody { sdp: Some("v=0".into()), list: None };
+        let encoded =
+            "--b\r\nContent-Type: application/sdp\r\nContent-Transfer-Encoding: base64\r\n\r\ndj0w\r\n--b--";
+        assert_eq!(multipart(encoded).unwrap(), sdp);
+        let unknown =
+            "--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b\r\nContent-Type: x/y\r\n\r\n?\r\n--b--";
+        assert_eq!(multipart(unknown), Err(415));
+        let optional = "--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b\r\nContent-Type: x/y\r\n\
+            Content-Disposition: icon;handling=optional\r\n\r\n?\r\n--b--";
+        assert_eq!(multipart(optional).unwrap(), sdp);
+        let broken =
+            "--b\r\nContent-Type: application/sdp\r\nContent-Transfer-Encoding: base64\r\n\r\n?\r\n--b--";
+        assert_eq!(multipart(broken), Err(415));
+        assert_eq!(multipart("--b\r\n"), Err(400));
+    }
+
+    // proves RFC 3261 section 8.2.3
+    #[test]
+    fn a_body_that_may_be_ignored_is() {
+        let of = |kind, content, disposition| {
+            let more = [(HeaderName::ContentDisposition, disposition)];
+            body(&invite(kind, content, &more)).map_err(|refused| refused.status.0)
+        };
+        assert_eq!(of("x/y", "?", "icon;handling=optional"), Ok(InviteBody::default()));
+        assert_eq!(of("x/y", "?", "icon"), Err(415));
+        assert_eq!(of("application/sdp", "v=0", "session").unwrap().sdp.unwrap(), "v=0");
+        assert_eq!(of("application/sdp", "v=0", "early-session"), Err(415));
+        assert_eq!(of(LIST, "<x/>", "recipient-list").unwrap().list.unwrap(), "<x/>");
+    }
 }

@@ -205,3 +205,56 @@ fn nobody_else_may_watch() {
     let status = bob.ask(request).status();
     assert!([404, 481].contains(&status), "the focus is gone: {status}");
 }
+
+// proves RFC 6665 4.2.1.1 and 3.1.3 for the conference package
+#[test]
+fn a_watcher_is_refused_what_is_not_there() {
+    let node = Node::start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let id = deposit(&mut alice, BOB, "x");
+    let mut bob = Ua::udp(&node, "bob");
+    let mut call = Invite::list(&bob, &[message_uri(&id)], Offer::active()).call_unbound(&mut bob);
+    let focus = address(&call.ok.need("Contact"));
+    let request = |bob: &Ua| bob.request("SUBSCRIBE", &focus).add("Event", "conference");
+    let brief = request(&bob).add("Expires", "5");
+    let refused = bob.ask(brief);
+    assert_eq!((refused.status(), refused.need("Min-Expires").as_str()), (423, "10"));
+    let other = request(&bob).add("Accept", "application/pidf+xml");
+    let refused = bob.ask(other);
+    assert_eq!((refused.status(), refused.need("Accept").as_str()), (406, "application/conference-info+xml"));
+    let long = request(&bob).add("Expires", "86400");
+    assert_eq!(bob.ask(long.clone()).need("Expires"), "3600");
+    bob.wait_and_ok("NOTIFY", &long.call_id());
+    let fetched = request(&bob).add("Expires", "0");
+    assert_eq!(bob.ask(fetched.clone()).status(), 200);
+    let only = bob.wait_and_ok("NOTIFY", &fetched.call_id()).msg;
+    assert!(only.need("Subscription-State").starts_with("terminated;reason=timeout"), "{only}");
+    assert_eq!(Info::of(&only).users.len(), 1, "a fetch has the state");
+    call.bye(&mut bob);
+}
+
+// proves RFC 4575 3.9: one a second, and neither the first nor the last is held up
+#[test]
+fn changes_within_a_second_are_told_together() {
+    let node = Node::start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let ids: Vec<String> = (0..5).map(|_| deposit(&mut alice, BOB, "x")).collect();
+    let uris: Vec<String> = ids.iter().map(|id| message_uri(id)).collect();
+    let mut bob = Ua::udp(&node, "bob");
+    let mut call = Invite::list(&bob, &uris, Offer::active()).call_unbound(&mut bob);
+    let begun = std::time::Instant::now();
+    let dialog = watch(&mut bob, &call);
+    next(&mut bob, &dialog);
+    call.join();
+    call.finish(&mut bob, 5);
+    let mut told = 0;
+    loop {
+        let (notify, info) = next(&mut bob, &dialog);
+        told += 1;
+        if notify.need("Subscription-State").starts_with("terminated") {
+            assert!(info.is_some(), "the last one tells what is left to tell");
+            break;
+        }
+    }
+    assert!(told <= begun.elapsed().as_secs() + 1, "{told} NOTIFYs in {:?}", begun.elapsed());
+}

@@ -134,3 +134,28 @@ fn an_invite_that_is_repeated_is_one_session() {
     call.bye(&mut joe);
     assert_eq!(fetch(&node, "bob").totals(), (1, 0));
 }
+
+// proves RFC 3428 4: a MESSAGE may be sent within a dialog; it belongs to what is said there
+#[test]
+fn a_message_in_the_dialog_of_a_deposit_is_part_of_it() {
+    let node = Node::start();
+    let mut joe = Ua::udp(&node, "sip:joe@example.net");
+    let mut call = Invite::new(&joe, BOB, Offer::active()).call(&mut joe);
+    call.msrp().say("over MSRP");
+    let message = call.dialog.request(&joe, "MESSAGE").body("text/plain", "by SIP");
+    assert_eq!(joe.ask(message.clone()).status(), 202);
+    joe.send(&message);
+    assert_eq!(joe.answer_to(&message).status(), 202, "repeated, and stored once");
+    let typing = call.dialog.request(&joe, "MESSAGE").body("application/im-iscomposing+xml", "<x/>");
+    assert_eq!(joe.ask(typing).status(), 202);
+    let coded = call.dialog.request(&joe, "MESSAGE").add("Content-Encoding", "gzip").body("text/plain", "x");
+    assert_eq!(joe.ask(coded).status(), 415);
+    call.bye(&mut joe);
+    let mut bob = Ua::udp(&node, "bob");
+    let mut get = Invite::new(&bob, &message_uri(&call.dialog.call_id), Offer::active()).call(&mut bob);
+    let message = get.dialog.request(&bob, "MESSAGE").body("text/plain", "to myself?");
+    assert_eq!(bob.ask(message).status(), 405);
+    let delivered = get.finish(&mut bob, 2);
+    let texts: Vec<Vec<u8>> = delivered.iter().map(|message| Cpim::parse(&message.body).body).collect();
+    assert_eq!(texts, [b"over MSRP".to_vec(), b"by SIP".to_vec()]);
+}

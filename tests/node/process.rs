@@ -63,6 +63,37 @@ fn no_new_work_is_taken_while_it_ends() {
 }
 
 #[test]
+fn what_comes_while_it_starts_is_answered() {
+    for round in 0..5 {
+        let mut node = Plan::new().prepare();
+        let sip = node.sip;
+        // Asks the moment that somebody listens, which is before the node says that it is ready.
+        let early = std::thread::spawn(move || {
+            let deadline = clock::Deadline::after(clock::PATIENCE);
+            let mut stream = loop {
+                match TcpStream::connect(sip) {
+                    Ok(stream) => break stream,
+                    Err(_) => assert!(deadline.left().is_some(), "nobody listens"),
+                }
+            };
+            stream.set_read_timeout(Some(clock::PATIENCE)).unwrap();
+            let here = stream.local_addr().unwrap();
+            let options = format!(
+                "OPTIONS sip:example.com SIP/2.0\r\nVia: SIP/2.0/TCP {here};branch=z9hG4bKearly{round}\r\n\
+                 Max-Forwards: 70\r\nFrom: <sip:alice@example.org>;tag=1\r\nTo: <sip:example.com>\r\n\
+                 Call-ID: early{round}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+            );
+            stream.write_all(options.as_bytes()).unwrap();
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).map(|()| answer)
+        });
+        node.launch();
+        let answer = early.join().unwrap().unwrap_or_else(|error| panic!("round {round}: {error}"));
+        assert_eq!(&answer, b"SIP/2.0 200 ", "{}", String::from_utf8_lossy(&answer));
+    }
+}
+
+#[test]
 fn a_port_in_use_is_named() {
     let taken = ports::free("127.0.0.1".parse().unwrap());
     let address: SocketAddr = format!("127.0.0.1:{taken}").parse().unwrap();

@@ -46,6 +46,17 @@ fn a_session_is_one_item_with_its_messages_in_order() {
     assert_eq!(fetch(&node, "bob").totals(), (0, 1));
 }
 
+// proves RFC 3261 13.3.1.4
+#[test]
+fn the_acceptance_says_what_the_node_can_do() {
+    let node = Node::start();
+    let mut joe = Ua::udp(&node, "sip:joe@example.net");
+    let call = Invite::new(&joe, BOB, Offer::active()).call(&mut joe);
+    assert!(call.ok.words("Allow").contains(&"bye".into()), "{}", call.ok);
+    assert!(call.ok.words("Supported").contains(&"recipient-list-invite".into()), "{}", call.ok);
+    assert!(!call.ok.need("Contact").contains("isfocus"), "a deposit is no conference: {}", call.ok);
+}
+
 #[test]
 fn each_message_has_the_time_of_its_arrival() {
     let node = Node::start();

@@ -1,43 +1,108 @@
 //! The binary, started as whoever runs it would.
 
-use super::place;
+use super::{machine, place};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
+/// What a node is to be started with, beyond what every node here has.
+pub struct Plan {
+    keys: BTreeMap<(&'static str, &'static str), String>,
+    cores: Option<&'static str>,
+}
+
+impl Plan {
+    pub fn new() -> Self {
+        let mut plan = Self { keys: BTreeMap::new(), cores: None };
+        for (section, key, value) in [
+            ("msrp", "max_connections", "40000"),
+            ("msrp", "bind_timeout", "\"10m\""),
+            ("msrp", "transaction_timeout", "\"10m\""),
+            ("retrieval", "sessions_per_user", "40000"),
+            ("retrieval", "sessions_total", "40000"),
+            ("deposit", "quota_items", "0"),
+            ("deposit", "quota_bytes", "0"),
+            ("http", "listen", "\"\""),
+            ("log", "level", "\"error\""),
+        ] {
+            plan = plan.key(section, key, value);
+        }
+        plan
+    }
+
+    pub fn key(mut self, section: &'static str, key: &'static str, value: &str) -> Self {
+        self.keys.insert((section, key), value.to_owned());
+        self
+    }
+
+    /// Runs on these cores alone.
+    pub fn cores(mut self, cores: &'static str) -> Self {
+        self.cores = Some(cores);
+        self
+    }
+
+    /// In a folder of its own.
+    pub fn start(self) -> Node {
+        let folder = place();
+        self.start_in(folder)
+    }
+
+    /// With the data that is in `folder`.
+    pub fn start_in(mut self, folder: TempDir) -> Node {
+        let held = [0; 2].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [sip, msrp] = [0, 1].map(|at: usize| held[at].local_addr().unwrap());
+        drop(held);
+        self = self
+            .key("sip", "listen", &format!("[\"tcp:{sip}\", \"udp:{sip}\"]"))
+            .key("msrp", "listen", &format!("[\"tcp:{msrp}\"]"))
+            .key("store", "url", &format!("\"embedded:{}\"", folder.path().join("data").display()));
+        let mut text = String::new();
+        let mut within = "";
+        for ((section, key), value) in &self.keys {
+            if *section != within {
+                writeln!(text, "[{section}]").unwrap();
+                within = section;
+            }
+            writeln!(text, "{key} = {value}").unwrap();
+        }
+        let file = folder.path().join("node.toml");
+        std::fs::write(&file, text).unwrap();
+        let mut command = match self.cores {
+            Some(cores) => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", cores, env!("CARGO_BIN_EXE_restante")]);
+                command
+            }
+            None => Command::new(env!("CARGO_BIN_EXE_restante")),
+        };
+        command.args(["serve", "--config"]).arg(&file).stdin(Stdio::null()).stdout(Stdio::null());
+        let begun = Instant::now();
+        let mut child = command.env_remove("RUST_LOG").spawn().unwrap();
+        // The SIP listeners are bound when the store is open, and are the last to be.
+        while TcpStream::connect(sip).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "the node does not listen");
+            assert!(child.try_wait().unwrap().is_none(), "the node has ended");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Node { child, sip, started: begun.elapsed(), folder: Some(folder) }
+    }
+}
+
 /// The binary, with a folder of its own; gone when dropped.
 pub struct Node {
     pub child: Child,
     pub sip: SocketAddr,
-    _folder: TempDir,
+    /// How long it took until it listened.
+    pub started: Duration,
+    folder: Option<TempDir>,
 }
 
 impl Node {
     pub fn start() -> Self {
-        let folder = place();
-        let held = [0; 2].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [sip, msrp] = [0, 1].map(|at: usize| held[at].local_addr().unwrap());
-        drop(held);
-        let data = folder.path().join("data");
-        let text = format!(
-            "[sip]\nlisten = [\"tcp:{sip}\"]\n[msrp]\nlisten = [\"tcp:{msrp}\"]\nmax_connections = 20000\n\
-             bind_timeout = \"10m\"\ntransaction_timeout = \"10m\"\n[retrieval]\nsessions_per_user = 20000\n\
-             sessions_total = 20000\n[store]\nurl = \"embedded:{}\"\n[http]\nlisten = \"\"\n[log]\nlevel = \"error\"\n",
-            data.display()
-        );
-        let file = folder.path().join("node.toml");
-        std::fs::write(&file, text).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_restante"));
-        command.args(["serve", "--config"]).arg(&file).stdin(Stdio::null()).stdout(Stdio::null());
-        let mut child = command.env_remove("RUST_LOG").spawn().unwrap();
-        let start = Instant::now();
-        while TcpStream::connect(sip).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(10), "the node does not listen");
-            assert!(child.try_wait().unwrap().is_none(), "the node has ended");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Self { child, sip, _folder: folder }
+        Plan::new().start()
     }
 
     /// A line of its `/proc/PID/status`, in bytes.
@@ -51,6 +116,29 @@ impl Node {
     /// Makes what is resident now the high-water mark.
     pub fn forget_peak(&self) {
         std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
+    }
+
+    /// Seconds that its threads have been on a core so far.
+    pub fn busy(&self) -> f64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let after = &text[text.rfind(')').unwrap() + 2..];
+        let words: Vec<f64> = after.split(' ').skip(11).take(2).map(|word| word.parse().unwrap()).collect();
+        // In hundredths on every Linux: USER_HZ.
+        words.iter().sum::<f64>() / 100.0
+    }
+
+    /// `kill -9`; gives the folder with what it has stored.
+    pub fn kill(mut self) -> TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.folder.take().unwrap()
+    }
+
+    /// SIGTERM, and the end; gives the folder with what it has stored.
+    pub fn stop(mut self) -> TempDir {
+        machine::said("kill", &["-TERM", &self.child.id().to_string()]);
+        self.child.wait().unwrap();
+        self.folder.take().unwrap()
     }
 }
 

@@ -208,6 +208,10 @@ impl Focus {
             match event {
                 PartyEvent::Agreed(agreed) => self.agreed(agreed),
                 PartyEvent::Unusable(cause) => self.broken(cause),
+                // The owner retrieves here, and deposits nothing.
+                PartyEvent::Message { txn, request } => {
+                    self.party.respond(txn, Rejection::method_not_allowed().response(&request));
+                }
                 PartyEvent::Ended(by) => {
                     self.broken(ended_by(by));
                     self.conference.end(now);

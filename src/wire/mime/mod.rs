@@ -1,11 +1,12 @@
 //! MIME bodies as SIP carries them (RFC 2045, RFC 2046 section 5.1, RFC 5621): a body is a tree of
 //! parts, and what matters are its leaves.
 //!
-//! Parts are slices of the body they were found in, byte for byte. Transfer encodings other than the
-//! identity ones are refused rather than decoded: SIP is 8-bit clean (RFC 5621 section 3.2).
+//! Parts are slices of the body they were found in, byte for byte, but where they have a transfer encoding
+//! (RFC 5621 section 3.2), which is undone.
 
 mod field;
 mod multipart;
+mod transfer;
 
 use bytes::Bytes;
 
@@ -41,8 +42,8 @@ pub enum MimeError {
     /// A header field of a part is none, or there are too many of them.
     #[error("malformed header of a body part")]
     Header,
-    /// A part is encoded in this way.
-    #[error("unsupported Content-Transfer-Encoding {0}")]
+    /// A part is encoded in this way, which is not known, or is not what it says.
+    #[error("unsupported or broken Content-Transfer-Encoding {0}")]
     TransferEncoding(String),
 }
 
@@ -107,10 +108,12 @@ impl Part {
 
     /// The parts that are no multiparts, however deep, in order; of alternatives the best first. A part
     /// that is no multipart is its own only leaf. To take a message's body apart, make a `Part` of it
-    /// and its Content-* headers.
+    /// and its Content-* headers. Transfer encodings are undone; an optional part in one that is not
+    /// understood is left out.
     ///
     /// # Errors
-    /// [`MimeError`] when a multipart is broken, too deep or has too many parts, or a part is encoded.
+    /// [`MimeError`] when a multipart is broken, too deep or has too many parts, or a required part's
+    /// encoding is not understood.
     pub fn leaves(&self) -> Result<Vec<Part>, MimeError> {
         let mut found = Vec::new();
         let mut budget = MOST_PARTS;
@@ -121,8 +124,11 @@ impl Part {
     fn collect(&self, depth: usize, budget: &mut usize, found: &mut Vec<Part>) -> Result<(), MimeError> {
         let media_type = self.media_type();
         if !media_type.starts_with("multipart/") {
-            self.refuse_encoding()?;
-            found.push(self.clone());
+            match self.decoded() {
+                Ok(part) => found.push(part),
+                Err(_) if !self.is_required() => {}
+                Err(error) => return Err(error),
+            }
             return Ok(());
         }
         if depth >= DEEPEST {
@@ -143,12 +149,17 @@ impl Part {
         Ok(())
     }
 
-    fn refuse_encoding(&self) -> Result<(), MimeError> {
-        match self.header("Content-Transfer-Encoding").map(|text| value(text)) {
-            None => Ok(()),
-            Some(encoding) if matches!(encoding.as_str(), "7bit" | "8bit" | "binary") => Ok(()),
-            Some(encoding) => Err(MimeError::TransferEncoding(encoding)),
-        }
+    /// The same part without its transfer encoding.
+    fn decoded(&self) -> Result<Self, MimeError> {
+        let Some(encoding) = self.header("Content-Transfer-Encoding").map(|text| value(text)) else {
+            return Ok(self.clone());
+        };
+        let Some(body) = transfer::decode(&encoding, &self.body) else {
+            return Err(MimeError::TransferEncoding(encoding));
+        };
+        let mut headers = self.headers.clone();
+        headers.retain(|(name, _)| !name.eq_ignore_ascii_case(b"Content-Transfer-Encoding"));
+        Ok(Self { headers, body, alternative: self.alternative })
     }
 }
 

@@ -92,9 +92,23 @@ fn broken_multiparts_are_refused() {
     assert_eq!(message("multipart/mixed", b"--b--").leaves(), Err(MimeError::NoBoundary));
     let encoded = message(
         "multipart/mixed;boundary=b",
-        b"--b\r\nContent-Transfer-Encoding: Base64\r\n\r\nAA==\r\n--b--",
+        b"--b\r\nContent-Transfer-Encoding: X-Own\r\n\r\nAA==\r\n--b--",
     );
-    assert_eq!(encoded.leaves(), Err(MimeError::TransferEncoding("base64".to_owned())));
+    assert_eq!(encoded.leaves(), Err(MimeError::TransferEncoding("x-own".to_owned())));
+}
+
+// proves RFC 5621 section 3.2
+#[test]
+fn transfer_encodings_are_undone() {
+    let encoded = message(
+        "multipart/mixed;boundary=b",
+        b"--b\r\nContent-Type: application/sdp\r\nContent-Transfer-Encoding: Base64\r\n\r\ndj0w\r\n\
+          --b\r\nContent-Disposition: icon;handling=optional\r\nContent-Transfer-Encoding: X-Own\r\n\r\n?\r\n--b--",
+    );
+    let leaves = encoded.leaves().unwrap();
+    assert_eq!((leaves.len(), &leaves[0].body[..]), (1, &b"v=0"[..]), "what is optional may be left out");
+    assert_eq!(leaves[0].header("Content-Transfer-Encoding"), None, "undone once");
+    assert_eq!(body_of(&[encoded], "application/sdp").unwrap(), "v=0");
 }
 
 #[test]

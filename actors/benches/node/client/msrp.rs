@@ -1,9 +1,13 @@
 //! MSRP over one connection: sends a message in chunks, takes and acknowledges what comes.
 
-use super::{PIECE, fresh};
+use crate::fresh;
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
+
+/// Bytes of a chunk that is sent, and of a read, are a multiple of this.
+const PIECE: usize = 64 * 1024;
 
 /// One MSRP frame that came.
 pub struct Frame {
@@ -24,19 +28,21 @@ pub struct Msrp {
 }
 
 impl Msrp {
-    /// Connects, and binds the connection by an empty SEND (RFC 4975 5.4).
-    pub fn bind(local: String, remote: String) -> Self {
+    /// Connects, and says nothing yet.
+    pub fn connect(local: String, remote: String) -> Self {
         let authority = remote.strip_prefix("msrp://").and_then(|rest| rest.split('/').next()).unwrap();
         let stream = TcpStream::connect(authority).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let mut msrp = Self { stream, buffer: Vec::new(), used: 0, scanned: 0, local, remote };
+        Self { stream, buffer: Vec::new(), used: 0, scanned: 0, local, remote }
+    }
+
+    /// Sends the empty SEND that binds the connection to the session (RFC 4975 5.4).
+    pub fn begin(&mut self) {
         let (id, text) = (fresh("bind"), "Byte-Range: 1-0/0\r\n");
-        let head = msrp.head(&id, "SEND");
+        let head = self.head(&id, "SEND");
         let end = format!("Message-ID: {id}\r\n{text}-------{id}$\r\n");
-        msrp.stream.write_all((head + &end).as_bytes()).unwrap();
-        assert!(!msrp.next().send, "the node answers before it sends");
-        msrp
+        self.stream.write_all((head + &end).as_bytes()).unwrap();
     }
 
     pub fn head(&self, transaction: &str, kind: &str) -> String {
@@ -65,19 +71,69 @@ impl Msrp {
         (0..count).for_each(|_| assert!(!self.next().send, "nothing is sent to who deposits"));
     }
 
-    /// Takes and acknowledges chunks until `messages` have come whole; gives the bytes of their bodies.
+    /// Takes and acknowledges chunks until `messages` have come whole; gives the bytes of their bodies. What
+    /// has come at once is acknowledged at once.
     pub fn take(&mut self, messages: usize) -> usize {
         let (mut whole, mut bytes) = (0, 0);
+        let mut answers = String::new();
         while whole < messages {
-            let frame = self.next();
-            assert!(frame.send, "only SENDs come");
-            let id = &frame.transaction;
-            let answer = self.head(id, "200 OK") + &format!("-------{id}$\r\n");
-            self.stream.write_all(answer.as_bytes()).unwrap();
-            bytes += frame.body;
-            whole += usize::from(frame.last);
+            let mut frame = self.next();
+            loop {
+                // The answer to the SEND that bound the connection may be among them.
+                if frame.send {
+                    let id = &frame.transaction;
+                    answers.push_str(&self.head(id, "200 OK"));
+                    write!(answers, "-------{id}$\r\n").unwrap();
+                    bytes += frame.body;
+                    whole += usize::from(frame.last);
+                }
+                match self.parse() {
+                    Some(more) => frame = more,
+                    None => break,
+                }
+            }
+            self.stream.write_all(answers.as_bytes()).unwrap();
+            answers.clear();
         }
         bytes
+    }
+
+    /// Takes one chunk and acknowledges it.
+    pub fn take_chunk(&mut self) -> usize {
+        loop {
+            let frame = self.next();
+            if frame.send {
+                let id = &frame.transaction;
+                let answer = self.head(id, "200 OK") + &format!("-------{id}$\r\n");
+                self.stream.write_all(answer.as_bytes()).unwrap();
+                return frame.body;
+            }
+        }
+    }
+
+    /// Sends `count` messages of `body`, so many of them unanswered at most, and waits for all answers.
+    pub fn chat(&mut self, body: &str, count: usize, in_flight: usize) {
+        let (mut sent, mut answered) = (0, 0);
+        while answered < count {
+            let mut text = String::new();
+            while sent < count && sent - answered < in_flight {
+                let (id, length) = (fresh("tr"), body.len());
+                let head = self.head(&id, "SEND");
+                write!(
+                    text,
+                    "{head}Message-ID: {id}\r\nByte-Range: 1-{length}/{length}\r\nContent-Type: text/plain\r\n\r\n{body}\r\n-------{id}$\r\n"
+                )
+                .unwrap();
+                sent += 1;
+            }
+            self.stream.write_all(text.as_bytes()).unwrap();
+            assert!(!self.next().send, "nothing is sent to who deposits");
+            answered += 1;
+            while let Some(frame) = self.parse() {
+                assert!(!frame.send, "nothing is sent to who deposits");
+                answered += 1;
+            }
+        }
     }
 
     pub fn next(&mut self) -> Frame {

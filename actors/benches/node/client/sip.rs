@@ -1,12 +1,15 @@
 //! SIP over one connection: just what a client of the node has to say.
 
 use super::msrp::Msrp;
-use super::process::Node;
-use super::{BODY, PIECE, fresh};
+use crate::process::Node;
+use crate::{BODY, fresh};
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
+
+/// Bytes of a read.
+const PIECE: usize = 64 * 1024;
 
 /// One SIP message that came.
 pub struct Message {
@@ -37,18 +40,22 @@ impl Sip {
         Self { here: stream.local_addr().unwrap(), stream, buffer: Vec::new(), used: 0 }
     }
 
+    /// Head and body of the message at the start of what has come, if all of it is there.
+    fn complete(&self) -> Option<(std::ops::Range<usize>, std::ops::Range<usize>)> {
+        let blank = memchr::memmem::find(&self.buffer[self.used..], b"\r\n\r\n")?;
+        let head = self.used..self.used + blank;
+        let text = std::str::from_utf8(&self.buffer[head.clone()]).unwrap();
+        let length = text.split("\r\n").find_map(|line| line.strip_prefix("Content-Length:"));
+        let end = head.end + 4 + length.map_or(0, |length| length.trim().parse().unwrap());
+        (end <= self.buffer.len()).then(|| (head.clone(), head.end + 4..end))
+    }
+
     /// The head and the body of the next message, as places in the buffer.
     pub fn receive(&mut self) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
         loop {
-            if let Some(blank) = self.buffer[self.used..].windows(4).position(|four| four == b"\r\n\r\n") {
-                let head = self.used..self.used + blank;
-                let text = std::str::from_utf8(&self.buffer[head.clone()]).unwrap();
-                let length = text.split("\r\n").find_map(|line| line.strip_prefix("Content-Length:"));
-                let end = head.end + 4 + length.map_or(0, |length| length.trim().parse().unwrap());
-                if end <= self.buffer.len() {
-                    self.used = end;
-                    return (head.clone(), head.end + 4..end);
-                }
+            if let Some((head, body)) = self.complete() {
+                self.used = body.end;
+                return (head, body);
             }
             self.buffer.drain(..std::mem::take(&mut self.used));
             let old = self.buffer.len();
@@ -63,6 +70,21 @@ impl Sip {
         let (head, body) = self.receive();
         let text = |range: std::ops::Range<usize>| String::from_utf8(self.buffer[range].to_vec()).unwrap();
         Message { head: text(head), body: text(body) }
+    }
+
+    /// The next message, if it comes within the time that reading waits.
+    pub fn next_within(&mut self) -> Option<Message> {
+        while self.complete().is_none() {
+            let old = self.buffer.len();
+            self.buffer.resize(old + PIECE, 0);
+            let read = self.stream.read(&mut self.buffer[old..]);
+            self.buffer.truncate(old + read.as_ref().map_or(0, |length| *length));
+            match read {
+                Ok(length) => assert!(length > 0, "the node closed the connection"),
+                Err(_) => return None,
+            }
+        }
+        Some(self.next())
     }
 
     /// The final response, which must have this status.
@@ -113,14 +135,25 @@ impl Sip {
     /// Deposits `count` small messages for `user`; gives their ids.
     pub fn stock(&mut self, user: &str, count: usize) -> Vec<String> {
         let ids: Vec<String> = (0..count).map(|_| fresh("item")).collect();
-        let all: String = ids.iter().map(|id| self.pager(user, id, &"x".repeat(BODY))).collect();
-        self.stream.write_all(all.as_bytes()).unwrap();
-        (0..count).for_each(|_| drop(self.answer("202")));
+        for some in ids.chunks(64) {
+            let all: String = some.iter().map(|id| self.pager(user, id, &"x".repeat(BODY))).collect();
+            self.stream.write_all(all.as_bytes()).unwrap();
+            some.iter().for_each(|_| drop(self.answer("202")));
+        }
         ids
     }
 
     /// An INVITE that is accepted and acknowledged, and its MSRP connection, which is bound.
     pub fn invite(&mut self, user: &str, uri: &str, list: Option<&str>) -> Call {
+        let mut call = self.call(user, uri, list);
+        call.bound = Instant::now();
+        call.msrp.begin();
+        assert!(!call.msrp.next().send, "the node answers before it sends");
+        call
+    }
+
+    /// An INVITE that is accepted and acknowledged, and its MSRP connection, over which nothing was said yet.
+    pub fn call(&mut self, user: &str, uri: &str, list: Option<&str>) -> Call {
         let local = format!("msrp://{}/{};tcp", self.here, fresh("client"));
         let (from, to) = (format!("<sip:{user}@example.com>;tag={}", fresh("f")), format!("<{uri}>"));
         let call_id = fresh("call");
@@ -142,6 +175,7 @@ impl Sip {
                 ),
             ),
         };
+        let invited = Instant::now();
         let invite = self.request("INVITE", uri, [&from, &to, &call_id], &more, &body);
         self.stream.write_all(invite.as_bytes()).unwrap();
         let ok = self.answer("200");
@@ -152,7 +186,8 @@ impl Sip {
         let ack = self.request("ACK", &target, [&from, &to, &call_id], "", "");
         self.stream.write_all(ack.as_bytes()).unwrap();
         let remote = ok.body.lines().find_map(|line| line.strip_prefix("a=path:")).unwrap().to_owned();
-        Call { msrp: Msrp::bind(local, remote), target, from, to, call_id, accepted }
+        let msrp = Msrp::connect(local, remote);
+        Call { msrp, target, from, to, call_id, invited, accepted, bound: Instant::now() }
     }
 }
 
@@ -163,8 +198,12 @@ pub struct Call {
     pub from: String,
     pub to: String,
     pub call_id: String,
-    /// When the 200 to the INVITE came.
+    /// When the INVITE was sent.
+    pub invited: Instant,
+    /// When the 200 to it came.
     pub accepted: Instant,
+    /// When the MSRP connection was there, or when its first SEND was sent.
+    pub bound: Instant,
 }
 
 impl Call {

@@ -1,0 +1,123 @@
+//! One subscription to a mailbox's message summary: what it was told, and what it is to be told next.
+
+use crate::machine::sip::{Flow, Notifier, NotifierRecord, NotifyOutcome};
+use crate::store::{Counts, ItemHead, ItemState, ListQuery, MAX_LIST};
+use crate::time::Instant;
+use crate::wire::sip::{Request, StatusCode};
+
+use super::summary::{Listing, SummaryRules};
+
+/// Names a subscription among those of its mailbox; never used twice.
+pub type Ticket = u64;
+
+/// What is written down of a subscription, to go on with it in another run.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Written {
+    /// Its dialog and its end.
+    pub notifier: NotifierRecord,
+    /// The highest sequence that a NOTIFY answered 200 has listed.
+    pub listed: Option<u64>,
+}
+
+/// What the store knows, as a NOTIFY needs it.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// How much the mailbox holds; asked first: an item that comes in between is told by the next NOTIFY.
+    pub counts: Counts,
+    /// The items that were asked for, in order.
+    pub items: Vec<ItemHead>,
+}
+
+/// A subscription.
+#[derive(Debug)]
+pub(super) struct Subscriber {
+    pub(super) ticket: Ticket,
+    /// The dialog's local tag.
+    pub(super) tag: String,
+    pub(super) notifier: Notifier,
+    /// The connection that the subscriber came on; unknown after a restart.
+    pub(super) flow: Option<Flow>,
+    listed: Option<u64>,
+    /// The highest sequence in the NOTIFY on its way, and whether items were left for the next.
+    offered: Option<u64>,
+    more: bool,
+    /// Whether nothing was told yet.
+    first: bool,
+}
+
+impl Subscriber {
+    /// A new subscription.
+    pub(super) const fn new(ticket: Ticket, tag: String, notifier: Notifier, flow: Flow) -> Self {
+        Self {
+            ticket,
+            tag,
+            notifier,
+            flow: Some(flow),
+            listed: None,
+            offered: None,
+            more: false,
+            first: true,
+        }
+    }
+
+    /// One of another run, which has been told what is new up to `listed`.
+    pub(super) const fn restored(
+        ticket: Ticket,
+        tag: String,
+        notifier: Notifier,
+        listed: Option<u64>,
+    ) -> Self {
+        Self { ticket, tag, notifier, flow: None, listed, offered: None, more: false, first: false }
+    }
+
+    /// The items to ask of the store for the next NOTIFY, if any.
+    pub(super) fn query(&self, rules: &SummaryRules) -> Option<ListQuery> {
+        match rules.listing {
+            Listing::None => None,
+            // Nothing of it will be shown: only its end matters, behind which the next one begins.
+            Listing::Added if self.first => Some(ListQuery { state: None, after: None, limit: MAX_LIST }),
+            Listing::Pending | Listing::Added => Some(ListQuery {
+                state: Some(ItemState::New),
+                after: self.listed,
+                // One more than is shown tells whether there are others.
+                limit: rules.max_items.saturating_add(1),
+            }),
+        }
+    }
+
+    /// Takes what was asked for; leaves in it what the NOTIFY lists.
+    pub(super) fn take(&mut self, told: &mut Told, rules: &SummaryRules) {
+        let newest = told.items.last().map(|item| item.sequence);
+        // RFC 3842 3.5: no headers of items in the first NOTIFY.
+        if rules.listing == Listing::Added && self.first {
+            told.items.clear();
+        }
+        self.more = told.items.len() > rules.max_items;
+        told.items.truncate(rules.max_items);
+        let last = told.items.last().map(|item| item.sequence);
+        self.offered = if self.more { last } else { last.or(newest) }.or(self.listed);
+    }
+
+    /// Builds the NOTIFY of a body.
+    pub(super) fn notify(&mut self, now: Instant, body: crate::machine::sip::Body) -> Request {
+        self.notifier.notify(now, Some(body))
+    }
+
+    /// Takes the status of a response to the NOTIFY: what was offered counts as listed when it has arrived.
+    pub(super) fn handle_response(&mut self, now: Instant, status: StatusCode) -> NotifyOutcome {
+        let outcome = self.notifier.handle_response(status);
+        if outcome == NotifyOutcome::Delivered {
+            self.listed = self.offered;
+            self.first = false;
+            if std::mem::take(&mut self.more) {
+                self.notifier.changed(now);
+            }
+        }
+        outcome
+    }
+
+    /// What to write down; `None` where it is over or about to be.
+    pub(super) fn written(&self, now: Instant, wall: crate::time::Timestamp) -> Option<Written> {
+        self.notifier.record(now, wall).map(|notifier| Written { notifier, listed: self.listed })
+    }
+}

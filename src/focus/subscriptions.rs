@@ -1,0 +1,265 @@
+//! [`Subscriptions`]: all subscriptions to one mailbox's message summary (RFC 3842, RFC 6665), without IO.
+//! What is due, which items are asked of the store, what a NOTIFY lists, what is written down.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::rejection::Rejection;
+use super::subscriber::{Subscriber, Ticket, Told, Written};
+use super::subscription_terms::SubscriptionTerms;
+use super::summary::SummaryRules;
+use crate::machine::sip::{Body, Flow, Notifier, NotifyOutcome};
+use crate::store::ListQuery;
+use crate::time::{Instant, Timestamp};
+use crate::wire::message_summary;
+use crate::wire::sip::{HeaderName, Request, Response, StatusCode, tag_of};
+
+/// The rules of all mailboxes.
+#[derive(Clone, Debug)]
+pub struct SubscriptionRules {
+    /// How long a subscription lasts.
+    pub terms: SubscriptionTerms,
+    /// How summaries are written.
+    pub summary: SummaryRules,
+    /// The least time between two NOTIFYs of one subscription.
+    pub min_interval: Duration,
+    /// Subscriptions to one mailbox at once.
+    pub most: usize,
+    /// Who speaks in `Warning`s.
+    pub agent: String,
+}
+
+/// What the mailbox wants done.
+#[derive(Debug)]
+pub enum Action {
+    /// Requests in the dialog with this local tag come here from now on; it was made over this flow, or in
+    /// another run.
+    Adopt(String, Option<Flow>),
+    /// Ask the store for the counts, then for the items of the query; [`Subscriptions::handle_told`].
+    Ask(Ticket, Option<ListQuery>),
+    /// Send a NOTIFY; [`Subscriptions::handle_response`] or [`Subscriptions::handle_failed`].
+    Notify {
+        /// Whose it is.
+        ticket: Ticket,
+        /// The request, without Via.
+        request: Box<Request>,
+        /// The raw URI to be resolved.
+        next_hop: Bytes,
+        /// The connection to use while it lives.
+        flow: Option<Flow>,
+    },
+    /// Write this down under the tag, in place of what was written before.
+    WriteDown(String, Box<Written>),
+    /// The subscription with this tag is over: forget its dialog, and what was written down.
+    Ended(String),
+}
+
+/// What is to be done with a subscription, to be worked out when it is.
+#[derive(Debug)]
+enum Due {
+    Action(Action),
+    WriteDown(Ticket),
+}
+
+/// All subscriptions to one mailbox.
+///
+/// Inputs: the `handle_*`; commands: [`changed`](Self::changed), [`restore`](Self::restore). After each, call
+/// [`drive`](Self::drive), drain [`poll_action`](Self::poll_action), and arm an alarm for
+/// [`poll_timeout`](Self::poll_timeout).
+#[derive(Debug)]
+pub struct Subscriptions {
+    rules: Arc<SubscriptionRules>,
+    subscribers: Vec<Subscriber>,
+    tickets: Ticket,
+    due: VecDeque<Due>,
+}
+
+impl Subscriptions {
+    /// A mailbox that nobody watches.
+    #[must_use]
+    pub const fn new(rules: Arc<SubscriptionRules>) -> Self {
+        Self { rules, subscribers: Vec::new(), tickets: 0, due: VecDeque::new() }
+    }
+
+    /// The rules.
+    #[must_use]
+    pub fn rules(&self) -> &SubscriptionRules {
+        &self.rules
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.subscribers.len()
+    }
+
+    /// Whether nobody watches the mailbox.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.subscribers.is_empty()
+    }
+
+    /// The local tags of their dialogs.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        self.subscribers.iter().map(|subscriber| subscriber.tag.as_str())
+    }
+
+    /// Takes a SUBSCRIBE, and gives its answer. `tag` and `contact` are for a new subscription.
+    #[must_use]
+    pub fn handle_subscribe(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        flow: Flow,
+        tag: impl FnOnce() -> String,
+        contact: String,
+    ) -> Response {
+        let taken = self.rules.terms.grant(request).and_then(|granted| {
+            match request.headers.get(&HeaderName::To).and_then(tag_of) {
+                None => self.open(now, request, flow, tag(), contact, granted),
+                Some(known) => Ok(self.refresh(now, request, flow, &known, granted)),
+            }
+        });
+        taken.unwrap_or_else(|rejection| rejection.response(request))
+    }
+
+    fn open(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        flow: Flow,
+        tag: String,
+        contact: String,
+        granted: Duration,
+    ) -> Result<Response, Rejection> {
+        if self.subscribers.len() >= self.rules.most {
+            return Err(Rejection::new(StatusCode::TEMPORARILY_UNAVAILABLE)
+                .with(HeaderName::RetryAfter, "60")
+                .warning(399, &self.rules.agent, "too many subscriptions"));
+        }
+        let interval = self.rules.min_interval;
+        let (notifier, response) = Notifier::accept(now, request, &tag, contact, granted, interval)
+            .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
+        self.tickets += 1;
+        self.due.push_back(Due::Action(Action::Adopt(tag.clone(), Some(flow))));
+        self.due.push_back(Due::WriteDown(self.tickets));
+        self.subscribers.push(Subscriber::new(self.tickets, tag, notifier, flow));
+        Ok(response)
+    }
+
+    fn refresh(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        flow: Flow,
+        tag: &[u8],
+        granted: Duration,
+    ) -> Response {
+        let Some(subscriber) = self.subscribers.iter_mut().find(|known| known.tag.as_bytes() == tag) else {
+            return request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
+        };
+        subscriber.flow = Some(flow);
+        self.due.push_back(Due::WriteDown(subscriber.ticket));
+        subscriber.notifier.handle_subscribe(now, request, granted)
+    }
+
+    /// Goes on with a subscription of another run; `now` and `wall` are the same moment by both clocks.
+    pub fn restore(&mut self, now: Instant, wall: Timestamp, tag: String, written: Written) {
+        let notifier = Notifier::restore(written.notifier, now, wall, self.rules.min_interval);
+        self.tickets += 1;
+        self.due.push_back(Due::Action(Action::Adopt(tag.clone(), None)));
+        self.subscribers.push(Subscriber::restored(self.tickets, tag, notifier, written.listed));
+    }
+
+    /// The mailbox has changed.
+    pub fn changed(&mut self, now: Instant) {
+        for subscriber in &mut self.subscribers {
+            subscriber.notifier.changed(now);
+        }
+    }
+
+    /// Takes what the store has answered to [`Action::Ask`], `None` where it could not; `describe` writes the
+    /// summary of what is told.
+    pub fn handle_told(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        told: Option<Told>,
+        describe: impl FnOnce(&SummaryRules, &Told) -> Bytes,
+    ) {
+        let Some(subscriber) = self.subscribers.iter_mut().find(|known| known.ticket == ticket) else {
+            return;
+        };
+        let Some(mut told) = told else { return subscriber.notifier.defer(now) };
+        subscriber.take(&mut told, &self.rules.summary);
+        let body = Body::new(message_summary::MEDIA_TYPE, describe(&self.rules.summary, &told));
+        let request = Box::new(subscriber.notify(now, body));
+        let next_hop = subscriber.notifier.dialog().next_hop();
+        let flow = subscriber.flow;
+        self.due.push_back(Due::Action(Action::Notify { ticket, request, next_hop, flow }));
+    }
+
+    /// Takes the status of a response to a NOTIFY.
+    pub fn handle_response(&mut self, now: Instant, ticket: Ticket, status: StatusCode) -> NotifyOutcome {
+        let Some(subscriber) = self.subscribers.iter_mut().find(|known| known.ticket == ticket) else {
+            return NotifyOutcome::Ended;
+        };
+        let outcome = subscriber.handle_response(now, status);
+        if outcome == NotifyOutcome::Delivered {
+            self.due.push_back(Due::WriteDown(ticket));
+        }
+        outcome
+    }
+
+    /// A NOTIFY was not answered, or could not be sent.
+    pub fn handle_failed(&mut self, ticket: Ticket) {
+        if let Some(subscriber) = self.subscribers.iter_mut().find(|known| known.ticket == ticket) {
+            subscriber.notifier.handle_failed();
+        }
+    }
+
+    /// Does what time asks for: subscriptions expire, NOTIFYs fall due, what has ended is let go.
+    pub fn drive(&mut self, now: Instant) {
+        for subscriber in &mut self.subscribers {
+            subscriber.notifier.handle_timeout(now);
+            if subscriber.notifier.due(now) {
+                let query = subscriber.query(&self.rules.summary);
+                self.due.push_back(Due::Action(Action::Ask(subscriber.ticket, query)));
+            }
+        }
+        let ended = self.subscribers.extract_if(.., |subscriber| subscriber.notifier.is_ended());
+        self.due.extend(ended.map(|subscriber| Due::Action(Action::Ended(subscriber.tag))));
+    }
+
+    /// The next thing to do; `now` and `wall` are the same moment by both clocks.
+    pub fn poll_action(&mut self, now: Instant, wall: Timestamp) -> Option<Action> {
+        while let Some(due) = self.due.pop_front() {
+            match due {
+                Due::Action(action) => return Some(action),
+                Due::WriteDown(ticket) => {
+                    let known = self.subscribers.iter().find(|known| known.ticket == ticket);
+                    let written = known.and_then(|it| Some((it.tag.clone(), it.written(now, wall)?)));
+                    if let Some((tag, written)) = written {
+                        return Some(Action::WriteDown(tag, Box::new(written)));
+                    }
+                }
+            }
+        }
+        // A mailbox that waits holds no buffers.
+        self.due = VecDeque::new();
+        None
+    }
+
+    /// When to call [`drive`](Self::drive).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.subscribers.iter().filter_map(|subscriber| subscriber.notifier.poll_timeout()).min()
+    }
+}
+
+#[cfg(test)]
+#[path = "subscriptions_tests.rs"]
+mod tests;
