@@ -5,9 +5,10 @@
 //! ([`time::Instant`], [`time::Timestamp`]) and randomness ([`entropy::Entropy`]) are parameters.
 //! The package `restante-node` drives these machines over real sockets.
 //!
-//! Layers, each using only those to its left: [`wire`] ← [`machine`] ← [`focus`], and
-//! [`store`] ← [`focus`].
+//! Layers, each using only those to its left: [`wire`] ← [`machine`] ← [`focus`], [`store`] ← [`focus`],
+//! and [`machine`] ← [`client`]: the node's own rules, and those of the other side.
 
+pub mod client;
 pub mod entropy;
 pub mod focus;
 pub mod machine;

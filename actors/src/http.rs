@@ -13,8 +13,8 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -55,12 +55,20 @@ impl Readiness {
     }
 }
 
-/// Installs the process's metrics recorder. Histograms whose names end in `seconds` get buckets.
+/// The process's metrics recorder, which is installed the first time: several nodes in one process share it.
+/// Histograms whose names end in `seconds` get buckets.
 ///
 /// # Errors
-/// A recorder is installed already.
+/// A recorder of somebody else is installed already.
 pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
-    builder()?.install_recorder()
+    static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = installed.as_ref() {
+        return Ok(handle.clone());
+    }
+    let handle = builder()?.install_recorder()?;
+    *installed = Some(handle.clone());
+    Ok(handle)
 }
 
 fn builder() -> Result<PrometheusBuilder, BuildError> {

@@ -53,6 +53,26 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
+    serve_until(config, |_| {}, async move { signals.next().await }).await
+}
+
+/// Where a node listens: as its configuration writes it, with the ports that were found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bound {
+    /// SIP listeners: `tcp:127.0.0.1:5060`.
+    pub sip: Vec<String>,
+    /// MSRP listeners: `tcp:127.0.0.1:2855`.
+    pub msrp: Vec<String>,
+    /// Metrics and health, where they are served.
+    pub http: Option<std::net::SocketAddr>,
+}
+
+/// Serves until `stop` resolves, to a word that says why; `ready` is told when every listener is bound.
+pub(crate) async fn serve_until(
+    config: Config,
+    ready: impl FnOnce(&Bound),
+    stop: impl Future<Output = &'static str>,
+) -> anyhow::Result<()> {
     let users = users(&config)?;
     let StoreUrl::Embedded(directory) = &config.store.url;
     let store = open_store(directory.clone()).await?;
@@ -73,8 +93,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         workers = node.endpoints.len(),
         "ready"
     );
+    ready(&Bound { sip: node.bound_sip.clone(), msrp: node.bound_msrp.clone(), http });
     let failed = tokio::select! {
-        signal = signals.next() => {
+        signal = stop => {
             tracing::info!(signal, "stopping: no new work, sessions get a BYE");
             None
         }

@@ -8,9 +8,7 @@ use crate::store::{ItemHead, ItemKind, StoredMessage};
 use crate::wire::cpim::{self, Party, Wrapper};
 use crate::wire::date::{self, Date};
 use crate::wire::mime;
-
-/// The extension header that names the item of each SEND.
-pub const DEFERRED_MESSAGE_ID: &str = "Deferred-Message-ID";
+use crate::wire::msrp::DEFERRED_MESSAGE_ID;
 
 /// A message as it will be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The users who may authenticate: a file of hashes ([`file`]), held in memory ([`Users`]), read anew when it
+//! The users who may authenticate: a file of hashes ([`mod@file`]), held in memory ([`Users`]), read anew when it
 //! changes ([`watch`]).
 
 pub mod file;

@@ -97,9 +97,15 @@ fn answered(offer: &Sdp, local: &LocalMedia) -> Result<(Session, Negotiated), Re
 /// Offers one MSRP media, for an INVITE that came without an offer.
 #[must_use]
 pub fn offer(local: &LocalMedia) -> Bytes {
-    let mut offer = described(local);
     // RFC 6135 4.2.2: a UA that can be reached MUST use "actpass" in offers.
-    offer.medias = vec![line(local, Setup::ActPass, local.direction)];
+    offer_as(local, Setup::ActPass)
+}
+
+/// Offers one MSRP media in the role `setup`: one who cannot be reached is `active`.
+#[must_use]
+pub fn offer_as(local: &LocalMedia, setup: Setup) -> Bytes {
+    let mut offer = described(local);
+    offer.medias = vec![line(local, setup, local.direction)];
     written(&offer)
 }
 

@@ -96,6 +96,12 @@ impl Endpoint {
         self.events.pop_front()
     }
 
+    /// Whether there is something for the user to know.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// When to call [`handle_timeout`](Self::handle_timeout). Never late, and sometimes early: a timer
     /// that was stopped or put off leaves its alarm behind until it rings.
     #[must_use]

@@ -6,6 +6,9 @@ use bytes::Bytes;
 
 use super::{ByteRange, MsrpUri};
 
+/// The extension header field by which a store names the item that each SEND of a retrieval belongs to.
+pub const DEFERRED_MESSAGE_ID: &str = "Deferred-Message-ID";
+
 /// How a frame ends: the flag of the end-line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Continuation {

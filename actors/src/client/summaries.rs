@@ -1,0 +1,115 @@
+//! One's own summary, as it changes: [`Summaries`].
+
+use std::time::Duration;
+
+use restante::client::{Inbox, SubscriptionEvent, UserAgentEvent, WaitingItem};
+use restante::wire::message_summary::Summary;
+
+use super::driver::{Begun, Command};
+use super::error::ClientError;
+use super::handle::Client;
+
+/// A node tells at most once a second: after so long without a NOTIFY it has told what it will.
+const PACE: Duration = Duration::from_millis(2500);
+
+/// A subscription to one's own summary (RFC 3842). Dropped, it is unsubscribed.
+///
+/// ```
+/// # use restante_node::client::{Client, ClientConfig};
+/// # use restante_node::embedded::Embedded;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let node = Embedded::start(Embedded::example(folder.path()))?;
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let bob = Client::connect(ClientConfig::new("bob@example.com".parse()?, node.sip().into())).await?;
+/// let mut summaries = bob.subscribe().await?;
+/// assert!(summaries.next().await?.is_empty(), "nothing waits at first");
+///
+/// bob.send_text("sip:bob@example.com", "a note to myself").await?;
+/// let added = summaries.next().await?;
+/// assert_eq!((added.len(), summaries.inbox().waiting()), (1, 1));
+/// summaries.close().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # node.stop();
+/// # Ok(())
+/// # }
+/// ```
+pub struct Summaries {
+    client: Client,
+    begun: Begun,
+    inbox: Inbox,
+}
+
+impl Summaries {
+    /// Waits until the subscription is accepted.
+    pub(super) async fn begin(client: Client, mut begun: Begun) -> Result<Self, ClientError> {
+        let first = client.patient(begun.next()).await?;
+        match first {
+            Some(UserAgentEvent::Subscription(SubscriptionEvent::Ended(end))) => {
+                Err(client.ended(end, begun.unsent()))
+            }
+            Some(UserAgentEvent::Subscription(SubscriptionEvent::Notified(body))) => {
+                let mut summaries = Self { client, begun, inbox: Inbox::default() };
+                summaries.take(&body.bytes)?;
+                Ok(summaries)
+            }
+            Some(_) => Ok(Self { client, begun, inbox: Inbox::default() }),
+            None => Err(ClientError::Closed),
+        }
+    }
+
+    /// What is known of the mailbox.
+    #[must_use]
+    pub const fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    /// Waits for the next summary; gives the items it has added. The first comes at once.
+    ///
+    /// # Errors
+    /// The subscription has ended, or what came is no summary.
+    pub async fn next(&mut self) -> Result<Vec<WaitingItem>, ClientError> {
+        loop {
+            match self.begun.next().await {
+                Some(UserAgentEvent::Subscription(SubscriptionEvent::Notified(body))) => {
+                    return self.take(&body.bytes);
+                }
+                Some(UserAgentEvent::Subscription(SubscriptionEvent::Ended(end))) => {
+                    return Err(self.client.ended(end, self.begun.unsent()));
+                }
+                Some(_) => {}
+                None => return Err(ClientError::Closed),
+            }
+        }
+    }
+
+    /// Waits until as many items were told of as wait, or the node has nothing more to tell.
+    ///
+    /// # Errors
+    /// As [`Summaries::next`].
+    pub async fn whole(&mut self) -> Result<Inbox, ClientError> {
+        let client = self.client.clone();
+        client.patient(self.next()).await??;
+        while !self.inbox.is_whole() {
+            match tokio::time::timeout(PACE, self.next()).await {
+                Ok(next) => next?,
+                Err(_) => break,
+            };
+        }
+        Ok(self.inbox.clone())
+    }
+
+    /// Unsubscribes, and waits a moment for the node's word that it is done.
+    pub async fn close(mut self) {
+        if self.client.command(Command::Unsubscribe(self.begun.usage)).await.is_ok() {
+            let done = async { while self.begun.next().await.is_some() {} };
+            let _ = self.client.patient(done).await;
+        }
+    }
+
+    fn take(&mut self, body: &[u8]) -> Result<Vec<WaitingItem>, ClientError> {
+        let summary = Summary::parse(body).ok_or_else(|| ClientError::Ended("no summary came".to_owned()))?;
+        Ok(self.inbox.update(&summary))
+    }
+}

@@ -1,0 +1,186 @@
+//! One MSRP message on its way in: its bytes put in order, and taken out of their CPIM wrapping (RFC 3862).
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+
+use super::reception::MessageHead;
+use crate::wire::cpim::{self, Cpim, Party};
+use crate::wire::mime;
+use crate::wire::msrp::DEFERRED_MESSAGE_ID;
+
+/// Bytes that came too early are kept up to this.
+const EARLY: usize = 1 << 20;
+
+/// Bytes within which the headers of a CPIM message must end.
+const HEADERS: usize = 64 * 1024;
+
+/// A message that is arriving.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    message_id: Bytes,
+    content_type: Bytes,
+    headers: Vec<(Bytes, Bytes)>,
+    total: Option<u64>,
+    /// Where the next byte in order belongs.
+    next: u64,
+    early: BTreeMap<u64, Bytes>,
+    early_bytes: usize,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Nothing was told yet; the bytes so far may not hold all headers.
+    Headers(BytesMut),
+    /// The head was told: what comes is content.
+    Content,
+}
+
+/// What can be told of the message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    Head(Box<MessageHead>),
+    Data(Bytes),
+}
+
+/// Bytes came further ahead than is kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooEarly;
+
+impl Arrival {
+    pub(super) fn new(
+        message_id: Bytes,
+        content_type: Bytes,
+        headers: Vec<(Bytes, Bytes)>,
+        total: Option<u64>,
+    ) -> Self {
+        Self {
+            message_id,
+            content_type,
+            headers,
+            total,
+            next: 0,
+            early: BTreeMap::new(),
+            early_bytes: 0,
+            stage: Stage::Headers(BytesMut::new()),
+        }
+    }
+
+    /// Takes bytes that belong at `offset`; bytes that were there before do not count.
+    pub(super) fn push(&mut self, offset: u64, bytes: Bytes, told: &mut Vec<Told>) -> Result<(), TooEarly> {
+        if offset > self.next {
+            self.early_bytes += bytes.len();
+            self.early.insert(offset, bytes);
+            return if self.early_bytes > EARLY { Err(TooEarly) } else { Ok(()) };
+        }
+        self.in_order(offset, bytes, told);
+        while let Some((offset, bytes)) = self.early.pop_first() {
+            if offset > self.next {
+                self.early.insert(offset, bytes);
+                break;
+            }
+            self.early_bytes -= bytes.len();
+            self.in_order(offset, bytes, told);
+        }
+        Ok(())
+    }
+
+    /// All bytes are there: tells what was held back.
+    pub(super) fn finish(&mut self, told: &mut Vec<Told>) {
+        if let Stage::Headers(gathered) = std::mem::replace(&mut self.stage, Stage::Content) {
+            let whole = gathered.freeze();
+            self.total.get_or_insert(whole.len() as u64);
+            self.open(&whole, told);
+        }
+    }
+
+    fn in_order(&mut self, offset: u64, mut bytes: Bytes, told: &mut Vec<Told>) {
+        let known = usize::try_from(self.next - offset).unwrap_or(usize::MAX).min(bytes.len());
+        bytes = bytes.slice(known..);
+        self.next += bytes.len() as u64;
+        let Stage::Headers(gathered) = &mut self.stage else {
+            if !bytes.is_empty() {
+                told.push(Told::Data(bytes));
+            }
+            return;
+        };
+        gathered.extend_from_slice(&bytes);
+        let wrapped = mime::value(&self.content_type) == cpim::MEDIA_TYPE;
+        if !wrapped || has_all_headers(gathered) || gathered.len() > HEADERS {
+            let gathered = std::mem::take(gathered).freeze();
+            self.stage = Stage::Content;
+            self.open(&gathered, told);
+        }
+    }
+
+    /// Tells the head, and what of the content is there. What cannot be unwrapped is told as it came.
+    fn open(&self, gathered: &Bytes, told: &mut Vec<Told>) {
+        let wrapped = mime::value(&self.content_type) == cpim::MEDIA_TYPE;
+        let cpim = wrapped.then(|| Cpim::parse(gathered).ok()).flatten();
+        let (head, content) = match cpim {
+            Some(cpim) => {
+                let before = (gathered.len() - cpim.content.len()) as u64;
+                (self.unwrapped(&cpim, before), cpim.content)
+            }
+            None => (self.bare(), gathered.clone()),
+        };
+        told.push(Told::Head(Box::new(head)));
+        if !content.is_empty() {
+            told.push(Told::Data(content));
+        }
+    }
+
+    fn bare(&self) -> MessageHead {
+        let header = |name: &str| {
+            let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()));
+            found.map(|(_, value)| text(value))
+        };
+        MessageHead {
+            item: header(DEFERRED_MESSAGE_ID),
+            message_id: text(&self.message_id),
+            content_type: text(&self.content_type),
+            disposition: header("Content-Disposition"),
+            size: self.total,
+            ..MessageHead::default()
+        }
+    }
+
+    fn unwrapped(&self, cpim: &Cpim, before: u64) -> MessageHead {
+        let party = |party: Option<Party>| {
+            party.map(|party| match party.display {
+                Some(name) => format!("{name} <{}>", party.uri),
+                None => format!("<{}>", party.uri),
+            })
+        };
+        MessageHead {
+            content_type: cpim.content_type().map_or_else(|| "text/plain".to_owned(), |value| text(&value)),
+            disposition: cpim.content_header("Content-Disposition").map(|value| text(value)),
+            from: party(cpim.from()),
+            to: party(cpim.to()),
+            subject: cpim.subject(),
+            date: cpim.date_time().map(str::to_owned),
+            size: self.total.map(|total| total.saturating_sub(before)),
+            ..self.bare()
+        }
+    }
+}
+
+/// Whether the message headers and the MIME headers of a CPIM message are there: two empty lines.
+fn has_all_headers(gathered: &[u8]) -> bool {
+    let mut start = 0;
+    let mut empty = 0;
+    for end in memchr::memchr_iter(b'\n', gathered) {
+        let line = gathered.get(start..end).unwrap_or_default();
+        empty += usize::from(line.is_empty() || line == b"\r");
+        start = end + 1;
+        if empty == 2 {
+            return true;
+        }
+    }
+    false
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

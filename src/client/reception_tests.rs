@@ -1,0 +1,146 @@
+//! Messages that arrive: order, wrapping, and what they are told to be.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use proptest::prelude::*;
+
+use super::test_support::{chunk, events, incoming_ids};
+use super::*;
+use crate::machine::msrp::{DropCause, Event};
+
+/// What the user hears of `wire`: heads, and contents put together.
+fn heard(wire: &str) -> Vec<(MessageHead, String)> {
+    let mut reception = Reception::new();
+    for event in events(wire.as_bytes()) {
+        let _ = reception.handle_event(event);
+    }
+    let mut messages = Vec::new();
+    let mut open: Vec<(crate::machine::msrp::IncomingId, MessageHead, String)> = Vec::new();
+    while let Some(event) = reception.poll_event() {
+        match event {
+            ReceptionEvent::Begun { id, head } => open.push((id, *head, String::new())),
+            ReceptionEvent::Data { id, bytes } => {
+                let (_, _, content) = open.iter_mut().find(|(known, ..)| *known == id).unwrap();
+                content.push_str(std::str::from_utf8(&bytes).unwrap());
+            }
+            ReceptionEvent::Complete { id } => {
+                let at = open.iter().position(|(known, ..)| *known == id).unwrap();
+                let (_, head, content) = open.remove(at);
+                messages.push((head, content));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    messages
+}
+
+const CPIM: &str = "From: Joe <sip:Joe@example.com>\r\nTo: <sip:charlie@example.com>\r\nDateTime: 2000-07-09T21:25:12-07:00\r\n\
+    Subject: HELP!\r\n\r\nContent-Type: text/plain;charset=UTF-8\r\nContent-Disposition: render\r\n\r\nSlides are on my desk.";
+const HEADERS: &str = "Deferred-Message-ID: d09@Joemobile\r\nContent-Type: Message/CPIM";
+
+// proves RFC 3862 2: what is wrapped is the content that was sent
+#[test]
+fn a_wrapped_message_is_unwrapped() {
+    let wire = chunk(1, "m1id", HEADERS, (1, CPIM.len()), CPIM);
+    let [(head, content)] = <[_; 1]>::try_from(heard(&wire)).unwrap();
+    assert_eq!(content, "Slides are on my desk.");
+    assert_eq!(head.item.as_deref(), Some("d09@Joemobile"));
+    assert_eq!((head.message_id.as_str(), head.content_type.as_str()), ("m1id", "text/plain;charset=UTF-8"));
+    assert_eq!(head.from.as_deref(), Some("Joe <sip:Joe@example.com>"));
+    assert_eq!(head.to.as_deref(), Some("<sip:charlie@example.com>"));
+    assert_eq!(
+        (head.subject.as_deref(), head.date.as_deref()),
+        (Some("HELP!"), Some("2000-07-09T21:25:12-07:00"))
+    );
+    assert_eq!((head.size, head.disposition.as_deref()), (Some(22), Some("render")));
+}
+
+#[test]
+fn a_bare_message_and_an_empty_one_are_what_they_are() {
+    let bare = chunk(1, "m1id", "Content-Type: text/html", (1, 5), "hello");
+    let [(head, content)] = <[_; 1]>::try_from(heard(&bare)).unwrap();
+    assert_eq!((content.as_str(), head.content_type.as_str(), head.size), ("hello", "text/html", Some(5)));
+    assert_eq!((head.item, head.from), (None, None));
+    let empty = chunk(2, "m2id", "Content-Type: text/plain", (1, 0), "");
+    let [(head, content)] = <[_; 1]>::try_from(heard(&empty)).unwrap();
+    assert_eq!((content.as_str(), head.size), ("", Some(0)));
+}
+
+#[test]
+fn what_is_called_cpim_and_is_not_comes_as_it_is() {
+    for broken in ["no header here\r\n\r\n\r\nx", "From: <sip:a@b>", ""] {
+        let wire = chunk(1, "m1id", HEADERS, (1, broken.len()), broken);
+        let [(head, content)] = <[_; 1]>::try_from(heard(&wire)).unwrap();
+        assert_eq!((content.as_str(), head.content_type.as_str()), (broken, "Message/CPIM"));
+    }
+}
+
+#[test]
+fn headers_without_an_end_are_not_waited_for() {
+    let long = format!("From: <sip:a@b>\r\nX: {}", "y".repeat(70 * 1024));
+    let wire = chunk(1, "m1id", HEADERS, (1, long.len() + 1), &long);
+    let mut reception = Reception::new();
+    for event in events(wire.as_bytes()) {
+        let _ = reception.handle_event(event);
+    }
+    assert!(matches!(reception.poll_event(), Some(ReceptionEvent::Begun { .. })), "before it is whole");
+}
+
+#[test]
+fn what_comes_too_far_ahead_is_not_wanted() {
+    let [id, ..] = incoming_ids();
+    let mut reception = Reception::new();
+    let started = Event::Started {
+        id,
+        message_id: "m1".into(),
+        content_type: Some("text/plain".into()),
+        headers: vec![],
+        total: None,
+    };
+    let _ = reception.handle_event(started);
+    for number in 1..=17_u64 {
+        let bytes = bytes::Bytes::from(vec![0; 64 * 1024]);
+        let _ = reception.handle_event(Event::Data { id, offset: number << 16, bytes });
+    }
+    assert_eq!(reception.poll_event(), Some(ReceptionEvent::Unwanted { id }));
+    let _ = reception.handle_event(Event::Dropped { id, cause: DropCause::Closed });
+    assert_eq!(reception.poll_event(), None, "it was told of before");
+}
+
+#[test]
+fn what_is_not_about_received_messages_is_given_back() {
+    let mut reception = Reception::new();
+    assert_eq!(reception.handle_event(Event::Bound), Some(Event::Bound));
+}
+
+proptest! {
+    // proves RFC 4975 7.3.1: chunks may come in any order, and more than once
+    #[test]
+    fn chunks_in_any_order_give_the_same(
+        sizes in proptest::collection::vec(1..40_usize, 1..20),
+        order in proptest::collection::vec(any::<u16>(), 20),
+        repeats in proptest::collection::vec(any::<bool>(), 20),
+    ) {
+        let mut cuts = Vec::new();
+        let mut start = 0;
+        for size in sizes.into_iter().cycle() {
+            let end = (start + size).min(CPIM.len());
+            cuts.push((start, end));
+            start = end;
+            if end == CPIM.len() { break; }
+        }
+        let mut shuffled: Vec<_> = cuts.iter().copied().enumerate().collect();
+        shuffled.sort_by_key(|(index, _)| order[index % order.len()]);
+        let mut wire = String::new();
+        for (number, (index, (start, end))) in shuffled.iter().enumerate() {
+            let piece = chunk(number, "m1id", HEADERS, (start + 1, CPIM.len()), &CPIM[*start..*end]);
+            wire.push_str(&piece);
+            if repeats[index % repeats.len()] && number + 1 < shuffled.len() && *end < CPIM.len() {
+                wire.push_str(&piece.replace("tid", "rep"));
+            }
+        }
+        let [(head, content)] = <[_; 1]>::try_from(heard(&wire)).unwrap();
+        prop_assert_eq!(content, "Slides are on my desk.");
+        prop_assert_eq!(head.subject.as_deref(), Some("HELP!"));
+    }
+}

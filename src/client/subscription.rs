@@ -1,0 +1,368 @@
+//! A subscription we hold with somebody: [`Subscription`], the subscriber half of one (RFC 6665 4.1), for any
+//! event package.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::refusal::Refusal;
+use crate::machine::sip::{Body, Dialog, FailureCause, ServerTxn, Timers};
+use crate::time::Instant;
+use crate::wire::mime;
+use crate::wire::sip::{Event, HeaderName, Method, Request, Response, StatusCode};
+
+/// Before its end a subscription is refreshed, but never more often than this.
+const SHORTEST: Duration = Duration::from_secs(5);
+
+/// A subscription, from the SUBSCRIBE sent to the NOTIFY that ends it.
+///
+/// * Inputs: the `handle_*`.
+/// * Command: [`unsubscribe`](Self::unsubscribe).
+/// * After each of them, drain [`poll_action`](Self::poll_action) and [`poll_event`](Self::poll_event), then
+///   arm an alarm for [`poll_timeout`](Self::poll_timeout).
+///
+/// It refreshes itself. Asked for a duration of zero, it fetches the state once and ends.
+#[derive(Debug)]
+pub struct Subscription {
+    subscribe: Request,
+    contact: String,
+    timers: Timers,
+    wanted: Duration,
+    dialog: Option<Dialog>,
+    phase: Phase,
+    /// When to refresh.
+    refresh: Option<Instant>,
+    /// When a NOTIFY must have come (RFC 6665 4.1.2.1, Timer N).
+    until: Option<Instant>,
+    actions: VecDeque<SubscriptionAction>,
+    events: VecDeque<SubscriptionEvent>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The first SUBSCRIBE has neither an answer nor a NOTIFY.
+    Asking,
+    Active,
+    /// Our wish to end it is on its way.
+    Ending,
+    Ended,
+}
+
+/// What a subscription wants done.
+#[derive(Clone, Debug)]
+pub enum SubscriptionAction {
+    /// Send a SUBSCRIBE; what comes of it goes to [`Subscription::handle_response`] and
+    /// [`Subscription::handle_failed`].
+    Subscribe(Request),
+    /// Answer a NOTIFY.
+    Respond(ServerTxn, Response),
+}
+
+/// What a subscription tells its user.
+#[derive(Debug)]
+pub enum SubscriptionEvent {
+    /// It is accepted for so long.
+    Accepted(Duration),
+    /// The state, or what changed of it.
+    Notified(Body),
+    /// The subscription is over. Nothing follows.
+    Ended(SubscriptionEnd),
+}
+
+/// How a subscription came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubscriptionEnd {
+    /// The SUBSCRIBE was refused.
+    Refused(Refusal),
+    /// A SUBSCRIBE was not answered, or no NOTIFY came for it.
+    Failed(FailureCause),
+    /// The notifier ended it: its reason, and when to try again (RFC 6665 4.1.3).
+    Terminated {
+        /// `deactivated`, `noresource`, `timeout` ...; empty where none was told.
+        reason: String,
+        /// Not before so long.
+        retry_after: Option<Duration>,
+    },
+    /// It was unsubscribed, or the state was fetched.
+    Done,
+}
+
+impl Subscription {
+    /// Begins with `subscribe`: a SUBSCRIBE with its Event, but without Expires and Via.
+    #[must_use]
+    pub fn new(
+        now: Instant,
+        mut subscribe: Request,
+        contact: impl Into<String>,
+        wanted: Duration,
+        timers: Timers,
+    ) -> Self {
+        let contact = contact.into();
+        // RFC 6665 4.1.2.1: SUBSCRIBE requests SHOULD contain an Expires; 3.1: a Contact MUST be there.
+        subscribe.headers.push(HeaderName::Contact, contact.clone());
+        subscribe.headers.set(HeaderName::Expires, wanted.as_secs().to_string());
+        let actions = VecDeque::from([SubscriptionAction::Subscribe(subscribe.clone())]);
+        Self {
+            subscribe,
+            contact,
+            timers,
+            wanted,
+            dialog: None,
+            phase: if wanted.is_zero() { Phase::Ending } else { Phase::Asking },
+            refresh: None,
+            until: Some(now + timers.give_up()),
+            actions,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// The dialog, once there is one.
+    #[must_use]
+    pub const fn dialog(&self) -> Option<&Dialog> {
+        self.dialog.as_ref()
+    }
+
+    /// Whether it is over.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// The next thing to hand to the endpoint.
+    pub fn poll_action(&mut self) -> Option<SubscriptionAction> {
+        self.actions.pop_front()
+    }
+
+    /// The next thing for the user to know.
+    pub fn poll_event(&mut self) -> Option<SubscriptionEvent> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match (self.refresh, self.until) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// The SUBSCRIBE was sent as `request`; `again` where that is a repetition with credentials, and so with the
+    /// next sequence number (RFC 3261 22.2).
+    pub fn sent(&mut self, request: &Request, again: bool) {
+        match &mut self.dialog {
+            Some(dialog) if again => dialog.skip(1),
+            Some(_) => {}
+            None => self.subscribe = request.clone(),
+        }
+    }
+
+    /// Ends the subscription; the NOTIFY that confirms it is still awaited.
+    pub fn unsubscribe(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Active if self.dialog.is_some() => {
+                self.phase = Phase::Ending;
+                // RFC 6665 4.1.2.3: unsubscribing is a refresh with an Expires of 0.
+                self.again(now, Duration::ZERO);
+            }
+            Phase::Asking | Phase::Active => self.end(SubscriptionEnd::Done),
+            Phase::Ending | Phase::Ended => {}
+        }
+    }
+
+    /// Takes a response to a SUBSCRIBE.
+    pub fn handle_response(&mut self, now: Instant, response: &Response) {
+        if response.status.is_provisional() || self.is_ended() {
+            return;
+        }
+        if response.status.is_success() {
+            return self.granted(now, response);
+        }
+        let longer = response.headers.get(&HeaderName::MinExpires).and_then(|value| seconds(value));
+        if response.status == StatusCode::INTERVAL_TOO_BRIEF
+            && let Some(longer) = longer.filter(|longer| *longer > self.wanted)
+        {
+            // RFC 6665 4.1.2.1 with RFC 3261 21.4.17: tried again with the least that is granted.
+            self.wanted = longer;
+            return self.retry(now);
+        }
+        let gone = response.status == StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
+        self.end(match self.phase {
+            // RFC 6665 4.1.2.2: 481 says that the subscription is over, as was wanted.
+            Phase::Ending if gone && self.dialog.is_some() => SubscriptionEnd::Done,
+            _ => SubscriptionEnd::Refused(Refusal::of(response)),
+        });
+    }
+
+    /// A SUBSCRIBE was not answered, or could not be sent.
+    pub fn handle_failed(&mut self, cause: FailureCause) {
+        if !self.is_ended() {
+            self.end(SubscriptionEnd::Failed(cause));
+        }
+    }
+
+    /// Whether `request` is a NOTIFY of this subscription.
+    #[must_use]
+    pub fn matches(&self, request: &Request) -> bool {
+        match &self.dialog {
+            Some(dialog) => dialog.matches(request),
+            // RFC 6665 4.1.2.4: before there is a dialog a NOTIFY is matched by Call-ID, tag and Event.
+            None => {
+                let ours = &self.subscribe.headers;
+                request.headers.get(&HeaderName::CallId) == ours.get(&HeaderName::CallId)
+                    && request.headers.to_tag() == ours.from_tag()
+                    && self.is_same_event(request)
+            }
+        }
+    }
+
+    /// Takes a request of this subscription: a NOTIFY, or what does not belong here.
+    pub fn handle_request(&mut self, now: Instant, txn: ServerTxn, request: &Request) {
+        if request.method != Method::Notify || !self.is_same_event(request) || self.is_ended() {
+            // RFC 6665 4.1.3: a NOTIFY that matches no subscription is answered 481.
+            let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
+            return self.actions.push_back(SubscriptionAction::Respond(txn, request.respond(status)));
+        }
+        let taken = self.open(request).map(|()| request.headers.get(&HeaderName::SubscriptionState).cloned());
+        let state = match taken {
+            // RFC 6665 4.1.3: a NOTIFY without Subscription-State is malformed.
+            Ok(None) => Err(StatusCode::BAD_REQUEST),
+            Ok(Some(state)) => Ok(state),
+            Err(status) => Err(status),
+        };
+        let answer = state.as_ref().map_or_else(|status| *status, |_| StatusCode::OK);
+        self.actions.push_back(SubscriptionAction::Respond(txn, request.respond(answer)));
+        if let Ok(state) = state {
+            self.notified(now, &state, request);
+        }
+    }
+
+    /// Refreshes what is due, and gives up what was not confirmed in time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.until.is_some_and(|at| at <= now) {
+            self.until = None;
+            // RFC 6665 4.1.2.1: without a NOTIFY before Timer N fires, the subscription has failed.
+            return match self.phase {
+                Phase::Ended => {}
+                _ => self.end(SubscriptionEnd::Failed(FailureCause::Timeout)),
+            };
+        }
+        if self.refresh.is_some_and(|at| at <= now) && self.phase == Phase::Active {
+            self.refresh = None;
+            self.again(now, self.wanted);
+        }
+    }
+
+    fn granted(&mut self, now: Instant, response: &Response) {
+        if self.dialog.is_none() {
+            self.dialog = Dialog::uac(&self.subscribe, response).ok();
+        }
+        let granted = response.headers.get(&HeaderName::Expires).and_then(|value| seconds(value));
+        let granted = granted.unwrap_or(self.wanted);
+        if self.phase == Phase::Asking {
+            self.phase = Phase::Active;
+            self.events.push_back(SubscriptionEvent::Accepted(granted));
+        }
+        if self.phase == Phase::Active {
+            self.refresh = Some(now + ahead(granted));
+        }
+    }
+
+    /// Takes note of a NOTIFY in the dialog; one that comes before the 2xx makes it (RFC 6665 4.1.2.4, 4.4.1).
+    fn open(&mut self, notify: &Request) -> Result<(), StatusCode> {
+        if let Some(dialog) = &mut self.dialog {
+            return dialog.accept(notify);
+        }
+        let tag = self.subscribe.headers.from_tag().unwrap_or_default();
+        let dialog = Dialog::uas(notify, &String::from_utf8_lossy(&tag));
+        let mut dialog = dialog.map_err(|_| StatusCode::BAD_REQUEST)?;
+        dialog.skip(self.subscribe.headers.cseq().map_or(1, |cseq| cseq.number));
+        self.dialog = Some(dialog);
+        Ok(())
+    }
+
+    fn notified(&mut self, now: Instant, state: &Bytes, request: &Request) {
+        self.until = None;
+        let content_type = request.headers.get(&HeaderName::ContentType).cloned().unwrap_or_default();
+        if !request.body.is_empty() {
+            let body = Body::new(content_type, request.body.clone());
+            self.events.push_back(SubscriptionEvent::Notified(body));
+        }
+        if mime::value(state) == "terminated" {
+            return self.terminated(state);
+        }
+        if self.phase == Phase::Asking {
+            self.phase = Phase::Active;
+            self.events.push_back(SubscriptionEvent::Accepted(self.wanted));
+        }
+        // RFC 6665 4.1.3: the duration in a NOTIFY MUST be taken as the new one.
+        let left = mime::parameter(state, "expires").and_then(|value| seconds(&value));
+        if let (Phase::Active, Some(left)) = (self.phase, left) {
+            self.refresh = Some(now + ahead(left));
+        }
+        if self.phase == Phase::Ending {
+            self.until = Some(now + self.timers.give_up());
+        }
+    }
+
+    fn terminated(&mut self, state: &[u8]) {
+        let text = |name| mime::parameter(state, name);
+        let reason = text("reason").map(|value| String::from_utf8_lossy(&value).into_owned());
+        let end = match self.phase {
+            Phase::Ending => SubscriptionEnd::Done,
+            _ => SubscriptionEnd::Terminated {
+                reason: reason.unwrap_or_default(),
+                retry_after: text("retry-after").and_then(|value| seconds(&value)),
+            },
+        };
+        self.end(end);
+    }
+
+    fn is_same_event(&self, request: &Request) -> bool {
+        let of = |request: &Request| request.headers.event().ok().flatten();
+        let ours: Option<Event> = of(&self.subscribe);
+        ours.is_some() && of(request) == ours
+    }
+
+    /// Sends a SUBSCRIBE within the dialog.
+    fn again(&mut self, now: Instant, wanted: Duration) {
+        let Some(dialog) = &mut self.dialog else { return };
+        let mut request = dialog.request(Method::Subscribe, Some(&self.contact));
+        for name in [HeaderName::Event, HeaderName::Accept] {
+            if let Some(value) = self.subscribe.headers.get(&name) {
+                request.headers.push(name, value.clone());
+            }
+        }
+        request.headers.push(HeaderName::Expires, wanted.as_secs().to_string());
+        self.until = Some(now + self.timers.give_up());
+        self.actions.push_back(SubscriptionAction::Subscribe(request));
+    }
+
+    /// Asks again, after a refusal that says how.
+    fn retry(&mut self, now: Instant) {
+        if self.dialog.is_some() {
+            return self.again(now, self.wanted);
+        }
+        let number = self.subscribe.headers.cseq().map_or(1, |cseq| cseq.number) + 1;
+        let headers = &mut self.subscribe.headers;
+        headers.set(HeaderName::CSeq, format!("{number} SUBSCRIBE"));
+        headers.set(HeaderName::Expires, self.wanted.as_secs().to_string());
+        self.actions.push_back(SubscriptionAction::Subscribe(self.subscribe.clone()));
+    }
+
+    fn end(&mut self, end: SubscriptionEnd) {
+        self.phase = Phase::Ended;
+        (self.refresh, self.until) = (None, None);
+        self.events.push_back(SubscriptionEvent::Ended(end));
+    }
+}
+
+/// How long after it was granted a subscription is refreshed: well before its end.
+fn ahead(granted: Duration) -> Duration {
+    (granted - granted / 4).max(SHORTEST.min(granted))
+}
+
+fn seconds(text: &[u8]) -> Option<Duration> {
+    std::str::from_utf8(text).ok()?.trim().parse().ok().map(Duration::from_secs)
+}
