@@ -84,6 +84,8 @@ pub struct SipEndpoint {
     clients: FxHashMap<ClientTxn, Asking>,
     permits: FxHashMap<ServerTxn, OwnedSemaphorePermit>,
     arriving: Option<OwnedSemaphorePermit>,
+    /// The node stops: no new work is taken.
+    closing: bool,
     alarm: Alarm,
     _vital: Vital,
 }
@@ -113,6 +115,7 @@ impl SipEndpoint {
             clients: FxHashMap::default(),
             permits: FxHashMap::default(),
             arriving: None,
+            closing: false,
             alarm: Alarm::default(),
             _vital: vital,
         }
@@ -237,6 +240,12 @@ impl SipEndpoint {
 
     /// Gives a request that belongs to no dialog to the shard, once it is known who sent it.
     fn admit(&mut self, txn: ServerTxn, request: Request, flow: Flow) {
+        // Here and not before: the repetition of a request that is in work belongs to its transaction.
+        if self.closing {
+            let response = Rejection::unavailable(5).response(&request);
+            self.machine.respond(clock::now(), txn, response);
+            return;
+        }
         match self.gate.caller(&request, &flow) {
             Ok(caller) => {
                 if let Some(permit) = self.arriving.take() {
@@ -391,9 +400,38 @@ pub struct DrainDialogs;
 impl Handler<DrainDialogs> for SipEndpoint {
     type Result = usize;
     fn handle(&mut self, _: DrainDialogs, _: &mut Self::Context) -> usize {
+        self.closing = true;
         for held in self.dialogs.values() {
             held.user.do_send(DialogInput::Drain);
         }
         self.dialogs.len()
+    }
+}
+
+/// Asks what is there that should be gone when all is quiet.
+#[cfg(test)]
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<String>")]
+pub(crate) struct Observe;
+
+#[cfg(test)]
+impl Handler<Observe> for SipEndpoint {
+    type Result = Vec<String>;
+    fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Vec<String> {
+        let counts = [
+            ("dialogs", self.dialogs.len()),
+            ("INVITEs in work", self.invites.len()),
+            ("requests under way", self.clients.len()),
+            ("permits of the endpoint", self.permits.len()),
+            ("server transactions", self.machine.server_transactions()),
+            ("client transactions", self.machine.client_transactions()),
+            ("SIP connections", self.transport.connections()),
+            ("permits", self.transport.admitted()),
+        ];
+        counts
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(what, count)| format!("{count} {what}"))
+            .collect()
     }
 }

@@ -29,6 +29,8 @@ pub mod router;
 pub mod session;
 pub mod shard;
 pub mod shared;
+#[cfg(test)]
+mod sim;
 pub mod supervision;
 pub mod users;
 pub mod virtual_ua;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, Arbiter, System};
+use actix::{Actor, Addr, Arbiter, ArbiterHandle, System};
 use anyhow::Context as _;
 use restante::focus::pager::DepositRules;
 use restante::focus::realm::{Accepts, Realm};
@@ -79,8 +79,10 @@ pub(crate) async fn serve_until(
     let metrics = http::install_metrics().context("metrics")?;
     let readiness = Readiness::new();
     let stopper = Stopper::new();
+    let arbiters: Vec<Arbiter> = (0..workers(&config)).map(|_| Arbiter::new()).collect();
+    let cores = arbiters.iter().map(Arbiter::handle).collect();
     let fatal = Fatal::default();
-    let node = Node::boot(config, store, users, stopper.clone(), &fatal).await?;
+    let node = Node::boot(config, store, users, cores, stopper.clone(), &fatal).await?;
     let http = node.http(metrics, readiness.clone(), stopper.clone())?;
     node.resume().await?;
     node.sweep();
@@ -104,7 +106,6 @@ pub(crate) async fn serve_until(
     readiness.set(false);
     if let Some(name) = failed {
         // Half a node is worse than none: whoever watches over the process starts it again.
-        node.router.close();
         node.close(&stopper).await;
         anyhow::bail!("{name} has failed: the process ends; what was acknowledged is in the store");
     }
@@ -139,26 +140,26 @@ impl Signals {
 }
 
 /// A booted node.
-struct Node {
-    shared: Arc<Shared>,
+pub(crate) struct Node {
+    pub(crate) shared: Arc<Shared>,
     router: Arc<Router>,
-    endpoints: Vec<Addr<SipEndpoint>>,
-    shards: Vec<Addr<Shard>>,
+    pub(crate) endpoints: Vec<Addr<SipEndpoint>>,
+    pub(crate) shards: Vec<Addr<Shard>>,
     bound_sip: Vec<String>,
     bound_msrp: Vec<String>,
 }
 
 impl Node {
-    async fn boot(
+    /// Binds the listeners and starts a shard on each of the arbiters `handles`.
+    pub(crate) async fn boot(
         config: Config,
         store: Arc<dyn Store>,
         users: Arc<Users>,
+        handles: Vec<ArbiterHandle>,
         stopper: Stopper,
         fatal: &Fatal,
     ) -> anyhow::Result<Self> {
         let realm = realm(&config);
-        let arbiters: Vec<Arbiter> = (0..workers(&config)).map(|_| Arbiter::new()).collect();
-        let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
         let cores = Cores::of_arbiters(&handles).await?;
         let gate = Arc::new(Gate::new(&config, realm.clone(), users));
         let router = Router::new(realm.clone(), Arc::clone(&gate));
@@ -266,7 +267,7 @@ impl Node {
     }
 
     /// Goes on with the subscriptions of the last run.
-    async fn resume(&self) -> anyhow::Result<()> {
+    pub(crate) async fn resume(&self) -> anyhow::Result<()> {
         let mut cursor: Option<SubscriptionCursor> = None;
         let mut resumed = 0_usize;
         loop {
@@ -290,7 +291,7 @@ impl Node {
     }
 
     /// Lets expired items go, in small steps.
-    fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         let store = Arc::clone(&self.shared.store);
         actix::spawn(async move {
             loop {
@@ -311,9 +312,28 @@ impl Node {
         });
     }
 
+    /// What is there that would be gone if nobody had anything to do with the node, in words.
+    #[cfg(test)]
+    pub(crate) fn observe(&self) -> impl Future<Output = Vec<String>> + use<> {
+        let (endpoints, shards) = (self.endpoints.clone(), self.shards.clone());
+        let sessions = self.shared.msrp.sessions();
+        async move {
+            let mut left = Vec::new();
+            for endpoint in endpoints {
+                left.extend(endpoint.send(crate::endpoint::Observe).await.unwrap_or_default());
+            }
+            for shard in shards {
+                left.extend(shard.send(crate::shard::Observe).await.unwrap_or_default());
+            }
+            if sessions > 0 {
+                left.push(format!("{sessions} MSRP sessions"));
+            }
+            left
+        }
+    }
+
     /// Says goodbye to every session, waits for the answers as long as configured, and closes the store.
-    async fn drain(&self, stopper: &Stopper) {
-        self.router.close();
+    pub(crate) async fn drain(&self, stopper: &Stopper) {
         let limit = self.shared.config.node.drain;
         let draining = async {
             loop {

@@ -2,7 +2,6 @@
 //! minted itself (tags, branches) begins with the shard's two characters.
 
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use actix::Addr;
@@ -55,7 +54,6 @@ pub struct Router {
     sender: OnceLock<SipSender>,
     /// What has come before [`Self::attach`]; `None` from then on.
     early: Mutex<Option<Vec<SipReceived>>>,
-    closed: AtomicBool,
 }
 
 impl Router {
@@ -68,7 +66,6 @@ impl Router {
             shards: OnceLock::new(),
             sender: OnceLock::new(),
             early: Mutex::new(Some(Vec::new())),
-            closed: AtomicBool::new(false),
         })
     }
 
@@ -97,11 +94,6 @@ impl Router {
         }
     }
 
-    /// Refuses all new work from now on: the node stops.
-    pub fn close(&self) {
-        self.closed.store(true, Ordering::Relaxed);
-    }
-
     /// Takes a message off a link.
     pub fn route(&self, received: SipReceived) {
         let Some(mut received) = self.hold(received) else { return };
@@ -113,15 +105,6 @@ impl Router {
                 }
                 if let Err((status, reason)) = validate(request) {
                     return self.reject(request, received.flow, status, &reason);
-                }
-                let tagged = request.headers.get(&HeaderName::To).and_then(tag_of).is_some();
-                if self.closed.load(Ordering::Relaxed) && !tagged && request.method != Method::Cancel {
-                    return self.reject(
-                        request,
-                        received.flow,
-                        StatusCode::SERVICE_UNAVAILABLE,
-                        "Service Stopping",
-                    );
                 }
                 let shard = self.shard_of_request(request);
                 self.give(shard, received);

@@ -541,3 +541,29 @@ pub fn tell_changed(watched: &Watched, owner: &Owner) {
         mailbox.do_send(Changed);
     }
 }
+
+/// Asks what is there that should be gone when all is quiet.
+#[cfg(test)]
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<String>")]
+pub(crate) struct Observe;
+
+#[cfg(test)]
+impl Handler<Observe> for Shard {
+    type Result = Vec<String>;
+    fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Vec<String> {
+        let counts = [
+            ("mailboxes", self.mailboxes.len()),
+            ("mailboxes watched", self.watched.len()),
+            ("recorders", self.recorders.len()),
+            ("recorders in all", self.totals.recorders.load(Ordering::Relaxed)),
+            ("focuses", self.focuses.len()),
+            ("focuses in all", self.totals.focuses.load(Ordering::Relaxed)),
+        ];
+        counts
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(what, count)| format!("{count} {what}"))
+            .collect()
+    }
+}

@@ -2,14 +2,14 @@
 
 use super::census::{Census, Seat};
 use super::cores::Cores;
+use super::net::{self, TcpListener, TcpStream};
 use super::seldom::Seldom;
 use super::stop::{Stop, Stopper};
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
 /// Connections the system holds until they are accepted.
@@ -41,7 +41,7 @@ pub(crate) fn bind_tcp(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
 /// Sets what every connection wants: no delay, and a probe of silent peers.
 pub(crate) fn tune(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_AFTER));
+    net::keep_alive(stream, &TcpKeepalive::new().with_time(PROBE_AFTER));
 }
 
 /// A connection that a peer has opened, on the core that serves it.
@@ -72,7 +72,7 @@ impl Reception {
     {
         let core = self.cores.next();
         let _context = core.enter();
-        let listener = TcpListener::from_std(bind_tcp(addr)?)?;
+        let listener = net::listen(addr)?;
         let bound = listener.local_addr()?;
         core.spawn(accept(self.clone(), listener, self.stopper.signal(), serve));
         Ok(bound)

@@ -24,6 +24,7 @@ mod msrp_reader;
 mod msrp_registry;
 #[cfg(test)]
 mod msrp_tests;
+mod net;
 mod outbox;
 mod resolve;
 mod seldom;
@@ -48,6 +49,8 @@ pub use sip::{
     Admission, FlowClosed, SipLimits, SipPorts, SipReceived, SipSender, SipTransport, TransportFailed,
 };
 pub use stop::Stopper;
+#[cfg(test)]
+pub(crate) use {listen::bind_tcp, udp::bind as bind_udp};
 
 /// How long an ending connection may take to write what is queued and to see the peer close.
 pub const LINGER: std::time::Duration = std::time::Duration::from_secs(2);

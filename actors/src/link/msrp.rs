@@ -6,6 +6,7 @@ use super::listen::{Accepted, Reception, tune};
 use super::msrp_link::{LinkId, MsrpLink, MsrpPort};
 use super::msrp_reader::{self, Opened};
 use super::msrp_registry::{Lookup, MsrpRegistration, Registry};
+use super::net::TcpStream;
 use super::outbox::{CloseCause, Outbox, OutboxLimits};
 use super::stop::{Stop, Stopper};
 use super::stream::Stream;
@@ -16,7 +17,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tracing::warn;
 
 /// Limits of MSRP connections.
@@ -127,6 +127,12 @@ impl MsrpTransport {
     #[must_use]
     pub fn register(&self, session: Bytes, port: MsrpPort) -> MsrpRegistration {
         self.0.registry.register(session, port)
+    }
+
+    /// How many sessions are known.
+    #[cfg(test)]
+    pub(crate) fn sessions(&self) -> usize {
+        self.0.registry.len()
     }
 
     /// Opens a connection to the first of `addrs` that accepts, for a session that is registered; its tasks

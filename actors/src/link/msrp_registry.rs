@@ -46,6 +46,12 @@ impl Registry {
         MsrpRegistration { registry: Arc::clone(self), session, serial }
     }
 
+    /// How many there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// The session a frame that came on `link` is for. The first one binds the session to the connection.
     pub(crate) fn lookup(&self, session: &Bytes, link: &MsrpLink) -> Lookup {
         if let Some(found) = self.sessions.get(session) {

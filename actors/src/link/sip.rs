@@ -4,6 +4,7 @@
 use super::census::{Census, ConnectionLimits};
 use super::cores::Cores;
 use super::listen::Reception;
+use super::net;
 use super::outbox::{CloseCause, OutboxLimits};
 use super::sip_connection::{Connection, Connections, Pending};
 use super::sip_stream;
@@ -64,6 +65,8 @@ impl Default for SipLimits {
 pub struct Admission {
     beginning: Arc<Semaphore>,
     ending: Arc<Semaphore>,
+    #[cfg(test)]
+    inflight: usize,
 }
 
 impl Admission {
@@ -71,7 +74,19 @@ impl Admission {
     #[must_use]
     pub fn new(inflight: usize) -> Self {
         let inflight = inflight.min(Semaphore::MAX_PERMITS);
-        Self { beginning: Arc::new(Semaphore::new(inflight)), ending: Arc::new(Semaphore::new(inflight)) }
+        Self {
+            beginning: Arc::new(Semaphore::new(inflight)),
+            ending: Arc::new(Semaphore::new(inflight)),
+            #[cfg(test)]
+            inflight,
+        }
+    }
+
+    /// How many messages are in work, of both sorts.
+    #[cfg(test)]
+    pub(crate) fn admitted(&self) -> usize {
+        let [beginning, ending] = [&self.beginning, &self.ending].map(|lane| lane.available_permits());
+        (self.inflight - beginning) + (self.inflight - ending)
     }
 
     /// What counts this message.
@@ -183,7 +198,7 @@ impl SipTransport {
     pub fn listen_udp(&self, addr: SocketAddr) -> io::Result<SocketAddr> {
         let core = self.0.cores.next();
         let _context = core.enter();
-        let socket = udp::bind(addr, self.0.limits.udp_buffer)?;
+        let socket = net::bind_udp(addr, self.0.limits.udp_buffer)?;
         let bound = socket.local_addr()?;
         let sender = UdpSender::new(socket, bound, self.0.limits.udp_queue);
         core.spawn(udp::write(Arc::clone(&sender), self.0.stopper.signal()));
@@ -207,6 +222,12 @@ impl SipTransport {
     /// The closure must neither block nor wait.
     pub fn sender(&self, failed: impl Fn(TransportFailed) + Send + Sync + 'static) -> SipSender {
         SipSender { hub: Arc::clone(&self.0), failed: Arc::new(failed) }
+    }
+
+    /// How many messages are in work.
+    #[cfg(test)]
+    pub(crate) fn admitted(&self) -> usize {
+        self.0.admission.admitted()
     }
 
     /// How many connections are open or being opened.

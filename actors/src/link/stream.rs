@@ -3,11 +3,10 @@
 //!
 //! Whoever is told [`io::ErrorKind::WouldBlock`] waits for [`Stream::readable`] or [`Stream::writable`].
 
+use super::net::{self, TcpStream};
 use bytes::BytesMut;
-use socket2::SockRef;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use tokio::net::TcpStream;
 
 /// A connection.
 pub(crate) enum Stream {
@@ -69,6 +68,6 @@ impl Stream {
 
     /// Ends the sending side.
     pub(crate) fn shutdown(&self) {
-        let _ = SockRef::from(self.tcp()).shutdown(std::net::Shutdown::Write);
+        net::shutdown_write(self.tcp());
     }
 }

@@ -1,6 +1,7 @@
 //! SIP over UDP (RFC 3261 18.1, 18.2): one reader and one writer for each socket.
 
 use super::listen;
+use super::net::UdpSocket;
 use super::seldom::Seldom;
 use super::sip::{Hub, SipReceived};
 use super::sip_connection::Pending;
@@ -14,7 +15,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
@@ -26,12 +26,12 @@ const DATAGRAM: usize = 65_535;
 const FAILED: Duration = Duration::from_millis(10);
 
 /// A socket with large buffers; the system may grant less.
-pub(crate) fn bind(addr: SocketAddr, buffer: usize) -> io::Result<UdpSocket> {
+pub(crate) fn bind(addr: SocketAddr, buffer: usize) -> io::Result<socket2::Socket> {
     let socket = listen::socket(addr, Type::DGRAM, Protocol::UDP)?;
     let _ = socket.set_recv_buffer_size(buffer);
     let _ = socket.set_send_buffer_size(buffer);
     socket.bind(&addr.into())?;
-    UdpSocket::from_std(socket.into())
+    Ok(socket)
 }
 
 /// The sending side of a socket.

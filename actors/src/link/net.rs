@@ -1,0 +1,45 @@
+//! The sockets that the links stand on: tokio's own, or, in the library's tests, either those or the
+//! ends of a simulated network (`sim/net/`). Nothing else in `link/` knows the difference.
+
+#[cfg(not(test))]
+pub(crate) use tokio::net::{TcpListener, TcpStream, UdpSocket};
+
+#[cfg(test)]
+pub(crate) use crate::sim::net::{TcpListener, TcpStream, UdpSocket};
+
+#[cfg(not(test))]
+mod system {
+    use std::io;
+    use std::net::{Shutdown, SocketAddr};
+
+    use socket2::{SockRef, TcpKeepalive};
+
+    use super::{TcpListener, TcpStream, UdpSocket};
+    use crate::link::{listen, udp};
+
+    /// Listens at `addr`.
+    pub(crate) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+        TcpListener::from_std(listen::bind_tcp(addr)?)
+    }
+
+    /// Binds a socket for datagrams at `addr`, with buffers of about `buffer` bytes.
+    pub(crate) fn bind_udp(addr: SocketAddr, buffer: usize) -> io::Result<UdpSocket> {
+        UdpSocket::from_std(udp::bind(addr, buffer)?.into())
+    }
+
+    /// Has silent peers probed.
+    pub(crate) fn keep_alive(stream: &TcpStream, keepalive: &TcpKeepalive) {
+        let _ = SockRef::from(stream).set_tcp_keepalive(keepalive);
+    }
+
+    /// Says that nothing more will be written.
+    pub(crate) fn shutdown_write(stream: &TcpStream) {
+        let _ = SockRef::from(stream).shutdown(Shutdown::Write);
+    }
+}
+
+#[cfg(not(test))]
+pub(crate) use system::{bind_udp, keep_alive, listen, shutdown_write};
+
+#[cfg(test)]
+pub(crate) use crate::sim::net::{bind_udp, keep_alive, listen, shutdown_write};
