@@ -23,6 +23,7 @@ use crate::dialog_port::DialogPort;
 use crate::fault;
 use crate::party::{Agreed, Party, PartyEvent};
 use crate::ports::DialogInput;
+use crate::records::Way;
 use crate::refusals;
 use crate::session::{Judge, ReadCredit, SessionReport};
 use crate::shard::Exited;
@@ -310,6 +311,10 @@ impl Recorder {
     }
 
     fn judge(&self, id: IncomingId, verdict: Verdict) {
+        self.party.tap().msrp(Way::Out, || match &verdict {
+            Verdict::Stored => "200 OK (SEND)".to_owned(),
+            Verdict::Refused(status, comment) => format!("{status} {} (SEND)", comment.escape_ascii()),
+        });
         if let Some(session) = self.party.session() {
             session.do_send(Judge { id, verdict });
         }

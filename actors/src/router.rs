@@ -19,6 +19,7 @@ use crate::chance::Chance;
 use crate::endpoint::SipEndpoint;
 use crate::gate::Gate;
 use crate::link::{SipReceived, SipSender};
+use crate::records::Records;
 use crate::refusals;
 
 /// Length of a shard's name.
@@ -50,6 +51,7 @@ fn named_shard(token: &[u8]) -> Option<usize> {
 pub struct Router {
     realm: Realm,
     gate: Arc<Gate>,
+    records: Records,
     shards: OnceLock<Vec<Addr<SipEndpoint>>>,
     sender: OnceLock<SipSender>,
     /// What has come before [`Self::attach`]; `None` from then on.
@@ -59,10 +61,11 @@ pub struct Router {
 impl Router {
     /// A router that holds what comes until [`Self::attach`].
     #[must_use]
-    pub fn new(realm: Realm, gate: Arc<Gate>) -> Arc<Self> {
+    pub fn new(realm: Realm, gate: Arc<Gate>, records: Records) -> Arc<Self> {
         Arc::new(Self {
             realm,
             gate,
+            records,
             shards: OnceLock::new(),
             sender: OnceLock::new(),
             early: Mutex::new(Some(Vec::new())),
@@ -103,6 +106,7 @@ impl Router {
                 if !self.lets_in(request, received.flow) {
                     return;
                 }
+                self.records.request(received.flow.peer, request);
                 if let Err((status, reason)) = validate(request) {
                     return self.reject(request, received.flow, status, &reason);
                 }
@@ -115,6 +119,7 @@ impl Router {
                     tracing::debug!(peer = %received.flow.peer, %problem, "response dropped");
                     return;
                 }
+                self.records.response(received.flow.peer, response);
                 if let Some(shard) = shard_of_response(response) {
                     self.give(shard, received);
                 }
@@ -172,7 +177,9 @@ impl Router {
             // RFC 3261 18.2.2: back to the address it came from, at the port of sent-by.
             to.addr.set_port(via.port_or_default());
         }
-        sender.send(&to, response.encode(), TransmitId::Stateless);
+        let bytes = response.encode();
+        self.records.sent(to.addr, &bytes);
+        sender.send(&to, bytes, TransmitId::Stateless);
     }
 
     fn shard_of_request(&self, request: &Request) -> usize {

@@ -38,6 +38,17 @@ pub enum Frame {
     Body(Bytes),
 }
 
+impl Frame {
+    /// Bytes of content in it.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Begin(_) => 0,
+            Self::Body(bytes) => bytes.len(),
+        }
+    }
+}
+
 /// The head of a replayed message.
 #[derive(Debug)]
 pub struct Begin {

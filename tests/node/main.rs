@@ -19,6 +19,7 @@ mod figure1;
 mod forgery;
 mod hostile;
 mod in_dialog;
+mod ladder;
 mod list;
 mod locate;
 mod privacy;

@@ -2,6 +2,8 @@
 
 mod check;
 mod config;
+mod demo;
+mod ladder;
 mod serve;
 mod user;
 
@@ -11,6 +13,8 @@ use std::process::ExitCode;
 
 pub use check::Check;
 pub use config::Describe;
+pub use demo::Demo;
+pub use ladder::Draw;
 pub use serve::Serve;
 pub use user::User;
 
@@ -33,6 +37,10 @@ pub enum Command {
     Config(Describe),
     /// Add, remove or list the users who may authenticate.
     User(User),
+    /// See it work: a deposit, a summary and two retrievals, played and drawn.
+    Demo(Demo),
+    /// Draw what was said as a ladder diagram, from a node's records.
+    Ladder(Draw),
 }
 
 impl Cli {
@@ -54,6 +62,8 @@ impl Command {
             Self::Check(check) => check.run(),
             Self::Config(describe) => describe.run(),
             Self::User(user) => user.run(),
+            Self::Demo(demo) => demo.run(),
+            Self::Ladder(draw) => draw.run(),
         }
     }
 }

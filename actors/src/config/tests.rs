@@ -123,6 +123,7 @@ trusted_users = true
 servers = ["192.0.2.53:53", "[2001:db8::53]:5353"]
 timeout = "2s"
 [http]
+records = 16
 listen = ""
 [log]
 format = "json"
