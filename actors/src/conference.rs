@@ -105,7 +105,7 @@ impl ConferenceSubscribers {
             return request.respond(StatusCode::BAD_REQUEST);
         };
         self.next_ticket += 1;
-        port.adopt_also(tag.clone());
+        port.adopt_also(tag.clone(), flow);
         self.subscribers.push(Subscriber {
             ticket,
             tag,

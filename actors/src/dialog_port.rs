@@ -3,9 +3,11 @@
 use actix::{Addr, Recipient};
 use bytes::Bytes;
 use restante::machine::sip::{Flow, InviteSession, ServerTxn, SessionAction};
+use restante::store::Owner;
 use restante::wire::sip::{Request, Response};
 
 use crate::endpoint::SipEndpoint;
+use crate::gate::Guest;
 use crate::ports::{Adopt, DialogInput, Forget, Respond, SendRequest};
 
 /// The ticket of the requests of an INVITE dialog.
@@ -17,14 +19,22 @@ pub struct DialogPort {
     tag: String,
     txn: Option<ServerTxn>,
     flow: Flow,
+    peer: Owner,
     user: Option<Recipient<DialogInput>>,
 }
 
 impl DialogPort {
-    /// The port of the dialog with the local tag `tag`, made by the request of `txn` over `flow`.
+    /// The port of the dialog with the local tag `tag`, made by the request of `txn`, which `peer` sent over
+    /// `flow`.
     #[must_use]
-    pub const fn new(endpoint: Addr<SipEndpoint>, tag: String, txn: Option<ServerTxn>, flow: Flow) -> Self {
-        Self { endpoint, tag, txn, flow, user: None }
+    pub const fn new(
+        endpoint: Addr<SipEndpoint>,
+        tag: String,
+        txn: Option<ServerTxn>,
+        flow: Flow,
+        peer: Owner,
+    ) -> Self {
+        Self { endpoint, tag, txn, flow, peer, user: None }
     }
 
     /// The local tag.
@@ -41,14 +51,16 @@ impl DialogPort {
 
     /// Makes `user` the owner of the dialog.
     pub fn adopt(&mut self, user: Recipient<DialogInput>) {
-        self.endpoint.do_send(Adopt { tag: self.tag.clone(), user: user.clone(), txn: self.txn });
+        let guest = Guest::new(self.peer.clone(), Some(self.flow));
+        self.endpoint.do_send(Adopt { tag: self.tag.clone(), user: user.clone(), txn: self.txn, guest });
         self.user = Some(user);
     }
 
-    /// Makes the owner that of a further dialog, too.
-    pub fn adopt_also(&self, tag: String) {
+    /// Makes the owner that of a further dialog with the same peer, too, which was made over `flow`.
+    pub fn adopt_also(&self, tag: String, flow: Flow) {
         if let Some(user) = self.user.clone() {
-            self.endpoint.do_send(Adopt { tag, user, txn: None });
+            let guest = Guest::new(self.peer.clone(), Some(flow));
+            self.endpoint.do_send(Adopt { tag, user, txn: None, guest });
         }
     }
 

@@ -8,7 +8,7 @@ use restante::machine::sip::{
     Attempts, ClientTxn, Destination, Endpoint, EndpointConfig, EndpointEvent, Flow, NextAttempt, Outcome,
     Sender, ServerTxn, TransmitId,
 };
-use restante::wire::sip::{Message as SipMessage, Method, Request, Response, StatusCode, tag_of};
+use restante::wire::sip::{Message as SipMessage, Method, Request, Response, StatusCode};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,8 +18,10 @@ use crate::alarm::Alarm;
 use crate::chance::Chance;
 use crate::clock;
 use crate::fault;
+use crate::gate::{Caller, Gate, Guest};
 use crate::link::{SipReceived, SipSender, SipTransport, TransportFailed};
 use crate::ports::{Adopt, Asked, DialogInput, Forget, Respond, SendRequest};
+use crate::refusals;
 use crate::shared::Shared;
 use crate::supervision::Vital;
 
@@ -33,6 +35,14 @@ pub struct Arrived {
     pub request: Box<Request>,
     /// Where it came from.
     pub flow: Flow,
+    /// Who sent it.
+    pub caller: Caller,
+}
+
+/// The owner of a dialog, and who is let into it.
+struct Held {
+    user: Recipient<DialogInput>,
+    guest: Guest,
 }
 
 /// A request of a dialog's owner, on its way.
@@ -68,7 +78,8 @@ pub struct SipEndpoint {
     shared: Arc<Shared>,
     shard: Recipient<Arrived>,
     shard_tag: String,
-    dialogs: FxHashMap<Vec<u8>, Recipient<DialogInput>>,
+    gate: Arc<Gate>,
+    dialogs: FxHashMap<Vec<u8>, Held>,
     invites: FxHashMap<ServerTxn, Recipient<DialogInput>>,
     clients: FxHashMap<ClientTxn, Asking>,
     admission: Admission,
@@ -87,6 +98,7 @@ impl SipEndpoint {
         config: EndpointConfig,
         transport: SipTransport,
         shared: Arc<Shared>,
+        gate: Arc<Gate>,
         shard: Recipient<Arrived>,
         shard_tag: String,
         admission: Admission,
@@ -99,6 +111,7 @@ impl SipEndpoint {
             shared,
             shard,
             shard_tag,
+            gate,
             dialogs: FxHashMap::default(),
             invites: FxHashMap::default(),
             clients: FxHashMap::default(),
@@ -195,7 +208,7 @@ impl SipEndpoint {
     /// they do not choose whom the node connects to.
     fn redirect(&self, bytes: Bytes, ctx: &mut Context<Self>) {
         let Some(sender) = Sender::of(&bytes) else { return };
-        if !self.shared.config.trusts(sender.source) {
+        if !self.gate.trusts_address(sender.source) {
             return;
         }
         let (resolver, me) = (self.shared.resolver.clone(), ctx.address());
@@ -211,37 +224,59 @@ impl SipEndpoint {
         if let Ok(call_id) = request.headers.call_id() {
             fault::strike("endpoint.place", &call_id);
         }
-        let tagged = request.headers.get(&restante::wire::sip::HeaderName::To).and_then(tag_of).is_some();
+        let Some(tag) = request.headers.to_tag() else { return self.admit(txn, request, flow) };
+        let Some(held) = self.dialogs.get_mut(tag.as_ref()) else {
+            // RFC 3261 12.2.2: a request of an unknown dialog is answered 481; ACK never.
+            if request.method != Method::Ack {
+                let response = request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
+                self.machine.respond(clock::now(), txn, response);
+            }
+            return;
+        };
+        match self.gate.guest(&mut held.guest, &request, &flow) {
+            Ok(()) => {
+                let asked = Asked::new(me.clone(), txn, Box::new(request), flow);
+                held.user.do_send(DialogInput::Request(asked));
+            }
+            Err(rejection) => self.turn_away(txn, &request, &flow, &rejection),
+        }
+    }
+
+    /// Gives a request that belongs to no dialog to the shard, once it is known who sent it.
+    fn admit(&mut self, txn: ServerTxn, request: Request, flow: Flow) {
         // Here and not before: the repetition of a request that is in work belongs to its transaction.
-        if !tagged && self.closing {
+        if self.closing {
             let response = Rejection::unavailable(5).response(&request);
             self.machine.respond(clock::now(), txn, response);
             return;
         }
-        if !tagged {
-            if let Some(admitted) = self.arriving.take() {
-                self.admitted.insert(txn, admitted);
+        match self.gate.caller(&request, &flow) {
+            Ok(caller) => {
+                if let Some(admitted) = self.arriving.take() {
+                    self.admitted.insert(txn, admitted);
+                }
+                self.shard.do_send(Arrived { txn, request: Box::new(request), flow, caller });
             }
-            self.shard.do_send(Arrived { txn, request: Box::new(request), flow });
-            return;
+            Err(rejection) => self.turn_away(txn, &request, &flow, &rejection),
         }
-        match self.owner(&request) {
-            Some(user) => {
-                let asked = Asked::new(me.clone(), txn, Box::new(request), flow);
-                user.do_send(DialogInput::Request(asked));
-            }
-            // RFC 3261 12.2.2: a request of an unknown dialog is answered 481; ACK never.
-            None if request.method != Method::Ack => {
-                let response = request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
-                self.machine.respond(clock::now(), txn, response);
-            }
-            None => {}
+    }
+
+    /// Refuses a request at the gate. Nothing is kept for a peer that is not trusted: its repetition is
+    /// judged anew.
+    fn turn_away(&mut self, txn: ServerTxn, request: &Request, flow: &Flow, rejection: &Rejection) {
+        refusals::count(rejection.status);
+        tracing::debug!(peer = %flow.peer, method = %request.method, status = rejection.status.0, "not let in");
+        let response = rejection.response(request);
+        if self.gate.trusts(flow) {
+            self.machine.respond(clock::now(), txn, response);
+        } else {
+            self.machine.respond_and_forget(txn, response);
         }
     }
 
     fn owner(&self, request: &Request) -> Option<&Recipient<DialogInput>> {
-        let tag = request.headers.get(&restante::wire::sip::HeaderName::To).and_then(tag_of)?;
-        self.dialogs.get(tag.as_ref())
+        let tag = request.headers.to_tag()?;
+        self.dialogs.get(tag.as_ref()).map(|held| &held.user)
     }
 
     fn ring(&mut self, ctx: &mut Context<Self>) {
@@ -359,7 +394,7 @@ impl Handler<Adopt> for SipEndpoint {
         if let Some(txn) = adopt.txn {
             self.invites.insert(txn, adopt.user.clone());
         }
-        self.dialogs.insert(adopt.tag.into_bytes(), adopt.user);
+        self.dialogs.insert(adopt.tag.into_bytes(), Held { user: adopt.user, guest: adopt.guest });
     }
 }
 
@@ -387,8 +422,8 @@ impl Handler<DrainDialogs> for SipEndpoint {
     type Result = usize;
     fn handle(&mut self, _: DrainDialogs, _: &mut Self::Context) -> usize {
         self.closing = true;
-        for user in self.dialogs.values() {
-            user.do_send(DialogInput::Drain);
+        for held in self.dialogs.values() {
+            held.user.do_send(DialogInput::Drain);
         }
         self.dialogs.len()
     }

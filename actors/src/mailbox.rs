@@ -20,6 +20,7 @@ use crate::alarm::Alarm;
 use crate::clock;
 use crate::endpoint::SipEndpoint;
 use crate::fault;
+use crate::gate::Guest;
 use crate::ports::{Adopt, Asked, DialogInput, Forget, SendRequest};
 use crate::shard::{Idle, Shard};
 use crate::shared::Shared;
@@ -140,8 +141,9 @@ impl Mailbox {
 
     fn act(&mut self, action: Action, ctx: &mut Context<Self>) {
         match action {
-            Action::Adopt(tag) => {
-                self.endpoint.do_send(Adopt { tag, user: ctx.address().recipient(), txn: None });
+            Action::Adopt(tag, flow) => {
+                let guest = Guest::new(self.owner.clone(), flow);
+                self.endpoint.do_send(Adopt { tag, user: ctx.address().recipient(), txn: None, guest });
             }
             Action::Ask(ticket, query) => self.ask(ticket, query, ctx),
             Action::Notify { ticket, request, next_hop, flow } => {

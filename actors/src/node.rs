@@ -21,10 +21,11 @@ use crate::archive::{self, Archive};
 use crate::clock;
 use crate::config::{Config, Protocol, StoreUrl, SummaryHeaders};
 use crate::endpoint::{DrainDialogs, SipEndpoint};
+use crate::gate::Gate;
 use crate::http::{self, Readiness};
 use crate::link::{
-    Backlog, ConnectionLimits, Cores, DnsSettings, HandshakeLimits, MsrpLimits, MsrpTransport,
-    OutboxLimits, Resolver, SipLimits, SipPorts, SipTransport, Stopper, Tls, TlsFiles, WebLimits,
+    Backlog, ConnectionLimits, Cores, DnsSettings, HandshakeLimits, MsrpLimits, MsrpTransport, OutboxLimits,
+    Resolver, SipLimits, SipPorts, SipTransport, Stopper, Tls, TlsFiles, WebLimits,
 };
 use crate::records::Records;
 use crate::router::{MOST_SHARDS, Router, shard_name};
@@ -32,6 +33,8 @@ use crate::shard::{Attach, Resume, Shard, Totals, Watched, tell_changed};
 use crate::shared::{MsrpListener, Shared};
 use crate::supervision::{self, Fatal};
 use crate::upkeep;
+use crate::users::Users;
+use crate::users::watch::Watch;
 
 /// Subscriptions read from the store at once when the node starts.
 const RESUMED_AT_ONCE: usize = 1000;
@@ -72,6 +75,7 @@ pub(crate) async fn serve_until(
     ready: impl FnOnce(&Bound),
     stop: impl Future<Output = &'static str>,
 ) -> anyhow::Result<()> {
+    let users = users(&config)?;
     let StoreUrl::Embedded(directory) = &config.store.url;
     let store = open_store(directory.clone(), limits(&config)).await?;
     let metrics = http::install_metrics().context("metrics")?;
@@ -80,7 +84,7 @@ pub(crate) async fn serve_until(
     let arbiters: Vec<Arbiter> = (0..workers(&config)).map(|_| Arbiter::new()).collect();
     let cores = arbiters.iter().map(Arbiter::handle).collect();
     let fatal = Fatal::default();
-    let node = Node::boot(config, store, cores, stopper.clone(), &fatal).await?;
+    let node = Node::boot(config, store, users, cores, stopper.clone(), &fatal).await?;
     let http = node.http(metrics, readiness.clone(), stopper.clone())?;
     node.resume().await?;
     node.keep_certificate()?;
@@ -159,14 +163,16 @@ impl Node {
     pub(crate) async fn boot(
         config: Config,
         store: Arc<dyn Store>,
+        users: Arc<Users>,
         handles: Vec<ArbiterHandle>,
         stopper: Stopper,
         fatal: &Fatal,
     ) -> anyhow::Result<Self> {
         let realm = realm(&config);
         let cores = Cores::of_arbiters(&handles).await?;
+        let gate = Arc::new(Gate::new(&config, realm.clone(), users));
         let records = Records::new(config.http.records, realm.clone());
-        let router = Router::new(realm.clone(), records.clone());
+        let router = Router::new(realm.clone(), Arc::clone(&gate), records.clone());
         let routed = Arc::clone(&router);
         let ports =
             SipPorts { received: Arc::new(move |received| routed.route(received)), closed: Arc::new(|_| {}) };
@@ -175,6 +181,7 @@ impl Node {
         let tls = Tls::load(tls_files(&config)).context("[tls]")?;
         let (limits, own) = (sip_limits(&config), Arc::clone(&tls));
         let sip = SipTransport::new(limits, ports, backlog, own, cores.clone(), stopper.clone());
+        gate.attach(sip.clone());
         let msrp = MsrpTransport::new(msrp_limits(&config), Arc::clone(&tls), cores, stopper);
 
         let mut bound_msrp = Vec::new();
@@ -191,7 +198,6 @@ impl Node {
             realm,
             deposit: deposit_rules(&config),
             subscriptions: Arc::new(subscription_rules(&config)),
-            sip: sip.clone(),
             store,
             msrp,
             resolver: Resolver::new(&dns_settings(&config))?,
@@ -224,10 +230,12 @@ impl Node {
         for (index, handle) in handles.iter().enumerate() {
             let name = shard_name(index);
             let shard = {
-                let (name, shared, totals, watched) =
-                    (name.clone(), Arc::clone(&shared), Arc::clone(&totals), Arc::clone(&watched));
+                let (name, shared, gate) = (name.clone(), Arc::clone(&shared), Arc::clone(&gate));
+                let (totals, watched) = (Arc::clone(&totals), Arc::clone(&watched));
                 let vital = fatal.vital(format!("shard {name}"));
-                Shard::start_in_arbiter(handle, move |_| Shard::new(name, shared, totals, watched, vital))
+                Shard::start_in_arbiter(handle, move |_| {
+                    Shard::new(name, shared, gate, totals, watched, vital)
+                })
             };
             let mut endpoint_config = EndpointConfig::new(name.clone());
             endpoint_config.timers = timers;
@@ -235,12 +243,12 @@ impl Node {
             endpoint_config.max_transactions = shared.config.sip.max_transactions;
             endpoint_config.server_name = "restante".to_owned();
             let endpoint = {
-                let (transport, shared, shard) =
-                    (sip.clone(), Arc::clone(&shared), shard.clone().recipient());
+                let (transport, shared, gate, shard) =
+                    (sip.clone(), Arc::clone(&shared), Arc::clone(&gate), shard.clone().recipient());
                 let admission = admission.clone();
                 let vital = fatal.vital(format!("SIP endpoint {name}"));
                 SipEndpoint::start_in_arbiter(handle, move |_| {
-                    SipEndpoint::new(endpoint_config, transport, shared, shard, name, admission, vital)
+                    SipEndpoint::new(endpoint_config, transport, shared, gate, shard, name, admission, vital)
                 })
             };
             shard.send(Attach(endpoint.clone())).await?;
@@ -376,12 +384,23 @@ impl Node {
     }
 }
 
-fn realm(config: &Config) -> Realm {
+/// Which URIs belong to a node of this configuration.
+#[must_use]
+pub fn realm(config: &Config) -> Realm {
     let domains: Vec<String> = config.node.domains.iter().map(|domain| domain.as_str().to_owned()).collect();
     let node = config.node.clone();
     let accepts = (!node.users.is_empty())
         .then(|| -> Accepts { Arc::new(move |user, domain| node.accepts(user, domain)) });
     Realm::new(&domains, config.node.store_host.as_str(), accepts)
+}
+
+/// The users who may authenticate, followed as their file changes.
+fn users(config: &Config) -> anyhow::Result<Arc<Users>> {
+    let Some(path) = &config.auth.users else { return Ok(Arc::default()) };
+    let watch = Watch::begin(path, realm(config), &config.trust.realm)?;
+    let users = watch.users();
+    actix::spawn(watch.follow());
+    Ok(users)
 }
 
 fn workers(config: &Config) -> usize {

@@ -9,6 +9,8 @@ use restante::wire::sip::{Method, Request, Response, StatusCode};
 
 use crate::endpoint::SipEndpoint;
 
+use crate::gate::Guest;
+
 /// What the owner of a dialog is told.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -132,6 +134,8 @@ pub struct Adopt {
     pub user: Recipient<DialogInput>,
     /// The transaction of the INVITE, so that its CANCEL reaches the owner.
     pub txn: Option<ServerTxn>,
+    /// Who is let into the dialog.
+    pub guest: Guest,
 }
 
 /// Forgets the owner of a dialog.

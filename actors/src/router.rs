@@ -17,8 +17,10 @@ use rustc_hash::FxBuildHasher;
 
 use crate::chance::Chance;
 use crate::endpoint::SipEndpoint;
+use crate::gate::Gate;
 use crate::link::{SipReceived, SipSender};
 use crate::records::Records;
+use crate::refusals;
 
 /// Length of a shard's name.
 const NAME: usize = 2;
@@ -48,6 +50,7 @@ fn named_shard(token: &[u8]) -> Option<usize> {
 /// Gives every received message to the endpoint of its shard.
 pub struct Router {
     realm: Realm,
+    gate: Arc<Gate>,
     records: Records,
     shards: OnceLock<Vec<Addr<SipEndpoint>>>,
     sender: OnceLock<SipSender>,
@@ -58,9 +61,10 @@ pub struct Router {
 impl Router {
     /// A router that holds what comes until [`Self::attach`].
     #[must_use]
-    pub fn new(realm: Realm, records: Records) -> Arc<Self> {
+    pub fn new(realm: Realm, gate: Arc<Gate>, records: Records) -> Arc<Self> {
         Arc::new(Self {
             realm,
+            gate,
             records,
             shards: OnceLock::new(),
             sender: OnceLock::new(),
@@ -99,6 +103,9 @@ impl Router {
         match &mut received.message {
             Ok(Message::Request(request)) => {
                 stamp_via(request, received.flow.peer);
+                if !self.lets_in(request, received.flow) {
+                    return;
+                }
                 self.records.request(received.flow.peer, request);
                 if let Err((status, reason)) = validate(request) {
                     return self.reject(request, received.flow, status, &reason);
@@ -119,7 +126,9 @@ impl Router {
             }
             Err(ParseError::Reject { request, status, reason }) => {
                 stamp_via(request, received.flow.peer);
-                self.reject(request, received.flow, *status, reason);
+                if self.lets_in(request, received.flow) {
+                    self.reject(request, received.flow, *status, reason);
+                }
             }
             Err(ParseError::Silent(_)) => {}
         }
@@ -132,15 +141,33 @@ impl Router {
         }
     }
 
+    /// Whether a request passes the gate, before anything else is done for it; if not, it is answered here.
+    fn lets_in(&self, request: &Request, flow: Flow) -> bool {
+        // RFC 3261 17.1.1.3: an ACK is never answered; it goes with an INVITE that was counted.
+        if request.method == Method::Ack {
+            return true;
+        }
+        match self.gate.knock(request, &flow) {
+            Ok(()) => true,
+            Err(rejection) => {
+                self.answer(request, flow, rejection.response(request));
+                false
+            }
+        }
+    }
+
     /// Answers a malformed request without a transaction: a repetition gets the same answer.
     fn reject(&self, request: &Request, flow: Flow, status: StatusCode, reason: &str) {
         tracing::warn!(peer = %flow.peer, status = status.0, reason, "malformed request refused");
         // RFC 3261 17.1.1.3: an ACK is never answered.
-        if request.method == Method::Ack {
-            return;
+        if request.method != Method::Ack {
+            self.answer(request, flow, request.respond_with(status, reason));
         }
+    }
+
+    fn answer(&self, request: &Request, flow: Flow, mut response: Response) {
+        refusals::count(response.status);
         let Some(sender) = self.sender.get() else { return };
-        let mut response = request.respond_with(status, reason);
         response.set_to_tag(&restante::entropy::Entropy::token(&mut Chance, 20));
         let mut to = Destination::back(flow);
         if !flow.transport.is_reliable()

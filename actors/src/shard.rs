@@ -12,7 +12,7 @@ use restante::focus::intent::{self, FOCUS_PREFIX, Intent};
 use restante::focus::pager::{self, Pager};
 use restante::focus::recipient_list::{self, InviteBody};
 use restante::focus::rejection::Rejection;
-use restante::focus::{identity, retrieval, session_deposit};
+use restante::focus::{retrieval, session_deposit};
 use restante::machine::sip::{Flow, InviteSession, ServerTxn};
 use restante::store::{Body, Owner, PagerDeposit, SubscriptionRecord};
 use restante::wire::sip::{HeaderName, Headers, Request, Response, StatusCode};
@@ -24,6 +24,7 @@ use crate::dialog_port::DialogPort;
 use crate::endpoint::{Arrived, SipEndpoint};
 use crate::fault;
 use crate::focus::{Focus, FocusBirth, Selection};
+use crate::gate::{Caller, Gate};
 use crate::mailbox::{self, Changed, Mailbox, Restore, Retire};
 use crate::ports::{Asked, DialogInput, Respond};
 use crate::recorder::{Recorder, RecorderBirth};
@@ -72,6 +73,7 @@ struct MailboxEntry {
 pub struct Shard {
     tag: String,
     shared: Arc<Shared>,
+    gate: Arc<Gate>,
     totals: Arc<Totals>,
     watched: Watched,
     endpoint: Option<Addr<SipEndpoint>>,
@@ -86,8 +88,7 @@ struct Visitor {
     txn: ServerTxn,
     request: Box<Request>,
     flow: Flow,
-    /// Who sent it, once that is known.
-    caller: Owner,
+    caller: Caller,
 }
 
 impl Shard {
@@ -96,6 +97,7 @@ impl Shard {
     pub fn new(
         tag: String,
         shared: Arc<Shared>,
+        gate: Arc<Gate>,
         totals: Arc<Totals>,
         watched: Watched,
         vital: Vital,
@@ -103,6 +105,7 @@ impl Shard {
         Self {
             tag,
             shared,
+            gate,
             totals,
             watched,
             endpoint: None,
@@ -114,7 +117,7 @@ impl Shard {
     }
 
     fn respond(&self, txn: ServerTxn, response: Response) {
-        metrics::counter!("restante_sip_responses_total", "class" => class(response.status)).increment(1);
+        refusals::count(response.status);
         if let Some(endpoint) = &self.endpoint {
             endpoint.do_send(Respond { txn, response: Box::new(response) });
         }
@@ -135,8 +138,12 @@ impl Shard {
     fn serve(&mut self, visitor: Visitor, intent: Intent, ctx: &mut Context<Self>) {
         let served = match intent {
             Intent::Capabilities => self.capabilities(&visitor),
-            Intent::DepositPager(owner) => self.deposit(&visitor, owner, ctx),
-            Intent::DepositSession(owner) => self.record(&visitor, owner, ctx),
+            Intent::DepositPager(owner) => {
+                self.gate.deposit_of(&visitor.caller).and_then(|()| self.deposit(&visitor, owner, ctx))
+            }
+            Intent::DepositSession(owner) => {
+                self.gate.deposit_of(&visitor.caller).and_then(|()| self.record(&visitor, owner, ctx))
+            }
             Intent::RetrieveOne(owner, id) => self.retrieve(&visitor, owner, Some(Selection::One(id)), ctx),
             Intent::RetrieveAll(owner) => self.retrieve(&visitor, owner, Some(Selection::All), ctx),
             Intent::RetrieveList(owner) => self.retrieve(&visitor, owner, None, ctx),
@@ -164,7 +171,7 @@ impl Shard {
         };
         let deposit = PagerDeposit {
             owner,
-            sender: visitor.caller.clone(),
+            sender: visitor.caller.owner.clone(),
             key,
             envelope: *envelope,
             body: Body::Inline(request.body.clone()),
@@ -219,7 +226,7 @@ impl Shard {
             port,
             invite,
             owner,
-            sender: visitor.caller.clone(),
+            sender: visitor.caller.owner.clone(),
             envelope,
             offer: body.sdp,
             exited: ctx.address().recipient(),
@@ -303,7 +310,8 @@ impl Shard {
         let invite =
             InviteSession::new((*visitor.request).clone(), visitor.txn, &tag, contact, self.shared.timers)
                 .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
-        Ok((DialogPort::new(endpoint, tag, Some(visitor.txn), visitor.flow), invite, entity))
+        let peer = visitor.caller.owner.clone();
+        Ok((DialogPort::new(endpoint, tag, Some(visitor.txn), visitor.flow, peer), invite, entity))
     }
 
     /// A SUBSCRIBE to the conference state of a focus: its owner's affair alone.
@@ -388,18 +396,6 @@ fn call_id(headers: &Headers) -> Cow<'_, str> {
     headers.get(&HeaderName::CallId).map(|id| String::from_utf8_lossy(id)).unwrap_or_default()
 }
 
-/// The class of a status, as a metric's label.
-const fn class(status: StatusCode) -> &'static str {
-    match status.0 {
-        100..=199 => "1xx",
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        400..=499 => "4xx",
-        500..=599 => "5xx",
-        _ => "6xx",
-    }
-}
-
 fn busy(agent: &str, why: &str) -> Rejection {
     Rejection::new(StatusCode::TEMPORARILY_UNAVAILABLE)
         .with(HeaderName::RetryAfter, "10")
@@ -433,13 +429,12 @@ impl Handler<Arrived> for Shard {
     type Result = ();
     fn handle(&mut self, arrived: Arrived, ctx: &mut Self::Context) {
         fault::strike("shard.arrived", call_id(&arrived.request.headers).as_bytes());
-        let trusted = self.shared.trusts(&arrived.flow);
-        let caller = Owner::default();
-        let mut visitor = Visitor { txn: arrived.txn, request: arrived.request, flow: arrived.flow, caller };
-        let judged = identity::caller(&self.shared.realm, &visitor.request, trusted).and_then(|caller| {
-            visitor.caller = caller;
-            intent::intent(&self.shared.realm, &visitor.request, &visitor.caller)
-        });
+        let Arrived { txn, request, flow, caller } = arrived;
+        let visitor = Visitor { txn, request, flow, caller };
+        let judged = self
+            .gate
+            .request_of(&visitor.caller)
+            .and_then(|()| intent::intent(&self.shared.realm, &visitor.request, &visitor.caller.owner));
         match judged {
             Ok(intent) => self.serve(visitor, intent, ctx),
             Err(rejection) => self.refuse(&visitor, &rejection),

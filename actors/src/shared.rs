@@ -18,7 +18,7 @@ use restante::wire::sip::{HeaderName, NameAddr, Request};
 
 use crate::chance::Chance;
 use crate::config::{Advertise, Config};
-use crate::link::{MsrpTransport, Resolver, SipTransport};
+use crate::link::{MsrpTransport, Resolver};
 use crate::records::Records;
 
 /// The node's common ground.
@@ -31,8 +31,6 @@ pub struct Shared {
     pub deposit: DepositRules,
     /// How summaries are subscribed to and written.
     pub subscriptions: Arc<SubscriptionRules>,
-    /// SIP sockets: who is at the other end of a flow.
-    pub sip: SipTransport,
     /// The message store.
     pub store: Arc<dyn Store>,
     /// MSRP connections.
@@ -57,20 +55,6 @@ pub struct MsrpListener {
 }
 
 impl Shared {
-    /// Whether the assertions of the peer of `flow` are believed: for its address, or for its certificate.
-    #[must_use]
-    pub fn trusts(&self, flow: &Flow) -> bool {
-        if self.config.trusts(flow.peer.ip()) {
-            return true;
-        }
-        let mut believed = self.config.trust.certificates().peekable();
-        if believed.peek().is_none() {
-            return false;
-        }
-        let proven = self.sip.proven(flow);
-        believed.any(|domain| proven.iter().any(|it| it == domain))
-    }
-
     /// What one mailbox may hold.
     #[must_use]
     pub fn quota(&self) -> Quota {

@@ -73,7 +73,7 @@ fn deposit(count: u64) {
         endpoint.handle_request(now, request, flow);
         while let Some(event) = endpoint.poll_event() {
             let EndpointEvent::Request { txn, request, .. } = event else { continue };
-            let caller = identity::caller(&realm, &request, true).unwrap();
+            let caller = identity::asserted(&realm, &request).unwrap();
             let Ok(Intent::DepositPager(owner)) = intent::intent(&realm, &request, &caller) else {
                 panic!("a deposit")
             };

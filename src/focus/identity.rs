@@ -1,21 +1,46 @@
-//! Who sends a request: the identity asserted by a trusted peer (RFC 3325), else its From.
+//! Who sends a request: what a trusted peer asserts (RFC 3325), or who has proved himself by digest
+//! (RFC 3261 22.1).
 
 use bytes::Bytes;
 
 use super::realm::Realm;
 use super::rejection::Rejection;
 use crate::store::Owner;
-use crate::wire::sip::{Request, StatusCode};
+use crate::wire::sip::{Request, SipUri, StatusCode};
 
-/// The caller's address of record, as asserted by a peer that is believed.
+/// The caller's address of record, as asserted by a peer that is believed: its P-Asserted-Identity, else the
+/// From.
 ///
 /// # Errors
-/// 403 when the peer is not trusted, 400 when neither identity can be read.
-pub fn caller(realm: &Realm, request: &Request, peer_trusted: bool) -> Result<Owner, Rejection> {
-    if !peer_trusted {
-        return Err(Rejection::because(StatusCode::FORBIDDEN, "Peer Not Trusted"));
-    }
+/// 400 when neither can be read.
+pub fn asserted(realm: &Realm, request: &Request) -> Result<Owner, Rejection> {
     claimed(realm, request).ok_or_else(|| Rejection::because(StatusCode::BAD_REQUEST, "Malformed From"))
+}
+
+/// The address of record of the user who authenticates by `username`: `alice@example.com`, or `alice` for
+/// the first served domain; the user part escaped as in a SIP URI. `None` when it is no such name.
+#[must_use]
+pub fn of_user(realm: &Realm, username: &[u8]) -> Option<Owner> {
+    let mut uri = b"sip:".to_vec();
+    uri.extend_from_slice(username);
+    if !username.contains(&b'@') {
+        uri.push(b'@');
+        uri.extend_from_slice(realm.home()?.as_bytes());
+    }
+    let uri = Bytes::from(uri);
+    let parsed = SipUri::parse(&uri).ok()?;
+    let plain = parsed.password.is_none() && parsed.port.is_none() && parsed.params.is_empty();
+    (plain && parsed.user.is_some() && parsed.headers.is_none())
+        .then(|| realm.address_of_record(&uri))
+        .flatten()
+}
+
+/// Whether `user`, who has proved himself, may send a request with this From: his own, or an anonymous one
+/// (RFC 3323 4.1.1.3). What a stranger asserts of himself elsewhere is of no account (RFC 3325 8).
+#[must_use]
+pub fn is_sender(realm: &Realm, request: &Request, user: &Owner) -> bool {
+    let Some(from) = from(realm, request) else { return false };
+    from == *user || from.domain() == "anonymous.invalid"
 }
 
 /// The address of record that the request claims, believed or not: good enough to choose where it
@@ -66,20 +91,46 @@ mod tests {
             "<sip:anonymous@anonymous.invalid>;tag=1",
             Some("<tel:+15551234>, <sip:alice@example.org>"),
         );
-        assert_eq!(caller(&realm(), &asserted, true).unwrap(), Owner::new(b"alice", "example.org"));
+        assert_eq!(super::asserted(&realm(), &asserted).unwrap(), Owner::new(b"alice", "example.org"));
         let plain = request("\"A\" <sip:alice@example.org>;tag=1", None);
-        assert_eq!(caller(&realm(), &plain, true).unwrap(), Owner::new(b"alice", "example.org"));
+        assert_eq!(super::asserted(&realm(), &plain).unwrap(), Owner::new(b"alice", "example.org"));
     }
 
     #[test]
     fn a_name_at_the_store_is_the_one_of_the_first_domain() {
         let plain = request("<sip:bob@mailserver.example.com>;tag=1", None);
-        assert_eq!(caller(&realm(), &plain, true).unwrap(), Owner::new(b"bob", "example.com"));
+        assert_eq!(super::asserted(&realm(), &plain).unwrap(), Owner::new(b"bob", "example.com"));
     }
 
     #[test]
-    fn a_stranger_is_refused() {
-        let plain = request("<sip:alice@example.org>;tag=1", None);
-        assert_eq!(caller(&realm(), &plain, false).unwrap_err().status, StatusCode::FORBIDDEN);
+    fn a_user_name_stands_for_an_address_of_record() {
+        let named = |name: &str| of_user(&realm(), name.as_bytes());
+        let bob = Some(Owner::new(b"bob", "example.com"));
+        assert_eq!((named("bob"), named("bob@Example.COM")), (bob.clone(), bob.clone()));
+        assert_eq!(named("bob@mailserver.example.com"), bob);
+        assert_eq!(named("b%40b"), Some(Owner::new(b"b@b", "example.com")));
+        assert_eq!(named("eve@example.org"), Some(Owner::new(b"eve", "example.org")));
+        for bad in
+            ["", "@example.com", "a b", "bob:secret", "bob@example.com:5060", "bob@x;lr", "a@b@c", "b%4"]
+        {
+            assert_eq!(named(bad), None, "{bad}");
+        }
+    }
+
+    // proves RFC 3261 22.1, RFC 3325 8: who proved himself is no other, whatever he asserts
+    #[test]
+    fn a_user_sends_as_himself_or_as_nobody() {
+        let alice = Owner::new(b"alice", "example.com");
+        let sends = |from, asserted| is_sender(&realm(), &request(from, asserted), &alice);
+        assert!(sends("<sip:alice@example.com>;tag=1", None));
+        assert!(sends("<sips:%61lice@EXAMPLE.com:5061;user=phone>;tag=1", None));
+        assert!(sends(
+            "\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag=1",
+            Some("<sip:bob@example.com>")
+        ));
+        assert!(!sends("<sip:bob@example.com>;tag=1", Some("<sip:alice@example.com>")));
+        assert!(!sends("<sip:alice@example.org>;tag=1", None));
+        assert!(!sends("<tel:+15551234>;tag=1", None));
+        assert!(!sends("alice", None));
     }
 }

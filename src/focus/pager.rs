@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::privacy;
 use super::rejection::Rejection;
 use crate::store::{DepositKey, Envelope};
 use crate::time::Timestamp;
@@ -45,7 +46,7 @@ pub enum Pager {
 /// Judges a MESSAGE that arrived at `now` for a mailbox of this store.
 ///
 /// # Errors
-/// 400 for headers that cannot be kept, 413 for a body over the limit, 415 for a content coding: MSRP,
+/// 400 for headers that cannot be kept, 500 for privacy that cannot be given, 413 for a body over the limit, 415 for a content coding: MSRP,
 /// by which it would be retrieved, has none.
 pub fn pager(request: &Request, rules: &DepositRules, now: Timestamp) -> Result<Pager, Rejection> {
     if request.body.len() > rules.max_body {
@@ -100,16 +101,17 @@ pub fn key(request: &Request) -> Result<DepositKey, Rejection> {
     })
 }
 
-/// What is kept of the request beside its body.
+/// What is kept of the request beside its body; nothing that its sender wants hidden.
 ///
 /// # Errors
-/// 400 naming the header that cannot be read.
+/// 400 naming the header that cannot be read, 500 for privacy that cannot be given.
 pub fn envelope(request: &Request, now: Timestamp) -> Result<Envelope, Rejection> {
     let headers = &request.headers;
+    let privacy = privacy::privacy(request)?;
     let text = |name: &HeaderName| headers.get(name).filter(|value| !value.is_empty()).cloned();
     let expires = headers.expires().map_err(bad)?;
     let priority = text(&HeaderName::Priority);
-    Ok(Envelope {
+    let mut envelope = Envelope {
         from: text(&HeaderName::From).unwrap_or_default(),
         to: text(&HeaderName::To).unwrap_or_default(),
         subject: text(&HeaderName::Subject),
@@ -119,7 +121,9 @@ pub fn envelope(request: &Request, now: Timestamp) -> Result<Envelope, Rejection
         content: content_headers(request),
         expires: expires.map(|seconds| sent(request, now).after(Duration::from_secs(seconds.into()))),
         text: is_text(request),
-    })
+    };
+    privacy.apply(&mut envelope);
+    Ok(envelope)
 }
 
 /// When the request was sent, for its Expires: at its Date, where that can be believed.
@@ -225,6 +229,19 @@ mod tests {
         assert_eq!(envelope.content.len(), 2);
         assert!(envelope.urgent && envelope.text);
         assert_eq!(ends, Timestamp(1_005_000));
+    }
+
+    // proves RFC 3325 7, RFC 3323 5.3
+    #[test]
+    fn who_asks_for_privacy_is_not_kept() {
+        let (_, hidden, _) = kept(&[
+            (HeaderName::Privacy, "user;id"),
+            (HeaderName::PAssertedIdentity, "<sip:alice@example.org>"),
+            (HeaderName::Subject, "it is Alice"),
+            (HeaderName::Organization, "Alice Ltd"),
+        ]);
+        assert!(!format!("{hidden:?}").to_lowercase().contains("alice@"), "{hidden:?}");
+        assert_eq!((hidden.from.starts_with(b"\"Anonymous\""), hidden.subject), (true, None));
     }
 
     #[test]

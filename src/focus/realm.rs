@@ -54,6 +54,12 @@ impl Realm {
         }
     }
 
+    /// The first served domain: that of names which stand alone.
+    #[must_use]
+    pub fn home(&self) -> Option<&str> {
+        self.domains.first().map(String::as_str)
+    }
+
     /// The host of message URIs and of Message-Account.
     #[must_use]
     pub fn store_host(&self) -> &str {

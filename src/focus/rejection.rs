@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use crate::wire::sip::{HeaderName, Headers, Request, Response, StatusCode};
+use crate::wire::sip::{Challenge, HeaderName, Headers, Request, Response, StatusCode};
 
 /// A final response other than 2xx, before it is made for a certain request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,14 @@ impl Rejection {
     pub fn warning(self, code: u16, agent: &str, text: &str) -> Self {
         let text = text.replace('\\', "\\\\").replace('"', "\\\"");
         self.with(HeaderName::Warning, format!("{code} {agent} \"{text}\""))
+    }
+
+    /// 401 with the challenges, in the order of preference (RFC 3261 22.2, RFC 8760 2.3).
+    #[must_use]
+    pub fn unauthorized(challenges: &[Challenge]) -> Self {
+        let challenge =
+            |refusal: Self, one: &Challenge| refusal.with(HeaderName::WwwAuthenticate, one.encode());
+        challenges.iter().fold(Self::new(StatusCode::UNAUTHORIZED), challenge)
     }
 
     /// 404: nothing here by that name, or nothing that this caller may know of.
@@ -106,6 +114,14 @@ impl Rejection {
     #[must_use]
     pub fn unavailable(retry_after: u32) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE).with(HeaderName::RetryAfter, retry_after.to_string())
+    }
+
+    /// 480 with `Retry-After` in seconds: this user asks for too much at once.
+    #[must_use]
+    pub fn too_many(agent: &str, what: &str, retry_after: u64) -> Self {
+        Self::new(StatusCode::TEMPORARILY_UNAVAILABLE)
+            .with(HeaderName::RetryAfter, retry_after.to_string())
+            .warning(399, agent, what)
     }
 
     /// Makes the response to `request`; its To tag is left to the sender.

@@ -35,8 +35,9 @@ pub struct SubscriptionRules {
 /// What the mailbox wants done.
 #[derive(Debug)]
 pub enum Action {
-    /// Requests in the dialog with this local tag come here from now on.
-    Adopt(String),
+    /// Requests in the dialog with this local tag come here from now on; it was made over this flow, or in
+    /// another run.
+    Adopt(String, Option<Flow>),
     /// Ask the store for the counts, then for the items of the query; [`Subscriptions::handle_told`].
     Ask(Ticket, Option<ListQuery>),
     /// Send a NOTIFY; [`Subscriptions::handle_response`] or [`Subscriptions::handle_failed`].
@@ -143,7 +144,7 @@ impl Subscriptions {
         let (notifier, response) = Notifier::accept(now, request, &tag, contact, granted, interval)
             .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
         self.tickets += 1;
-        self.due.push_back(Due::Action(Action::Adopt(tag.clone())));
+        self.due.push_back(Due::Action(Action::Adopt(tag.clone(), Some(flow))));
         self.due.push_back(Due::WriteDown(self.tickets));
         // Most mailboxes have one subscriber: no room for three more that never come.
         self.subscribers.reserve_exact(1);
@@ -171,7 +172,7 @@ impl Subscriptions {
     pub fn restore(&mut self, now: Instant, wall: Timestamp, tag: String, written: Written) {
         let notifier = Notifier::restore(written.notifier, now, wall, self.rules.min_interval);
         self.tickets += 1;
-        self.due.push_back(Due::Action(Action::Adopt(tag.clone())));
+        self.due.push_back(Due::Action(Action::Adopt(tag.clone(), None)));
         self.subscribers.reserve_exact(1);
         self.subscribers.push(Subscriber::restored(self.tickets, tag, notifier, written.listed));
     }

@@ -113,7 +113,7 @@ impl Bench {
         self.machine.drive(now);
         while let Some(action) = self.machine.poll_action(now, wall(now)) {
             match action {
-                Action::Adopt(tag) => self.adopted.push(tag),
+                Action::Adopt(tag, _) => self.adopted.push(tag),
                 Action::Ask(ticket, query) => self.answer(now, ticket, query),
                 Action::Notify { ticket, request, flow, .. } => {
                     let state = request.headers.get(&HeaderName::SubscriptionState).unwrap();

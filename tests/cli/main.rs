@@ -114,8 +114,20 @@ fn what_config_prints_is_a_good_file() {
     let folder = tempfile::tempdir().unwrap();
     let (code, stdout, _) = run(&mut restante(folder.path(), &["config"]));
     assert_eq!(code, Some(0));
-    for section in ["node", "sip", "msrp", "deposit", "summary", "retrieval", "store", "trust", "http", "log"]
-    {
+    for section in [
+        "node",
+        "sip",
+        "msrp",
+        "deposit",
+        "summary",
+        "retrieval",
+        "store",
+        "trust",
+        "auth",
+        "rates",
+        "http",
+        "log",
+    ] {
         assert!(stdout.contains(&format!("\n[{section}]\n")), "{section}");
     }
     assert!(stdout.contains("\nlisten = [\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]\n"));

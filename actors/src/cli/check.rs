@@ -1,7 +1,9 @@
-//! `restante check`: whether a configuration file is good.
+//! `restante check`: whether a configuration file is good, and the users file that it names.
 
 use crate::config::Config;
 use crate::link::Tls;
+use crate::node;
+use crate::users::UserTable;
 use anyhow::Context as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,7 +23,10 @@ impl Check {
     /// It is not.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let config = Config::load(Some(&self.config))?;
-        Tls::load(crate::node::tls_files(&config)).context("[tls]")?;
+        Tls::load(node::tls_files(&config)).context("[tls]")?;
+        if let Some(users) = &config.auth.users {
+            UserTable::load(users, &node::realm(&config), &config.trust.realm)?;
+        }
         super::print(&format!("{}: good\n", self.config.display()))?;
         Ok(ExitCode::SUCCESS)
     }

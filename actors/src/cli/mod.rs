@@ -16,6 +16,7 @@ mod send;
 mod serve;
 mod summary;
 mod table;
+mod user;
 
 use clap::{Parser, Subcommand};
 use std::io::Write;
@@ -32,6 +33,7 @@ pub use ladder::Draw;
 pub use send::Send;
 pub use serve::Serve;
 pub use summary::Summary;
+pub use user::User;
 
 /// A SIP/MSRP store for messages and sessions whose recipient is away.
 #[derive(Debug, Parser)]
@@ -60,6 +62,8 @@ pub enum Command {
     Chat(Chat),
     /// Print what a shell needs to complete this program's commands.
     Completions(Completions),
+    /// Add, remove or list the users who may authenticate.
+    User(User),
     /// See it work: a deposit, a summary and two retrievals, played and drawn.
     Demo(Demo),
     /// Draw what was said as a ladder diagram, from a node's records.
@@ -89,6 +93,7 @@ impl Command {
             Self::Fetch(fetch) => fetch.run(),
             Self::Chat(chat) => chat.run(),
             Self::Completions(completions) => completions.run(),
+            Self::User(user) => user.run(),
             Self::Demo(demo) => demo.run(),
             Self::Ladder(draw) => draw.run(),
         }

@@ -279,8 +279,35 @@ sections! {
         /// Peers believed without challenge: identity = P-Asserted-Identity, else From. Networks, or `cert:` and the
         /// domain of a client certificate that an authority of `[tls] client_ca` has signed.
         peers: Vec<TrustedPeer> = defaults::loopback();
-        /// Realm of the digest challenge, for when there is one: now everyone else is answered 403.
+        /// Realm of the digest challenge that everyone else has to answer.
         realm: String = String::from("example.com");
+    }
+    /// Who is not trusted proves who he is, by digest (RFC 7616).
+    auth: Auth {
+        /// File of those who may, written by `restante user` and read anew when it changes; empty = nobody.
+        users: Option<PathBuf> = None;
+        /// How long a nonce is good; with an older one a client is challenged again, and told that it is stale.
+        nonce_lifetime: Duration = seconds(5 * MINUTE);
+        /// Failed authentications of one address (IPv6: of one /64) within `failure_window` before it is answered
+        /// 403 for `block`; 0 = never.
+        max_failures: u32 = 30;
+        /// The time in which failures are counted.
+        failure_window: Duration = seconds(MINUTE);
+        /// How long an address is refused that failed too often.
+        block: Duration = seconds(MINUTE);
+    }
+    /// How much may be asked for; more is answered 503 (an address) or 480 (a user), with Retry-After.
+    rates: Rates {
+        /// Requests a second from one address (IPv6: from one /64) that `[trust] peers` does not name; 0 = no limit.
+        requests_per_address: u32 = 200;
+        /// Requests a second of one user who has proved who he is; 0 = no limit.
+        requests_per_user: u32 = 100;
+        /// Messages and sessions that one such user may leave a second; 0 = no limit.
+        deposits_per_user: u32 = 50;
+        /// So many seconds' worth may come at once.
+        burst: Duration = seconds(10);
+        /// Whether the two rates for users hold for those whom a trusted peer asserts, too.
+        trusted_users: bool = false;
     }
     /// How names are found (RFC 3263).
     dns: Dns {

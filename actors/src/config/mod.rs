@@ -21,7 +21,8 @@ pub use describe::{describe, markdown};
 pub use environment::CLIENT_PASSWORD;
 pub use error::{ConfigError, Origin};
 pub use keys::{
-    Config, Deposit, Http, Key, Log, Msrp, Node, Retrieval, Sip, Store, Summary, Tls, Trust, Websocket,
+    Auth, Config, Deposit, Http, Key, Log, Msrp, Node, Rates, Retrieval, Sip, Store, Summary, Tls, Trust,
+    Websocket,
 };
 pub use log_filter::LogFilter;
 pub use setting::Mismatch;

@@ -127,6 +127,18 @@ batch_size = "1MiB"
 [trust]
 peers = ["10.0.0.0/8", "cert:proxy.example.com"]
 realm = "a realm"
+[auth]
+users = "/etc/restante.users"
+nonce_lifetime = "2m"
+max_failures = 7
+failure_window = "3m"
+block = "4m"
+[rates]
+requests_per_address = 31
+requests_per_user = 32
+deposits_per_user = 33
+burst = "4s"
+trusted_users = true
 [dns]
 servers = ["192.0.2.53:53", "[2001:db8::53]:5353"]
 timeout = "2s"

@@ -2,7 +2,7 @@
 
 use super::setting::text_setting;
 use super::values::{Domain, Malformed, TrustedPeer};
-use super::{Config, Node, Trust};
+use super::{Node, Trust};
 use ipnet::IpNet;
 use std::fmt;
 use std::str::FromStr;
@@ -95,11 +95,12 @@ impl Trust {
     }
 }
 
-impl Config {
-    /// Whether `peer` is believed without challenge; an IPv4 address inside IPv6 counts as IPv4.
-    pub fn trusts(&self, peer: std::net::IpAddr) -> bool {
+impl Trust {
+    /// Whether one of the networks holds `peer`; an IPv4 address inside IPv6 counts as IPv4.
+    #[must_use]
+    pub fn names(&self, peer: std::net::IpAddr) -> bool {
         let peer = peer.to_canonical();
-        self.trust.networks().any(|network| network.contains(&peer))
+        self.networks().any(|network| network.contains(&peer))
     }
 }
 
@@ -145,10 +146,10 @@ mod tests {
     fn trust_knows_mapped_addresses() {
         let config = Config::default();
         for trusted in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
-            assert!(config.trusts(trusted.parse().unwrap()), "{trusted}");
+            assert!(config.trust.names(trusted.parse().unwrap()), "{trusted}");
         }
         for stranger in ["10.0.0.1", "::2", "::ffff:10.0.0.1"] {
-            assert!(!config.trusts(stranger.parse().unwrap()), "{stranger}");
+            assert!(!config.trust.names(stranger.parse().unwrap()), "{stranger}");
         }
     }
 }

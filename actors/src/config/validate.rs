@@ -179,7 +179,7 @@ fn sizes(config: &Config) -> Verdict {
 }
 
 fn durations(config: &Config) -> Verdict {
-    let Config { sip, msrp, tls, websocket, deposit, summary, dns, .. } = config;
+    let Config { sip, msrp, tls, websocket, deposit, summary, auth, dns, .. } = config;
     let positive = [
         ("sip.t1", sip.t1),
         ("sip.t2", sip.t2),
@@ -196,6 +196,9 @@ fn durations(config: &Config) -> Verdict {
         ("websocket.ping", websocket.ping),
         ("deposit.lifetime", deposit.lifetime),
         ("summary.expires", summary.expires),
+        ("auth.nonce_lifetime", auth.nonce_lifetime),
+        ("auth.failure_window", auth.failure_window),
+        ("auth.block", auth.block),
         ("dns.timeout", dns.timeout),
     ];
     for (key, value) in positive {

@@ -402,7 +402,11 @@ impl Actor for Recorder {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.party.adopt(ctx.address().recipient());
-        let asking = self.shared.in_time(self.shared.store.room(self.owner.clone(), self.sender.clone(), self.shared.quota()));
+        let asking = self.shared.in_time(self.shared.store.room(
+            self.owner.clone(),
+            self.sender.clone(),
+            self.shared.quota(),
+        ));
         ctx.spawn(asking.into_actor(self).map(|admitted, recorder, ctx| recorder.admitted(admitted, ctx)));
     }
 }

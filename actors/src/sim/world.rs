@@ -174,8 +174,15 @@ impl World {
         let stopper = Stopper::new();
         let cores = vec![Arbiter::current(); self.0.shards];
         let shared: Arc<dyn Store> = Arc::new(store.clone());
-        let booted =
-            Node::boot(self.0.config.clone(), shared, cores, stopper.clone(), &Fatal::default()).await;
+        let booted = Node::boot(
+            self.0.config.clone(),
+            shared,
+            Arc::default(),
+            cores,
+            stopper.clone(),
+            &Fatal::default(),
+        )
+        .await;
         let node = booted.unwrap_or_else(|error| panic!("the node does not boot: {error:#}"));
         node.resume().await.unwrap_or_else(|error| panic!("subscriptions are not resumed: {error:#}"));
         self.note(|| "the node is up".to_owned());

@@ -126,6 +126,20 @@ impl Endpoint {
         sent
     }
 
+    /// Answers a request finally and forgets it: should it come again, it is a new one. For challenges
+    /// and the like to peers that are not known, of whom nothing is to be kept and to whom nothing is to be
+    /// sent twice (RFC 3261 8.2.7). The ACK to such a response is absorbed.
+    pub fn respond_and_forget(&mut self, txn: ServerTxn, mut response: Response) -> bool {
+        let Some(server) = self.servers.get(txn.0) else { return false };
+        let (key, to) = (server.key, server.to.clone());
+        // RFC 3261 8.2.7: the To tag MUST be the same for a repetition; it is made from the request.
+        self.complete_response(&mut response, key);
+        self.transmits.push_back(Transmit { to, bytes: response.encode(), id: TransmitId::Stateless });
+        self.close_server(txn.0);
+        self.prune();
+        true
+    }
+
     fn take_request(&mut self, now: Instant, request: Request, flow: Flow, via: &Via) {
         let key = self.fingerprints.server(&request, via, &request.method);
         if let Some(&id) = self.server_keys.get(&key) {

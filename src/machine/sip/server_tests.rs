@@ -318,3 +318,35 @@ fn one_hundred_thousand_transactions_are_small_and_end() {
     endpoint.handle_timeout(at(60_000));
     assert_eq!((endpoint.server_transactions(), endpoint.poll_timeout()), (0, None));
 }
+
+// proves RFC 3261 8.2.7: nothing is kept of a challenge, nothing sent twice, and the tag stays the same
+#[test]
+fn a_challenge_is_forgotten_once_it_is_sent() {
+    let mut endpoint = endpoint();
+    for method in [Method::Invite, Method::Message] {
+        let asked = incoming(method.clone(), "z9hG4bKc1");
+        let mut tags = Vec::new();
+        for round in 0..2 {
+            endpoint.handle_request(at(round * 1000), asked.clone(), udp());
+            let (txn, request) = arrived(&mut endpoint);
+            assert!(endpoint.respond_and_forget(txn, request.respond(StatusCode::UNAUTHORIZED)));
+            let sent = sent(&mut endpoint);
+            assert_eq!(sent.len(), 1);
+            assert_eq!(sent[0].id, TransmitId::Stateless);
+            tags.push(response(&sent[0].bytes).headers.to_tag().unwrap());
+            assert_eq!(endpoint.server_transactions(), 0);
+            assert!(!endpoint.respond_and_forget(txn, request.respond(StatusCode::UNAUTHORIZED)));
+            assert!(run(&mut endpoint, at(round * 1000 + 900)).is_empty());
+        }
+        assert_eq!(tags[0], tags[1]);
+        if method == Method::Invite {
+            let mut ack = like(&asked, Method::Ack);
+            let to = format!("<sip:bob@example.com>;tag={}", String::from_utf8_lossy(&tags[0]));
+            ack.headers.set(HeaderName::To, to);
+            endpoint.handle_request(at(2000), ack, udp());
+            assert!(events(&mut endpoint).is_empty(), "its ACK is absorbed");
+        }
+    }
+    run(&mut endpoint, at(100_000));
+    assert_eq!((endpoint.server_transactions(), endpoint.poll_timeout()), (0, None));
+}

@@ -24,6 +24,7 @@ mod message;
 mod method;
 mod name_addr;
 mod params;
+mod privacy;
 mod status;
 mod stream;
 mod uri;

@@ -3,7 +3,7 @@
 use super::clock::{Deadline, PATIENCE};
 use super::ports;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -14,11 +14,12 @@ use tempfile::TempDir;
 pub struct Plan {
     lines: BTreeMap<String, Vec<String>>,
     host: IpAddr,
+    users: Vec<(String, String)>,
 }
 
 impl Plan {
     pub fn new() -> Self {
-        Self { lines: BTreeMap::new(), host: Ipv4Addr::LOCALHOST.into() }
+        Self { lines: BTreeMap::new(), host: Ipv4Addr::LOCALHOST.into(), users: Vec::new() }
     }
 
     /// Adds a line to a section of the configuration file.
@@ -30,6 +31,12 @@ impl Plan {
     /// Listens at `::1` and not at `127.0.0.1`.
     pub fn v6(mut self) -> Self {
         self.host = Ipv6Addr::LOCALHOST.into();
+        self
+    }
+
+    /// Names users who may authenticate, with their passwords.
+    pub fn users(mut self, users: &[(&str, &str)]) -> Self {
+        self.users.extend(users.iter().map(|(name, password)| ((*name).into(), (*password).into())));
         self
     }
 
@@ -45,6 +52,13 @@ impl Plan {
         let folder = tempfile::tempdir().unwrap();
         let [sip, msrp, http] = [0; 3].map(|_| SocketAddr::new(self.host, ports::free(self.host)));
         let data = folder.path().join("data");
+        if !self.users.is_empty() {
+            let users = folder.path().join("users");
+            for (name, password) in &self.users {
+                add_user(&users, name, password);
+            }
+            self = self.set("auth", &format!("users = \"{}\"", users.display()));
+        }
         let defaults = [
             ("sip", format!("listen = [\"udp:{sip}\", \"tcp:{sip}\"]")),
             ("msrp", format!("listen = [\"tcp:{msrp}\"]")),
@@ -171,6 +185,17 @@ impl Node {
             .unwrap_or_default()
     }
 
+    /// Waits for a line of its log that holds `text`, and gives it.
+    pub fn wait_log(&self, text: &str) -> String {
+        let running = self.running.as_ref().expect("the node runs");
+        let mut found = None;
+        running.log.wait(text, |lines, _| {
+            found = lines.iter().find(|line| line.contains(text)).cloned();
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         let mut running = self.running.take().expect("the node runs");
@@ -217,6 +242,15 @@ impl Drop for Node {
         let _ = running.child.kill();
         let _ = running.child.wait();
     }
+}
+
+/// Adds a user by `restante user add`, the password on its stdin.
+pub fn add_user(file: &Path, name: &str, password: &str) {
+    let mut command = restante();
+    command.args(["user", "add", name, "--file"]).arg(file).stdin(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(format!("{password}\n").as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "user add {name}");
 }
 
 /// The binary with nothing of the caller's environment that would change it.

@@ -1,6 +1,7 @@
 //! A SIP user agent over UDP or TCP, which also listens on TCP at the port of its Contact.
 
 use super::clock::{Deadline, PATIENCE, fresh};
+use super::digest::{Challenge, authorized};
 use super::node::Node;
 use super::ports;
 use super::sip::{Msg, address};
@@ -49,6 +50,8 @@ pub struct Ua {
     words: (&'static str, &'static str),
     /// Of what scheme the Contact is.
     scheme: &'static str,
+    /// The name and password that a challenge is answered with.
+    pub login: Option<(String, String)>,
 }
 
 impl Ua {
@@ -98,7 +101,7 @@ impl Ua {
         let aor = if user.contains(':') { user.to_owned() } else { format!("sip:{user}@example.com") };
         let words = if tcp.is_some() { ("TCP", ";transport=tcp") } else { ("UDP", "") };
         let (inbox, replied) = (VecDeque::new(), HashMap::new());
-        Self { aor, here, node, udp, tcp, incoming, inbox, replied, stop, words, scheme: "sip" }
+        Self { aor, here, node, udp, tcp, incoming, inbox, replied, stop, words, scheme: "sip", login: None }
     }
 
     /// The Contact of this device.
@@ -157,10 +160,27 @@ impl Ua {
         }
     }
 
-    /// Sends a request and waits for its final response; an INVITE that fails is acknowledged.
+    /// The same user agent with a name and password, by which [`Ua::ask`] answers challenges.
+    pub fn with_login(mut self, user: &str, password: &str) -> Self {
+        self.login = Some((user.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// Sends a request and waits for its final response; an INVITE that fails is acknowledged. With a login, a
+    /// challenge is answered.
     pub fn ask(&mut self, request: Msg) -> Msg {
         self.send(&request);
-        self.answer_to(&request)
+        let response = self.answer_to(&request);
+        match self.login.clone() {
+            Some((user, password)) if response.status() == 401 => {
+                let challenge = Challenge::all(&response).remove(0);
+                let answer = challenge.answer(&user, &password, &request.method(), request.uri());
+                let request = authorized(&request, &self.via(), &answer.value());
+                self.send(&request);
+                self.answer_to(&request)
+            }
+            _ => response,
+        }
     }
 
     /// Waits for the final response to a request that was sent, and repeats it over UDP meanwhile.
@@ -329,7 +349,8 @@ impl Dialog {
             remote: response.need("To"),
             target: address(&response.need("Contact")),
             routes,
-            cseq: request.need("CSeq").split(' ').next().unwrap().parse().unwrap(),
+            // That of the request which was answered in the end: after a challenge it is a higher one.
+            cseq: response.need("CSeq").split(' ').next().unwrap().parse().unwrap(),
         }
     }
 
