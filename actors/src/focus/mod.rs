@@ -23,9 +23,8 @@ use crate::fault;
 use crate::party::{Agreed, Party, PartyEvent};
 use crate::ports::DialogInput;
 use crate::session::SessionReport;
-use crate::shard::Exited;
 use crate::shared::Shared;
-use crate::supervision::{self, Obituary};
+use crate::supervision::{self, Exited, Obituary};
 use crate::virtual_ua::Replayed;
 
 use relay::{Nursery, Relay};
