@@ -322,8 +322,9 @@ impl Sender {
             return;
         }
         // Failures are rare, and few messages are under way: no index is kept for them.
-        let named = |(_, message): &(&OutgoingId, &Box<Message>)| message.outgoing.message_id == message_id;
-        let Some(id) = self.messages.iter().filter(named).map(|(id, _)| *id).max() else { return };
+        let known = self.messages.iter();
+        let named = known.filter_map(|(id, it)| (it.outgoing.message_id == message_id).then_some(*id));
+        let Some(id) = named.max() else { return };
         self.refuse(now, id, status.code, events);
         // RFC 4975 7.3.2: a failure REPORT that bytes were not received: it MUST treat the session
         // as failed. 413 and 415 say that they are not wanted (RFC 4975 10.5, 10.6).
