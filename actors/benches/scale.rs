@@ -113,7 +113,9 @@ fn measure(runtime: &Runtime, store: &Archive, next: &mut u64, owner: impl Fn(u6
     let after = timed(|number| {
         drop(runtime.block_on(store.list(owner(number), some(Some(last.saturating_sub(20))))).unwrap());
     });
-    let counts = timed(|number| drop(runtime.block_on(store.counts(owner(number))).unwrap()));
+    let counts = timed(|number| {
+        runtime.block_on(store.counts(owner(number))).unwrap();
+    });
     let ids = runtime.block_on(store.list(owner(0), some(None))).unwrap();
     let head = timed(|number| {
         let id = ids[number as usize % ids.len()].message_id.clone();
