@@ -6,11 +6,13 @@
 //! The package `restante-node` drives these machines over real sockets.
 //!
 //! Layers, each using only those to its left: [`wire`] ← [`machine`] ← [`focus`], [`store`] ← [`focus`],
-//! and [`machine`] ← [`client`]: the node's own rules, and those of the other side.
+//! and [`machine`] ← [`client`]: the node's own rules, and those of the other side. [`ladder`] draws what
+//! was said.
 
 pub mod client;
 pub mod entropy;
 pub mod focus;
+pub mod ladder;
 pub mod machine;
 pub mod store;
 pub mod time;

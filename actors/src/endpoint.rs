@@ -114,6 +114,7 @@ impl SipEndpoint {
         }
         if let Some(sender) = &self.sender {
             while let Some(transmit) = self.machine.poll_transmit() {
+                self.shared.records.sent(transmit.to.addr, &transmit.bytes);
                 sender.send(&transmit.to, transmit.bytes, transmit.id);
             }
         }

@@ -1,10 +1,11 @@
-//! What operators ask over HTTP: `/metrics` for Prometheus, `/healthz/live` and `/healthz/ready`.
+//! What operators ask over HTTP: `/metrics` for Prometheus, `/healthz/live` and `/healthz/ready`;
+//! and `/records`, what was said lately.
 //!
 //! The listener is bound by whoever starts the node, so that a port in use is known before anything else happens.
 //! Connections are bounded in number and in the time they may stay silent.
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -21,6 +22,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
+
+use crate::records::Records;
+use restante::wire::sip::unescape;
 
 /// Open connections; further ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 64;
@@ -92,6 +96,7 @@ pub async fn serve(
     listener: std::net::TcpListener,
     metrics: PrometheusHandle,
     readiness: Readiness,
+    records: Records,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
@@ -101,7 +106,8 @@ pub async fn serve(
         stop.await;
         let _ = stopping.send(());
     };
-    let serving = axum::serve(listener, router(metrics.clone(), readiness)).with_graceful_shutdown(signal);
+    let serving =
+        axum::serve(listener, router(metrics.clone(), readiness, records)).with_graceful_shutdown(signal);
     let overdue = async move {
         let _ = stopped.await;
         tokio::time::sleep(GRACE).await;
@@ -113,11 +119,29 @@ pub async fn serve(
     }
 }
 
-fn router(metrics: PrometheusHandle, readiness: Readiness) -> Router {
+fn router(metrics: PrometheusHandle, readiness: Readiness, records: Records) -> Router {
     Router::new()
         .route("/metrics", get(scrape).with_state(metrics))
         .route("/healthz/live", get(live))
         .route("/healthz/ready", get(ready_or_not).with_state(readiness))
+        .route("/records", get(recent).with_state(records))
+}
+
+/// The arrows of `?session=<Call-ID>`, or of all sessions: JSON, one a line.
+async fn recent(State(records): State<Records>, RawQuery(query): RawQuery) -> impl IntoResponse {
+    let wanted = query
+        .as_deref()
+        .into_iter()
+        .flat_map(|query| query.split('&'))
+        .find_map(|pair| pair.strip_prefix("session="));
+    let session = wanted.map(|raw| String::from_utf8_lossy(&unescape(raw.as_bytes())).into_owned());
+    let lines: String = records
+        .arrows(session.as_deref())
+        .iter()
+        .filter_map(|arrow| serde_json::to_string(arrow).ok())
+        .map(|line| line + "\n")
+        .collect();
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], lines)
 }
 
 async fn scrape(State(metrics): State<PrometheusHandle>) -> impl IntoResponse {

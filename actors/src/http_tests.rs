@@ -19,8 +19,19 @@ fn start()
     let stopped = async move {
         let _ = stopped.await;
     };
-    let serving = tokio::spawn(serve(listener, metrics.clone(), readiness.clone(), stopped));
+    let serving = tokio::spawn(serve(listener, metrics.clone(), readiness.clone(), records(), stopped));
     (address, readiness, metrics, stop, serving)
+}
+
+/// Records of two sessions.
+fn records() -> Records {
+    use restante::focus::realm::Realm;
+    let records = Records::new(9, Realm::new(&["example.com".into()], "mailserver.example.com", None));
+    let peer = "192.0.2.7:5060".parse().unwrap();
+    for session in [&b"a@b"[..], &b"other"[..]] {
+        records.tap(session, peer).msrp(crate::records::Way::In, || "SEND".to_owned());
+    }
+    records
 }
 
 async fn ask(address: SocketAddr, request: &str) -> String {
@@ -81,11 +92,24 @@ async fn a_silent_connection_is_closed_and_makes_room() {
     let inner = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = inner.local_addr().unwrap();
     let bounded = Bounded::new(inner, 1, Duration::from_millis(50));
-    let router = router(builder().unwrap().build_recorder().handle(), Readiness::new());
+    let router = router(builder().unwrap().build_recorder().handle(), Readiness::new(), records());
     tokio::spawn(async move { axum::serve(bounded, router).await });
     let mut silent = TcpStream::connect(address).await.unwrap();
     // The only permit is the silent one's: this request is answered once that connection is closed.
     assert!(fetch(address, "/healthz/live").await.starts_with("HTTP/1.1 200 "));
     let mut nothing = Vec::new();
     assert_eq!(silent.read_to_end(&mut nothing).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn records_are_told_by_session_one_a_line() {
+    let (address, _, _, _stop, _) = start();
+    let all = fetch(address, "/records").await;
+    assert!(all.starts_with("HTTP/1.1 200 OK") && all.contains("application/x-ndjson"), "{all}");
+    assert_eq!(all.matches("\"SEND\"").count(), 2, "{all}");
+    let one = fetch(address, "/records?session=a%40b").await;
+    let (_, body) = one.split_once("\r\n\r\n").unwrap();
+    let arrow: restante::ladder::Arrow = serde_json::from_str(body.trim()).unwrap();
+    assert_eq!((arrow.session.as_str(), arrow.from.as_str()), ("a@b", "192.0.2.7:5060"));
+    assert!(fetch(address, "/records?session=unknown").await.ends_with("\r\n\r\n"));
 }

@@ -13,7 +13,7 @@ use restante::focus::subscriber::{Ticket, Told, Written};
 use restante::focus::subscriptions::{Action, Subscriptions};
 use restante::focus::summary;
 use restante::machine::sip::NotifyOutcome;
-use restante::store::{ListQuery, Owner, Store, StoreError, SubscriptionRecord};
+use restante::store::{ListQuery, Owner, Store, StoreError, SubscriptionCursor, SubscriptionRecord};
 use restante::wire::sip::{HeaderName, Method, StatusCode, tag_of};
 
 use crate::alarm::Alarm;
@@ -21,9 +21,9 @@ use crate::clock;
 use crate::endpoint::SipEndpoint;
 use crate::fault;
 use crate::ports::{Adopt, Asked, DialogInput, Forget, SendRequest};
-use crate::shard::{Exited, Idle, Shard};
+use crate::shard::{Idle, Shard};
 use crate::shared::Shared;
-use crate::supervision;
+use crate::supervision::{self, Exited};
 
 /// The mailbox changed.
 #[derive(Debug, Message)]
@@ -201,6 +201,21 @@ async fn told(store: Arc<dyn Store>, owner: Owner, query: Option<ListQuery>) -> 
         None => Vec::new(),
     };
     Ok(Told { counts, items })
+}
+
+/// Subscriptions of one mailbox that are gone on with; `subscriptions_per_user` bounds those there are.
+const RESTORED_AT_ONCE: usize = 1000;
+
+/// What is written down of one owner's subscriptions.
+///
+/// # Errors
+/// What keeps the store from saying.
+pub async fn written_down(store: &dyn Store, owner: &Owner) -> Result<Vec<SubscriptionRecord>, StoreError> {
+    // No key comes before an empty one.
+    let first = SubscriptionCursor { owner: owner.clone(), key: Bytes::new() };
+    let mut found = store.subscriptions(Some(first), RESTORED_AT_ONCE).await?;
+    found.retain(|record| record.owner == *owner && record.expires > clock::wall());
+    Ok(found)
 }
 
 /// Where the mailbox has failed, its subscriptions are not lost: they are written down.

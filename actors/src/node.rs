@@ -25,6 +25,7 @@ use crate::link::{
     Admission, ConnectionLimits, Cores, DnsSettings, MsrpLimits, MsrpTransport, OutboxLimits, Resolver,
     SipLimits, SipPorts, SipTransport, Stopper,
 };
+use crate::records::Records;
 use crate::router::{MOST_SHARDS, Router, shard_name};
 use crate::shard::{Attach, Resume, Shard, Totals, Watched, tell_changed};
 use crate::shared::Shared;
@@ -161,7 +162,8 @@ impl Node {
     ) -> anyhow::Result<Self> {
         let realm = realm(&config);
         let cores = Cores::of_arbiters(&handles).await?;
-        let router = Router::new(realm.clone());
+        let records = Records::new(config.http.records, realm.clone());
+        let router = Router::new(realm.clone(), records.clone());
         let routed = Arc::clone(&router);
         let ports =
             SipPorts { received: Arc::new(move |received| routed.route(received)), closed: Arc::new(|_| {}) };
@@ -188,6 +190,7 @@ impl Node {
             store,
             msrp,
             resolver: Resolver::new(&dns_settings(&config))?,
+            records,
             timers,
             msrp_listeners,
             config,
@@ -255,9 +258,10 @@ impl Node {
         let listener =
             std::net::TcpListener::bind(addr).with_context(|| format!("cannot listen at http {addr}"))?;
         let bound = listener.local_addr()?;
+        let records = self.shared.records.clone();
         actix::spawn(async move {
             let stop = async move { stopper.signal().stopped().await };
-            if let Err(error) = http::serve(listener, metrics, readiness, stop).await {
+            if let Err(error) = http::serve(listener, metrics, readiness, records, stop).await {
                 tracing::error!(%error, "metrics and health are not served any more");
             }
         });

@@ -22,6 +22,7 @@ use restante::wire::sip::{HeaderName, Method, Request, Response, StatusCode};
 use crate::capabilities;
 use crate::dialog_port::DialogPort;
 use crate::ports::DialogInput;
+use crate::records::{Tap, Way};
 use crate::refusals;
 use crate::session::{Close, Join, MsrpSession, SessionReport};
 use crate::shared::Shared;
@@ -61,6 +62,7 @@ pub struct Party {
     port: DialogPort,
     invite: InviteSession,
     exchange: Option<Box<Exchange>>,
+    tap: Tap,
     session: Option<Addr<MsrpSession>>,
     /// When the session ends unless something comes.
     deadline: Option<Instant>,
@@ -75,8 +77,9 @@ pub struct Party {
 impl Party {
     /// Who has sent the INVITE of `invite`, which is not answered yet.
     #[must_use]
-    pub const fn new(shared: Arc<Shared>, port: DialogPort, invite: InviteSession) -> Self {
+    pub fn new(shared: Arc<Shared>, port: DialogPort, invite: InviteSession) -> Self {
         Self {
+            tap: shared.records.tap(invite.dialog().call_id(), port.flow().peer),
             shared,
             port,
             invite,
@@ -99,6 +102,12 @@ impl Party {
     #[must_use]
     pub const fn port(&self) -> &DialogPort {
         &self.port
+    }
+
+    /// Where what happens in the session is noted.
+    #[must_use]
+    pub const fn tap(&self) -> &Tap {
+        &self.tap
     }
 
     /// Makes `user` the dialog's owner.
@@ -324,10 +333,32 @@ impl Party {
 
     /// The MSRP session has reported something: the party lives.
     pub fn heard(&mut self, now: Instant, report: &SessionReport) {
+        self.note(report);
         self.bound |= matches!(report, SessionReport::Bound);
         self.lost &= !matches!(report, SessionReport::Rejoined);
         if self.bound && self.deadline.is_some() {
             self.deadline = Some(now + self.shared.config.msrp.idle_timeout);
+        }
+    }
+
+    fn note(&self, report: &SessionReport) {
+        match report {
+            SessionReport::Bound => self.tap.msrp(Way::In, || "connection bound".to_owned()),
+            SessionReport::Started { message_id, content_type, total, .. } => self.tap.msrp(Way::In, || {
+                let kind = content_type.as_deref().unwrap_or_default();
+                let size = total.map_or_else(|| "*".to_owned(), |total| total.to_string());
+                format!("SEND {} {} {size} bytes", message_id.escape_ascii(), kind.escape_ascii())
+            }),
+            SessionReport::Dropped { .. } => self.tap.msrp(Way::In, || "message cut off".to_owned()),
+            SessionReport::Delivered(..) => self.tap.msrp(Way::In, || "200 OK (SEND)".to_owned()),
+            SessionReport::Refused(_, status) => self.tap.msrp(Way::In, || format!("{status} (SEND)")),
+            SessionReport::Lost(cause) | SessionReport::Ended(cause) => {
+                self.tap.msrp(Way::In, || (*cause).to_owned());
+            }
+            SessionReport::Data { .. }
+            | SessionReport::Complete { .. }
+            | SessionReport::Credit(_)
+            | SessionReport::Rejoined => {}
         }
     }
 

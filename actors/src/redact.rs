@@ -16,6 +16,12 @@ pub fn open_addresses(open: bool) {
     OPEN.store(open, Ordering::Relaxed);
 }
 
+/// Whether addresses are written out.
+#[must_use]
+pub fn are_addresses_open() -> bool {
+    OPEN.load(Ordering::Relaxed)
+}
+
 /// Shows an address of record, or its mask `~` and ten hexadecimal digits.
 ///
 /// Use it as a tracing field: `mailbox = %Redacted(&owner)`.
@@ -24,7 +30,7 @@ pub struct Redacted<T>(pub T);
 
 impl<T: fmt::Display> fmt::Display for Redacted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if OPEN.load(Ordering::Relaxed) { self.0.fmt(f) } else { write!(f, "~{:010x}", mask(&self.0)? >> 24) }
+        if are_addresses_open() { self.0.fmt(f) } else { write!(f, "~{:010x}", mask(&self.0)? >> 24) }
     }
 }
 

@@ -18,6 +18,7 @@ use rustc_hash::FxBuildHasher;
 use crate::chance::Chance;
 use crate::endpoint::SipEndpoint;
 use crate::link::{SipReceived, SipSender};
+use crate::records::Records;
 
 /// Length of a shard's name.
 const NAME: usize = 2;
@@ -47,6 +48,7 @@ fn named_shard(token: &[u8]) -> Option<usize> {
 /// Gives every received message to the endpoint of its shard.
 pub struct Router {
     realm: Realm,
+    records: Records,
     shards: OnceLock<Vec<Addr<SipEndpoint>>>,
     sender: OnceLock<SipSender>,
     /// What has come before [`Self::attach`]; `None` from then on.
@@ -56,9 +58,10 @@ pub struct Router {
 impl Router {
     /// A router that holds what comes until [`Self::attach`].
     #[must_use]
-    pub fn new(realm: Realm) -> Arc<Self> {
+    pub fn new(realm: Realm, records: Records) -> Arc<Self> {
         Arc::new(Self {
             realm,
+            records,
             shards: OnceLock::new(),
             sender: OnceLock::new(),
             early: Mutex::new(Some(Vec::new())),
@@ -96,6 +99,7 @@ impl Router {
         match &mut received.message {
             Ok(Message::Request(request)) => {
                 stamp_via(request, received.flow.peer);
+                self.records.request(received.flow.peer, request);
                 if let Err((status, reason)) = validate(request) {
                     return self.reject(request, received.flow, status, &reason);
                 }
@@ -108,6 +112,7 @@ impl Router {
                     tracing::debug!(peer = %received.flow.peer, %problem, "response dropped");
                     return;
                 }
+                self.records.response(received.flow.peer, response);
                 if let Some(shard) = shard_of_response(response) {
                     self.give(shard, received);
                 }
@@ -145,7 +150,9 @@ impl Router {
             // RFC 3261 18.2.2: back to the address it came from, at the port of sent-by.
             to.addr.set_port(via.port_or_default());
         }
-        sender.send(&to, response.encode(), TransmitId::Stateless);
+        let bytes = response.encode();
+        self.records.sent(to.addr, &bytes);
+        sender.send(&to, bytes, TransmitId::Stateless);
     }
 
     fn shard_of_request(&self, request: &Request) -> usize {

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
-use bytes::Bytes;
 use dashmap::DashMap;
 use restante::focus::intent::{self, FOCUS_PREFIX, Intent};
 use restante::focus::pager::{self, Pager};
@@ -15,7 +14,7 @@ use restante::focus::recipient_list::{self, InviteBody};
 use restante::focus::rejection::Rejection;
 use restante::focus::{identity, retrieval, session_deposit};
 use restante::machine::sip::{Flow, InviteSession, ServerTxn};
-use restante::store::{Body, Owner, PagerDeposit, Store, StoreError, SubscriptionCursor, SubscriptionRecord};
+use restante::store::{Body, Owner, PagerDeposit, SubscriptionRecord};
 use restante::wire::sip::{HeaderName, Headers, Request, Response, StatusCode};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -25,18 +24,15 @@ use crate::dialog_port::DialogPort;
 use crate::endpoint::{Arrived, SipEndpoint};
 use crate::fault;
 use crate::focus::{Focus, FocusBirth, Selection};
-use crate::mailbox::{Changed, Mailbox, Restore, Retire};
+use crate::mailbox::{self, Changed, Mailbox, Restore, Retire};
 use crate::ports::{Asked, DialogInput, Respond};
 use crate::recorder::{Recorder, RecorderBirth};
 use crate::refusals;
 use crate::shared::Shared;
-use crate::supervision::Vital;
+use crate::supervision::{Exited, Vital, Who};
 
 /// How long a mailbox that has failed is left alone before it is made anew.
 const RESTORE_AFTER: Duration = Duration::from_secs(1);
-/// Subscriptions of one mailbox that are gone on with; `subscriptions_per_user` bounds those there are.
-const RESTORED_AT_ONCE: usize = 1000;
-
 /// Who is to be told of a mailbox's changes; read by the store's change feed.
 pub type Watched = Arc<DashMap<Owner, Addr<Mailbox>>>;
 
@@ -45,41 +41,6 @@ pub type Watched = Arc<DashMap<Owner, Addr<Mailbox>>>;
 pub struct Totals {
     recorders: AtomicUsize,
     focuses: AtomicUsize,
-}
-
-/// A Recorder or Focus has ended, or a Mailbox has failed.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Exited {
-    owner: Owner,
-    who: Who,
-}
-
-#[derive(Debug)]
-enum Who {
-    Focus(String),
-    Recorder,
-    Mailbox,
-}
-
-impl Exited {
-    /// The focus with the dialog tag `tag`.
-    #[must_use]
-    pub const fn focus(owner: Owner, tag: String) -> Self {
-        Self { owner, who: Who::Focus(tag) }
-    }
-
-    /// A recorder.
-    #[must_use]
-    pub const fn recorder(owner: Owner) -> Self {
-        Self { owner, who: Who::Recorder }
-    }
-
-    /// A mailbox, which has failed.
-    #[must_use]
-    pub const fn mailbox(owner: Owner) -> Self {
-        Self { owner, who: Who::Mailbox }
-    }
 }
 
 /// A Mailbox has no subscriptions after so many messages from the shard.
@@ -401,7 +362,7 @@ impl Shard {
         let store = Arc::clone(&self.shared.store);
         let reading = async move {
             tokio::time::sleep(RESTORE_AFTER).await;
-            subscriptions_of(store.as_ref(), &owner).await
+            mailbox::written_down(store.as_ref(), &owner).await
         };
         ctx.spawn(reading.into_actor(self).map(|read, shard, ctx| match read {
             Ok(records) => {
@@ -421,15 +382,6 @@ impl Shard {
             mailbox.do_send(Restore { record });
         }
     }
-}
-
-/// What is written down of one owner's subscriptions.
-async fn subscriptions_of(store: &dyn Store, owner: &Owner) -> Result<Vec<SubscriptionRecord>, StoreError> {
-    // No key comes before an empty one.
-    let first = SubscriptionCursor { owner: owner.clone(), key: Bytes::new() };
-    let mut found = store.subscriptions(Some(first), RESTORED_AT_ONCE).await?;
-    found.retain(|record| record.owner == *owner && record.expires > clock::wall());
-    Ok(found)
 }
 
 fn call_id(headers: &Headers) -> Cow<'_, str> {

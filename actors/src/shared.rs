@@ -19,6 +19,7 @@ use restante::wire::sdp::Direction;
 use crate::chance::Chance;
 use crate::config::Config;
 use crate::link::{MsrpTransport, Resolver};
+use crate::records::Records;
 
 /// The node's common ground.
 pub struct Shared {
@@ -38,6 +39,8 @@ pub struct Shared {
     pub msrp: MsrpTransport,
     /// Names to addresses.
     pub resolver: Resolver,
+    /// What was said lately.
+    pub records: Records,
     /// SIP timers.
     pub timers: Timers,
     /// The bound MSRP listeners: address, and what is written into a=path.

@@ -11,15 +11,55 @@
 
 use std::sync::{Arc, OnceLock};
 
-use actix::Recipient;
+use actix::{Message, Recipient};
+use restante::store::Owner;
 use tokio::sync::Notify;
-
-use crate::shard::Exited;
 
 /// Whether what is being dropped just now is dropped because it has failed.
 #[must_use]
 pub fn has_failed() -> bool {
     std::thread::panicking()
+}
+
+/// A Recorder or Focus has ended, or a Mailbox has failed.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Exited {
+    /// Whose it was.
+    pub owner: Owner,
+    /// Who it was.
+    pub who: Who,
+}
+
+/// Who has ended.
+#[derive(Debug)]
+pub enum Who {
+    /// A focus, by its dialog's tag.
+    Focus(String),
+    /// A recorder.
+    Recorder,
+    /// A mailbox, which has failed.
+    Mailbox,
+}
+
+impl Exited {
+    /// The focus with the dialog tag `tag`.
+    #[must_use]
+    pub const fn focus(owner: Owner, tag: String) -> Self {
+        Self { owner, who: Who::Focus(tag) }
+    }
+
+    /// A recorder.
+    #[must_use]
+    pub const fn recorder(owner: Owner) -> Self {
+        Self { owner, who: Who::Recorder }
+    }
+
+    /// A mailbox, which has failed.
+    #[must_use]
+    pub const fn mailbox(owner: Owner) -> Self {
+        Self { owner, who: Who::Mailbox }
+    }
 }
 
 /// Tells the shard of an actor's end, once, however it ends: kept in the actor, and dropped with it.

@@ -7,9 +7,10 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, WrapFuture,
 };
 use bytes::Bytes;
+use restante::focus::acknowledged::Acknowledged;
 use restante::focus::delivery::{self, ClientLimits, Presented};
 use restante::focus::fan_out::Participant;
-use restante::focus::retrieval::{Acknowledged, Failure};
+use restante::focus::retrieval::Failure;
 use restante::store::{Content, Item, MessageId, Owner, Store, StoreError, StoredMessage};
 
 use crate::{fault, supervision};
@@ -36,6 +37,17 @@ pub enum Frame {
     Begin(Box<Begin>),
     /// Bytes of the message that was begun last.
     Body(Bytes),
+}
+
+impl Frame {
+    /// Bytes of content in it.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Begin(_) => 0,
+            Self::Body(bytes) => bytes.len(),
+        }
+    }
 }
 
 /// The head of a replayed message.

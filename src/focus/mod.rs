@@ -2,6 +2,7 @@
 //! shows, how a retrieval fans out over its virtual user agents. Built upon [`crate::wire`],
 //! [`crate::machine`] and [`crate::store`]; no IO of its own.
 
+pub mod acknowledged;
 pub mod conference;
 pub mod delivery;
 pub mod expiry_clock;

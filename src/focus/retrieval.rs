@@ -8,10 +8,11 @@
 //! ```
 //! An item turns old only from `Storing`: after MSRP's 200 for every message of it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::acknowledged::Acknowledged;
 use super::fan_out::Participant;
 use crate::store::MessageId;
 
@@ -91,41 +92,6 @@ pub struct Entry {
     pub state: State,
     /// Which of its messages the client has acknowledged.
     pub acknowledged: Acknowledged,
-}
-
-/// The messages of an item that were acknowledged, by their place in it. What was acknowledged once stays
-/// so, whatever connection it went over.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Acknowledged {
-    /// All before this one.
-    before: u32,
-    /// Single ones behind it.
-    beyond: BTreeSet<u32>,
-}
-
-impl Acknowledged {
-    /// The first message that was not acknowledged.
-    #[must_use]
-    pub const fn first_missing(&self) -> u32 {
-        self.before
-    }
-
-    /// Whether this message was acknowledged.
-    #[must_use]
-    pub fn contains(&self, message: u32) -> bool {
-        message < self.before || self.beyond.contains(&message)
-    }
-
-    fn add(&mut self, message: u32) {
-        if message > self.before {
-            self.beyond.insert(message);
-        } else if message == self.before {
-            self.before += 1;
-            while self.beyond.remove(&self.before) {
-                self.before += 1;
-            }
-        }
-    }
 }
 
 /// What the retrieval asks of its driver.

@@ -143,3 +143,49 @@ fn usage_errors_exit_with_two_and_help_with_zero() {
     let (code, stdout, _) = run(&mut restante(folder.path(), &["--version"]));
     assert_eq!((code, stdout.starts_with("restante ")), (Some(0), true));
 }
+
+/// Whether these words stand in the text in this order.
+fn in_order(text: &str, words: &[&str]) -> bool {
+    let mut rest = text;
+    words.iter().all(|word| match rest.split_once(word) {
+        Some((_, behind)) => {
+            rest = behind;
+            true
+        }
+        None => false,
+    })
+}
+
+#[test]
+fn the_demonstration_plays_the_figure_and_the_selection() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, stdout, stderr) =
+        run(restante(folder.path(), &["demo", "--svg", "."]).stdin(std::process::Stdio::null()));
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    let (figure, selection) = stdout.split_once("both in one shot:\n\n").unwrap();
+    let steps = [
+        "MESSAGE sip:charlie@example.com",
+        "202 Accepted (MESSAGE)",
+        "INVITE sip:charlie@example.com",
+        "SEND 1-26/26 text/plain",
+        "BYE",
+        "SUBSCRIBE sip:charlie@example.com (message-summary)",
+        "NOTIFY (message-summary)",
+        "INVITE sip:d0982dkjs%40Joemobile.example.net@mailserver.example.com",
+        "Grant",
+        "message/cpim",
+        "BYE",
+        "NOTIFY (message-summary)",
+    ];
+    assert!(in_order(figure, &steps), "{stdout}");
+    let columns = ["store", "focus", "virtual UA 1", "virtual UA 2", "Charlie"];
+    assert!(in_order(selection, &columns), "{stdout}");
+    let steps = ["INVITE sip:mailserver.example.com", "message/cpim", "message/cpim", "message/cpim", "BYE"];
+    assert!(in_order(selection, &steps), "{stdout}");
+    for name in ["figure-1.svg", "selection.svg"] {
+        let svg = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        assert!(svg.starts_with("<svg ") && svg.contains("virtual UA 1"), "{name}");
+    }
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(left.len(), 2, "nothing else is left behind");
+}

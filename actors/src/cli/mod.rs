@@ -2,6 +2,8 @@
 
 mod check;
 mod config;
+mod demo;
+mod ladder;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -10,6 +12,8 @@ use std::process::ExitCode;
 
 pub use check::Check;
 pub use config::Describe;
+pub use demo::Demo;
+pub use ladder::Draw;
 pub use serve::Serve;
 
 /// A SIP/MSRP store for messages and sessions whose recipient is away.
@@ -29,6 +33,10 @@ pub enum Command {
     Check(Check),
     /// Print every key with its default and meaning.
     Config(Describe),
+    /// See it work: a deposit, a summary and two retrievals, played and drawn.
+    Demo(Demo),
+    /// Draw what was said as a ladder diagram, from a node's records.
+    Ladder(Draw),
 }
 
 impl Cli {
@@ -49,6 +57,8 @@ impl Command {
             Self::Serve(serve) => serve.run(),
             Self::Check(check) => check.run(),
             Self::Config(describe) => describe.run(),
+            Self::Demo(demo) => demo.run(),
+            Self::Ladder(draw) => draw.run(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use restante::client::{InvitationEvent, MessageHead, PagerMessage, ReceptionEvent, UserAgentEvent};
+use restante::client::{InvitationEvent, MessageHead, Opening, PagerMessage, ReceptionEvent, UserAgentEvent};
 use restante::entropy::Entropy as _;
 use restante::machine::msrp::{Event, IncomingId, Outgoing, OutgoingId, Verdict};
 use restante::machine::offer_answer::AcceptTypes;
@@ -79,8 +79,20 @@ impl Client {
     /// # Errors
     /// He refuses, or cannot be reached, or no MSRP connection could be made.
     pub async fn chat(&self, to: &str, about: Option<PagerMessage>) -> Result<Chat, ClientError> {
+        self.chat_as(to, about, self.opening()).await
+    }
+
+    /// As [`Client::chat`], with a Call-ID and tag of the caller's.
+    ///
+    /// # Errors
+    /// As [`Client::chat`].
+    pub async fn chat_as(
+        &self,
+        to: &str,
+        about: Option<PagerMessage>,
+        opening: Opening,
+    ) -> Result<Chat, ClientError> {
         let ours = OurMedia::prepare(self.shared.local, Direction::SendRecv)?;
-        let opening = self.opening();
         let call_id = opening.call_id.clone();
         let invite = invite(to.to_owned(), Body::sdp(ours.offer()), false, about);
         let Accepted { begun, agreed, .. } = ours.invite(self, invite, opening).await?;

@@ -251,10 +251,12 @@ sections! {
         /// How long one question to the DNS may take, its repetitions included; a name takes at most three in a row.
         timeout: Duration = seconds(5);
     }
-    /// Metrics and health.
+    /// Metrics, health and records.
     http: Http {
-        /// Address of /metrics, /healthz/live and /healthz/ready; empty = off.
+        /// Address of /metrics, /healthz/live, /healthz/ready and /records; empty = off.
         listen: Option<SocketAddr> = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
+        /// How many of the last messages /records tells, for `restante ladder`; 0 = none are kept.
+        records: usize = 4096;
     }
     /// The log, on stderr.
     log: Log {

@@ -116,6 +116,7 @@ realm = "a realm"
 servers = ["192.0.2.53:53", "[2001:db8::53]:5353"]
 timeout = "2s"
 [http]
+records = 16
 listen = ""
 [log]
 format = "json"

@@ -23,9 +23,8 @@ use crate::fault;
 use crate::party::{Agreed, Party, PartyEvent};
 use crate::ports::DialogInput;
 use crate::session::SessionReport;
-use crate::shard::Exited;
 use crate::shared::Shared;
-use crate::supervision::{self, Obituary};
+use crate::supervision::{self, Exited, Obituary};
 use crate::virtual_ua::Replayed;
 
 use relay::{Nursery, Relay};
@@ -181,9 +180,9 @@ impl Focus {
             let window = self.shared.config.retrieval.window.as_usize();
             let focus = ctx.address().recipient();
             let nursery = Nursery { owner: &self.owner, store: &self.shared.store, window, focus };
-            self.relay.grant(&self.retrieval, &nursery);
+            self.relay.grant(&self.retrieval, &nursery, self.party.tap());
         }
-        self.relay.forward(&mut self.retrieval, self.party.session());
+        self.relay.forward(&mut self.retrieval, self.party.session(), self.party.tap());
     }
 
     fn fail(&mut self, participant: usize, failure: Failure) {
@@ -319,6 +318,7 @@ impl Handler<Replayed> for Focus {
             match replayed.outcome {
                 Ok(piece) => {
                     self.retrieval.opened(replayed.participant);
+                    relay::note_replayed(self.party.tap(), replayed.participant, &piece);
                     self.relay.take(replayed.participant, piece);
                 }
                 Err(failure) => self.fail(replayed.participant, failure),

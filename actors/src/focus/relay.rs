@@ -8,8 +8,9 @@ use restante::focus::fan_out::{FanOut, Participant};
 use restante::focus::retrieval::Retrieval;
 use restante::store::{Owner, Store};
 
+use crate::records::{FOCUS, Tap, Way};
 use crate::session::{Deliver, MsrpSession, Withdraw};
-use crate::virtual_ua::{Frame, Grant, HangUp, Limits, Piece, Replayed, VirtualUa, VirtualUaBirth};
+use crate::virtual_ua::{Begin, Frame, Grant, HangUp, Limits, Piece, Replayed, VirtualUa, VirtualUaBirth};
 
 /// Pieces under way between the store and the client's connection.
 const CREDIT: usize = 16;
@@ -21,6 +22,26 @@ pub(super) struct Nursery<'a> {
     /// Bytes of a piece at most.
     pub(super) window: usize,
     pub(super) focus: Recipient<Replayed>,
+}
+
+/// The column of a virtual user agent in a ladder.
+fn agent_name(participant: Participant) -> String {
+    format!("virtual UA {}", participant + 1)
+}
+
+/// Notes what a virtual user agent has replayed.
+pub(super) fn note_replayed(tap: &Tap, participant: Participant, piece: &Piece) {
+    tap.inside(|| {
+        let size: usize = piece.frames.iter().map(Frame::size).sum();
+        let more = if piece.more { ", more follows" } else { "" };
+        (agent_name(participant), FOCUS.to_owned(), format!("Replayed {size} bytes{more}"))
+    });
+}
+
+/// A message that begins to leave.
+fn sent(begin: &Begin) -> String {
+    let presented = &begin.presented;
+    format!("SEND {} {} bytes", presented.content_type.escape_ascii(), presented.total)
 }
 
 /// Who replays, and what is under way.
@@ -59,7 +80,7 @@ impl Relay {
     }
 
     /// Grants what credit there is; virtual user agents are born with their first grant.
-    pub(super) fn grant(&mut self, retrieval: &Retrieval, nursery: &Nursery<'_>) {
+    pub(super) fn grant(&mut self, retrieval: &Retrieval, nursery: &Nursery<'_>, tap: &Tap) {
         let Some(client) = self.client.as_ref().filter(|_| !self.held) else { return };
         while let Some(participant) = self.fan_out.grant() {
             let Some(slot) = self.agents.get_mut(participant) else { continue };
@@ -82,6 +103,7 @@ impl Relay {
                     slot.insert(VirtualUa::new(birth).start())
                 }
             };
+            tap.inside(|| (FOCUS.to_owned(), agent_name(participant), "Grant".to_owned()));
             agent.do_send(Grant);
         }
     }
@@ -100,12 +122,18 @@ impl Relay {
     }
 
     /// Hands the pieces whose turn it is to the session.
-    pub(super) fn forward(&mut self, retrieval: &mut Retrieval, session: Option<&Addr<MsrpSession>>) {
+    pub(super) fn forward(
+        &mut self,
+        retrieval: &mut Retrieval,
+        session: Option<&Addr<MsrpSession>>,
+        tap: &Tap,
+    ) {
         while !self.held {
             let Some((participant, piece)) = self.fan_out.relay() else { return };
             for frame in &piece.frames {
                 if let Frame::Begin(begin) = frame {
                     retrieval.begun(participant, begin.message);
+                    tap.msrp(Way::Out, || sent(begin));
                 }
             }
             if let Some(session) = session {

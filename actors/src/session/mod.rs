@@ -3,20 +3,19 @@
 //! Its user, a Focus or a Recorder, is told by [`SessionReport`]s. What is to be sent comes as
 //! [`Deliver`], each with one credit that goes back when the connection has room.
 
+mod command;
+mod report;
+
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use bytes::Bytes;
 use restante::entropy::Entropy;
 use restante::focus::fan_out::Participant;
-use restante::machine::msrp::{
-    Event, IncomingId, Outgoing, OutgoingId, Session, SessionConfig, SessionFailure, Verdict,
-};
+use restante::machine::msrp::{Event, Outgoing, OutgoingId, Session, SessionConfig, SessionFailure};
 use restante::time::Instant;
 use restante::wire::msrp::MsrpUri;
 use rustc_hash::{FxHashMap, FxHashSet};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::alarm::Alarm;
 use crate::chance::Chance;
@@ -27,52 +26,8 @@ use crate::link::{
 use crate::virtual_ua::{Begin, Frame};
 use crate::{fault, supervision};
 
-/// Frames of a participant, to be sent as one piece.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Deliver {
-    /// Whose they are.
-    pub participant: Participant,
-    /// For which of the session's connections, counted from 0: for a former one they come too late.
-    pub round: u32,
-    /// In order; a body belongs to the message begun last by this participant.
-    pub frames: Vec<Frame>,
-}
-
-/// What becomes of a message that was received whole.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Judge {
-    /// Which one.
-    pub id: IncomingId,
-    /// Stored, or refused with a status.
-    pub verdict: Verdict,
-}
-
-/// The message that this participant has begun and not finished is given up.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Withdraw {
-    /// Whose it is.
-    pub participant: Participant,
-}
-
-/// The other side is known, or known anew.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Join {
-    /// The client's path.
-    pub remote: Vec<MsrpUri>,
-    /// Whether we open the connection.
-    pub connect: bool,
-    /// Whether the session leaves its connection for another: what is under way is forgotten.
-    pub anew: bool,
-}
-
-/// The session is over.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Close;
+pub use command::{Close, Deliver, Join, Judge, Withdraw};
+pub use report::{ReadCredit, SessionReport};
 
 /// Where to connect, best first; empty: the client's URI leads nowhere.
 #[derive(Message)]
@@ -88,68 +43,6 @@ struct Resolved {
 struct Connected {
     epoch: u32,
     link: Result<MsrpLink, MsrpConnectError>,
-}
-
-/// What the user of a session is told.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub enum SessionReport {
-    /// The connection is usable: the client's first frame came, or ours is open.
-    Bound,
-    /// A message begins to arrive.
-    Started {
-        /// Its number.
-        id: IncomingId,
-        /// Its Message-ID.
-        message_id: Bytes,
-        /// Its Content-Type.
-        content_type: Option<Bytes>,
-        /// Its other headers.
-        headers: Vec<(Bytes, Bytes)>,
-        /// Its size, where the sender told it.
-        total: Option<u64>,
-    },
-    /// Bytes of a message.
-    Data {
-        /// Whose.
-        id: IncomingId,
-        /// Where they belong, from 0.
-        offset: u64,
-        /// What they are.
-        bytes: Bytes,
-        /// Read credit of the connection; to be kept as long as the bytes are.
-        credit: ReadCredit,
-    },
-    /// A message is whole and waits for [`Judge`].
-    Complete {
-        /// Which one.
-        id: IncomingId,
-        /// Its size, in bytes.
-        size: u64,
-    },
-    /// A message will not become whole.
-    Dropped {
-        /// Which one.
-        id: IncomingId,
-    },
-    /// The client has acknowledged a message of this participant: the one at this place in its item.
-    Delivered(Participant, u32),
-    /// The client has refused a message of this participant with an MSRP status.
-    Refused(Participant, u16),
-    /// So many pieces have left.
-    Credit(usize),
-    /// The connection is gone, or could not be made; another may take its place, by [`Join`] or by itself.
-    Lost(&'static str),
-    /// The client has opened another connection for a session that had lost its own.
-    Rejoined,
-    /// The session is over.
-    Ended(&'static str),
-}
-
-/// Credit to read on, shared by the bytes of one batch.
-#[derive(Clone, Debug, Default)]
-pub struct ReadCredit {
-    _permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// The actor.
@@ -313,7 +206,7 @@ impl MsrpSession {
             }
             self.machine.handle_bound(now);
         }
-        let credit = ReadCredit { _permit: frames.permit.map(Arc::new) };
+        let credit = ReadCredit::new(frames.permit);
         for piece in frames.pieces {
             self.machine.handle_piece(now, piece);
         }

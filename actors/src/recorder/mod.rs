@@ -1,5 +1,7 @@
 //! Recorder: one session deposit. It answers in the absent owner's place and stores what is said.
 
+mod arriving;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,8 +13,7 @@ use restante::focus::rejection::Rejection;
 use restante::focus::session_deposit::SessionEnvelope;
 use restante::machine::msrp::{IncomingId, Verdict};
 use restante::machine::sip::{InviteSession, ServerTxn};
-use restante::store::{Body, NewMessage, Owner, SessionDeposit, SessionId, Staging, StoreError};
-use restante::wire::mime;
+use restante::store::{Owner, SessionDeposit, SessionId, StoreError};
 use restante::wire::sip::{Request, StatusCode};
 use tokio::sync::OnceCell;
 
@@ -23,11 +24,13 @@ use crate::dialog_port::DialogPort;
 use crate::fault;
 use crate::party::{Agreed, Party, PartyEvent};
 use crate::ports::DialogInput;
+use crate::records::Way;
 use crate::refusals;
 use crate::session::{Judge, ReadCredit, SessionReport};
-use crate::shard::Exited;
 use crate::shared::Shared;
-use crate::supervision::{self, Obituary};
+use crate::supervision::{self, Exited, Obituary};
+
+use arriving::{Arriving, Content};
 
 /// Everything a recorder is born with.
 pub struct RecorderBirth {
@@ -68,23 +71,6 @@ pub struct Recorder {
     closed: bool,
     span: tracing::Span,
     _obituary: Obituary,
-}
-
-/// A message that is not yet whole.
-struct Arriving {
-    message_id: Bytes,
-    content_type: Option<Bytes>,
-    headers: Vec<(Bytes, Bytes)>,
-    content: Content,
-    writing: usize,
-    complete: bool,
-    failure: Option<StoreError>,
-}
-
-/// Small content is gathered in memory, larger content goes to the store as it comes.
-enum Content {
-    Memory(BytesMut),
-    Staging(Box<dyn Staging>),
 }
 
 impl Recorder {
@@ -272,7 +258,7 @@ impl Recorder {
             ends: self.envelope.ends,
             remember: self.shared.config.deposit.remember,
         };
-        store_message(Arc::clone(&self.shared), Arc::clone(&self.draft), deposit, arriving)
+        arriving::store(Arc::clone(&self.shared), Arc::clone(&self.draft), deposit, arriving)
     }
 
     /// Stores a message once it is whole and written.
@@ -312,6 +298,10 @@ impl Recorder {
     }
 
     fn judge(&self, id: IncomingId, verdict: Verdict) {
+        self.party.tap().msrp(Way::Out, || match &verdict {
+            Verdict::Stored => "200 OK (SEND)".to_owned(),
+            Verdict::Refused(status, comment) => format!("{status} {} (SEND)", comment.escape_ascii()),
+        });
         if let Some(session) = self.party.session() {
             session.do_send(Judge { id, verdict });
         }
@@ -393,40 +383,6 @@ impl Recorder {
         }
         self.drain(ctx);
     }
-}
-
-async fn store_message(
-    shared: Arc<Shared>,
-    draft: Arc<OnceCell<SessionId>>,
-    deposit: SessionDeposit,
-    arriving: Arriving,
-) -> Result<u64, StoreError> {
-    if let Some(failure) = arriving.failure {
-        return Err(failure);
-    }
-    let essence = arriving.content_type.as_deref().map_or_else(|| "text/plain".to_owned(), mime::value);
-    let (body, text) = match arriving.content {
-        Content::Memory(buffer) => {
-            let content = buffer.freeze();
-            let text = pager::content_is_text(&essence, &content);
-            (Body::Inline(content), text)
-        }
-        Content::Staging(staging) => {
-            (staging.finish().await?, pager::content_is_text(&essence, &Bytes::new()))
-        }
-    };
-    let size = body.size();
-    let session = *draft.get_or_try_init(|| shared.store.open_session(deposit)).await?;
-    let message = NewMessage {
-        message_id: arriving.message_id,
-        content_type: arriving.content_type,
-        headers: arriving.headers,
-        body,
-        received: clock::wall(),
-        text,
-    };
-    shared.store.append(session, message).await?;
-    Ok(size)
 }
 
 /// Also where the recorder has failed, what was acknowledged is there: the session becomes an item.
