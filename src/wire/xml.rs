@@ -14,6 +14,9 @@ use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::{NamespaceResolver, ResolveResult};
 use quick_xml::reader::NsReader;
 
+/// Attributes of one element, declarations of namespaces among them.
+const ATTRIBUTES: usize = 64;
+
 /// How large a document may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct XmlLimits {
@@ -95,6 +98,7 @@ pub fn parse(xml: &[u8], limits: XmlLimits) -> Result<Element, XmlError> {
         return Err(XmlError::TooLarge(limits.bytes));
     }
     let text = std::str::from_utf8(xml).map_err(|_| broken("not UTF-8"))?;
+    allowed(text)?;
     let mut reader = NsReader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
     reader.config_mut().check_comments = true;
     let mut tree = Tree::new(limits);
@@ -113,7 +117,10 @@ pub fn parse(xml: &[u8], limits: XmlLimits) -> Result<Element, XmlError> {
                 let named = reference.xml10_content();
                 let resolved = reference.resolve_char_ref().map_err(broken)?;
                 match resolved {
-                    Some(character) => tree.text(character.encode_utf8(&mut [0; 4]))?,
+                    Some(character) => {
+                        let mut text = [0; 4];
+                        tree.text(allowed(character.encode_utf8(&mut text))?)?;
+                    }
                     None => tree.text(predefined(&named)?)?,
                 }
             }
@@ -209,7 +216,11 @@ impl Tree {
 /// The attributes without prefix; those with one are checked and left out.
 fn attributes(start: &BytesStart<'_>, names: &NamespaceResolver) -> Result<Vec<(String, String)>, XmlError> {
     let mut kept = Vec::new();
-    for attribute in start.attributes() {
+    // Each is compared with all before it: their number is bounded, or the time would be its square.
+    for (count, attribute) in start.attributes().enumerate() {
+        if count >= ATTRIBUTES {
+            return Err(broken("an element with too many attributes"));
+        }
         let attribute = attribute.map_err(broken)?;
         let value = attribute.normalized_value(XmlVersion::Explicit1_0).map_err(broken)?;
         let name: &str = attribute.key.as_ref();
@@ -219,10 +230,19 @@ fn attributes(start: &BytesStart<'_>, names: &NamespaceResolver) -> Result<Vec<(
         match names.resolve_attribute(attribute.key).0 {
             ResolveResult::Unknown(prefix) => return Err(unbound(&prefix)),
             ResolveResult::Bound(_) => {}
-            ResolveResult::Unbound => kept.push((name.to_owned(), value.into_owned())),
+            ResolveResult::Unbound => kept.push((name.to_owned(), allowed(&value)?.to_owned())),
         }
     }
     Ok(kept)
+}
+
+/// XML 1.0 2.2: whether every character of `text` may stand in a document, as it is or by a reference.
+fn allowed(text: &str) -> Result<&str, XmlError> {
+    let forbidden = |c: char| matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
+    match text.chars().find(|c| forbidden(*c)) {
+        Some(character) => Err(broken(format!("the character U+{:04X}", u32::from(character)))),
+        None => Ok(text),
+    }
 }
 
 /// The text of one of the five entities that need no declaration.
@@ -258,6 +278,23 @@ mod tests {
     use proptest::prelude::*;
 
     const LIMITS: XmlLimits = XmlLimits { bytes: 4096, depth: 4, elements: 16 };
+
+    // proves XML 1.0 2.2, 4.1: characters that no document may hold, as they are or by a reference
+    #[test]
+    fn forbidden_characters_break_a_document() {
+        for bad in [
+            "<a b='\0'/>",
+            "<a>\u{8}</a>",
+            "<a b='&#1;'/>",
+            "<a>&#x0;</a>",
+            "<a>\u{fffe}</a>",
+            "<a><!--\u{1}--></a>",
+        ] {
+            assert!(matches!(parse(bad.as_bytes(), LIMITS), Err(XmlError::Broken(_))), "{bad:?}");
+        }
+        let root = parse(b"<a b='&#9;'>\t&#xD;</a>", LIMITS).unwrap();
+        assert_eq!((root.attribute("b"), root.text.as_str()), (Some("\t"), "\t\r"));
+    }
 
     #[test]
     fn namespaces_text_and_references_are_resolved() {
@@ -303,6 +340,12 @@ mod tests {
         assert_eq!(parse(b"<a><a><a><a><a/></a></a></a></a>", LIMITS), Err(XmlError::TooDeep(4)));
         let wide = format!("<a>{}</a>", "<b/>".repeat(16));
         assert_eq!(parse(wide.as_bytes(), LIMITS), Err(XmlError::TooMany(16)));
+        let attributes = |count: usize| {
+            let all: String = (0..count).map(|n| format!(" xmlns:p{n}='u' a{n}=''")).collect();
+            parse(format!("<a{all}/>").as_bytes(), LIMITS)
+        };
+        assert!(attributes(32).is_ok());
+        assert!(matches!(attributes(33), Err(XmlError::Broken(_))));
     }
 
     proptest! {

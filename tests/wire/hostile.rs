@@ -9,6 +9,7 @@ use restante::wire::sip::{
     HeaderName, Headers, Limits, Message, ParseError, Request, Response, SipUri, StatusCode, StreamDecoder,
     StreamEvent, parse_datagram, response_destination, stamp_via, validate, validate_response,
 };
+use restante::wire::xml::{self, XmlLimits};
 
 use crate::torture::{VERDICTS, load};
 
@@ -136,6 +137,31 @@ fn a_megabyte_of_openings_is_read_in_linear_time() {
         };
         let _ = (validate(&request), request.headers.to_tag(), request.respond(StatusCode::OK).encode());
         assert!(before.elapsed() < Duration::from_secs(5), "{start}{unit}: {:?}", before.elapsed());
+    }
+}
+
+// Nothing in a document is looked at as often as there is something before it.
+#[test]
+fn a_megabyte_of_xml_is_read_in_linear_time() {
+    let limits = XmlLimits { bytes: 1 << 20, depth: 16, elements: 20_000 };
+    let attributes: String = (0..80_000).map(|n| format!(" a{n}=''")).collect();
+    let namespaces: String = (0..50_000).map(|n| format!(" xmlns:p{n}='u'")).collect();
+    let value = "&amp;".repeat(200_000);
+    for xml in [
+        format!("<a{attributes}/>"),
+        format!("<a{namespaces}>{}</a>", "<p1:b/>".repeat(1000)),
+        format!("<a b='{value}'/>"),
+        format!("<a>{value}</a>"),
+        "<a>".repeat(300_000),
+        "<a/>".repeat(250_000),
+        format!("<a>{}</a>", "<b/>".repeat(250_000)),
+        format!("<a>{}</a>", "<![CDATA[]]>".repeat(80_000)),
+        format!("<!DOCTYPE a [{}]><a/>", "<!ENTITY x 'y'>".repeat(60_000)),
+    ] {
+        assert!(xml.len() <= limits.bytes, "{}", xml.len());
+        let before = Instant::now();
+        let _ = xml::parse(xml.as_bytes(), limits);
+        assert!(before.elapsed() < Duration::from_secs(5), "{}: {:?}", &xml[..20], before.elapsed());
     }
 }
 

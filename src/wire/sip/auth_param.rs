@@ -112,14 +112,17 @@ pub(super) fn push_quoted(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.push(b'"');
 }
 
-/// Appends `name=value`, behind a comma where it is not the first one.
+/// Appends `name=value`, behind a comma where it is not the first one; in quotes what is no token.
 pub(super) fn push_token(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    if !is_token(value) {
+        return push_quoted(out, name, value);
+    }
     separate(out, name);
     out.extend_from_slice(value);
 }
 
 fn separate(out: &mut Vec<u8>, name: &str) {
-    out.extend_from_slice(if out.ends_with(b"Digest") { b" " } else { b", " });
+    out.extend_from_slice(if out.as_slice() == b"Digest" { b" " } else { b", " });
     out.extend_from_slice(name.as_bytes());
     out.push(b'=');
 }
@@ -177,6 +180,11 @@ mod tests {
         push_quoted(&mut out, "realm", br#"a "b" \"#);
         push_token(&mut out, "nc", b"00000001");
         assert_eq!(out, br#"Digest realm="a \"b\" \\", nc=00000001"#);
+        let mut quoted = b"Digest".to_vec();
+        push_token(&mut quoted, "algorithm", b"a b");
+        push_token(&mut quoted, "opaque", b"MyDigest");
+        push_token(&mut quoted, "qop", b"auth");
+        assert_eq!(quoted, br#"Digest algorithm="a b", opaque=MyDigest, qop=auth"#, "a list stays one");
         let (name, rest) = scheme(&Bytes::from(out));
         assert_eq!(name, "Digest");
         assert_eq!(AuthParams::parse(&rest).unwrap().quoted("realm").unwrap().unwrap(), r#"a "b" \"#);

@@ -143,7 +143,7 @@ pub(super) fn is_scheme(text: &[u8]) -> bool {
 pub fn tag_of(value: &Bytes) -> Option<Bytes> {
     let params = parts(value).ok()?.params;
     let tag = raw_params(params).map(name_and_value).find(|(name, _)| name.eq_ignore_ascii_case(b"tag"))?.1?;
-    (!tag.is_empty()).then(|| share(value, tag))
+    (!tag.is_empty()).then(|| unquote(&share(value, tag)))
 }
 
 #[cfg(test)]
@@ -197,6 +197,8 @@ mod tests {
         assert_eq!(tag("sip:a@b;user=phone;tag=1").unwrap(), "1");
         assert_eq!(tag("<sip:a@b;tag=no>"), None);
         assert_eq!(tag("<sip:a@b>;tag="), None);
+        // Against the grammar, but understood, and in the same way as by who reads all of it.
+        assert_eq!(tag("<sip:a@b>;tag=\"1\"").unwrap(), "1");
     }
 
     #[test]
