@@ -114,7 +114,7 @@ fn measure(runtime: &Runtime, store: &Archive, next: &mut u64, owner: impl Fn(u6
         drop(runtime.block_on(store.list(owner(number), some(Some(last.saturating_sub(20))))).unwrap());
     });
     let counts = timed(|number| {
-        let _ = runtime.block_on(store.counts(owner(number))).unwrap();
+        runtime.block_on(store.counts(owner(number))).unwrap();
     });
     let ids = runtime.block_on(store.list(owner(0), some(None))).unwrap();
     let head = timed(|number| {
