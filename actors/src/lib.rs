@@ -33,4 +33,5 @@ pub mod shared;
 #[cfg(test)]
 mod sim;
 pub mod supervision;
+pub mod upkeep;
 pub mod virtual_ua;

@@ -16,7 +16,7 @@ use restante::store::{Store, SubscriptionCursor};
 use restante::wire::message_summary;
 use restante::wire::sip::Limits;
 
-use crate::archive::Archive;
+use crate::archive::{self, Archive};
 use crate::clock;
 use crate::config::{Config, Protocol, StoreUrl, SummaryHeaders};
 use crate::endpoint::{DrainDialogs, SipEndpoint};
@@ -30,13 +30,13 @@ use crate::router::{MOST_SHARDS, Router, shard_name};
 use crate::shard::{Attach, Resume, Shard, Totals, Watched, tell_changed};
 use crate::shared::Shared;
 use crate::supervision::{self, Fatal};
+use crate::upkeep;
 
 /// Subscriptions read from the store at once when the node starts.
 const RESUMED_AT_ONCE: usize = 1000;
-/// Items that expire in one step.
-const EXPIRED_AT_ONCE: usize = 256;
-/// How often expired items are looked for.
-const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the store's end is waited for.
+const STORE_END: Duration = Duration::from_secs(30);
 
 /// Runs the node until it is told to stop.
 ///
@@ -72,7 +72,7 @@ pub(crate) async fn serve_until(
     stop: impl Future<Output = &'static str>,
 ) -> anyhow::Result<()> {
     let StoreUrl::Embedded(directory) = &config.store.url;
-    let store = open_store(directory.clone()).await?;
+    let store = open_store(directory.clone(), limits(&config)).await?;
     let metrics = http::install_metrics().context("metrics")?;
     let readiness = Readiness::new();
     let stopper = Stopper::new();
@@ -82,8 +82,8 @@ pub(crate) async fn serve_until(
     let node = Node::boot(config, store, cores, stopper.clone(), &fatal).await?;
     let http = node.http(metrics, readiness.clone(), stopper.clone())?;
     node.resume().await?;
-    node.sweep();
     readiness.set(true);
+    node.sweep(readiness.clone());
     metrics::gauge!("restante_workers").set(u32::try_from(node.endpoints.len()).unwrap_or(u32::MAX));
     tracing::info!(
         sip = node.bound_sip.join(","),
@@ -111,9 +111,14 @@ pub(crate) async fn serve_until(
     Ok(())
 }
 
-async fn open_store(directory: PathBuf) -> anyhow::Result<Arc<dyn Store>> {
-    let opening = tokio::task::spawn_blocking(move || Archive::open(&directory)).await?;
+async fn open_store(directory: PathBuf, limits: archive::Limits) -> anyhow::Result<Arc<dyn Store>> {
+    let opening = tokio::task::spawn_blocking(move || Archive::open_with(&directory, limits)).await?;
     Ok(Arc::new(opening.context("store")?))
+}
+
+fn limits(config: &Config) -> archive::Limits {
+    let store = &config.store;
+    archive::Limits { queue: store.queue, batch: store.batch, batch_bytes: store.batch_size.as_usize() }
 }
 
 /// SIGTERM and SIGINT.
@@ -287,26 +292,9 @@ impl Node {
         Ok(())
     }
 
-    /// Lets expired items go, in small steps.
-    pub(crate) fn sweep(&self) {
-        let store = Arc::clone(&self.shared.store);
-        actix::spawn(async move {
-            loop {
-                match store.expire(clock::wall(), EXPIRED_AT_ONCE).await {
-                    Ok(expired) => {
-                        if expired.removed > 0 {
-                            tracing::debug!(items = expired.removed, "expired");
-                        }
-                        if expired.more {
-                            tokio::task::yield_now().await;
-                            continue;
-                        }
-                    }
-                    Err(error) => tracing::error!(%error, "expired items not removed; tried again"),
-                }
-                tokio::time::sleep(EXPIRY_INTERVAL).await;
-            }
-        });
+    /// Keeps the store up, and `readiness` true to it.
+    pub(crate) fn sweep(&self, readiness: Readiness) {
+        actix::spawn(upkeep::keep_up(Arc::clone(&self.shared.store), readiness));
     }
 
     /// What is there that would be gone if nobody had anything to do with the node, in words.
@@ -356,8 +344,10 @@ impl Node {
         if tokio::time::timeout(crate::link::LINGER, stopper.ended()).await.is_err() {
             tracing::warn!("connections did not end in time");
         }
-        if let Err(error) = self.shared.store.close().await {
-            tracing::error!(%error, "store not closed cleanly");
+        match tokio::time::timeout(STORE_END, self.shared.store.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "store not closed cleanly"),
+            Err(_) => tracing::error!("store not closed: it does not answer"),
         }
     }
 }

@@ -20,6 +20,8 @@ pub fn of_store(error: &StoreError, agent: &str) -> Rejection {
     match error {
         StoreError::QuotaItems { limit } => Rejection::mailbox_full(agent, &format!("{limit} items")),
         StoreError::QuotaBytes { limit } => Rejection::mailbox_full(agent, &format!("{limit} bytes")),
+        StoreError::SenderItems { limit } => Rejection::no_more_of_sender(agent, &format!("{limit} items")),
+        StoreError::SenderBytes { limit } => Rejection::no_more_of_sender(agent, &format!("{limit} bytes")),
         StoreError::TooLarge { .. } => Rejection::new(StatusCode::REQUEST_ENTITY_TOO_LARGE),
         StoreError::Gone | StoreError::UnknownSession => Rejection::not_found(),
         StoreError::Busy
@@ -39,9 +41,11 @@ pub fn of_offer(refusal: &Refusal, agent: &str) -> Rejection {
 #[must_use]
 pub const fn msrp_of_store(error: &StoreError) -> (u16, Blame) {
     match error {
-        StoreError::QuotaItems { .. } | StoreError::QuotaBytes { .. } | StoreError::TooLarge { .. } => {
-            (413, Blame::Sender)
-        }
+        StoreError::QuotaItems { .. }
+        | StoreError::QuotaBytes { .. }
+        | StoreError::SenderItems { .. }
+        | StoreError::SenderBytes { .. }
+        | StoreError::TooLarge { .. } => (413, Blame::Sender),
         _ => (403, Blame::Store),
     }
 }

@@ -86,6 +86,8 @@ struct Visitor {
     txn: ServerTxn,
     request: Box<Request>,
     flow: Flow,
+    /// Who sent it, once that is known.
+    caller: Owner,
 }
 
 impl Shard {
@@ -162,6 +164,7 @@ impl Shard {
         };
         let deposit = PagerDeposit {
             owner,
+            sender: visitor.caller.clone(),
             key,
             envelope: *envelope,
             body: Body::Inline(request.body.clone()),
@@ -216,6 +219,7 @@ impl Shard {
             port,
             invite,
             owner,
+            sender: visitor.caller.clone(),
             envelope,
             offer: body.sdp,
             exited: ctx.address().recipient(),
@@ -430,9 +434,12 @@ impl Handler<Arrived> for Shard {
     fn handle(&mut self, arrived: Arrived, ctx: &mut Self::Context) {
         fault::strike("shard.arrived", call_id(&arrived.request.headers).as_bytes());
         let trusted = self.shared.trusts(arrived.flow.peer.ip());
-        let visitor = Visitor { txn: arrived.txn, request: arrived.request, flow: arrived.flow };
-        let judged = identity::caller(&self.shared.realm, &visitor.request, trusted)
-            .and_then(|caller| intent::intent(&self.shared.realm, &visitor.request, &caller));
+        let caller = Owner::default();
+        let mut visitor = Visitor { txn: arrived.txn, request: arrived.request, flow: arrived.flow, caller };
+        let judged = identity::caller(&self.shared.realm, &visitor.request, trusted).and_then(|caller| {
+            visitor.caller = caller;
+            intent::intent(&self.shared.realm, &visitor.request, &visitor.caller)
+        });
         match judged {
             Ok(intent) => self.serve(visitor, intent, ctx),
             Err(rejection) => self.refuse(&visitor, &rejection),

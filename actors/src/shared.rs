@@ -58,7 +58,14 @@ impl Shared {
     /// What one mailbox may hold.
     #[must_use]
     pub fn quota(&self) -> Quota {
-        Quota { items: self.config.deposit.quota_items, bytes: self.config.deposit.quota_bytes.bytes() }
+        let deposit = &self.config.deposit;
+        Quota::shared(
+            deposit.quota_items,
+            deposit.quota_bytes.bytes(),
+            deposit.sender_share,
+            deposit.sender_least,
+            deposit.max_body.bytes(),
+        )
     }
 
     /// Who speaks in `Warning`s.

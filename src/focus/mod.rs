@@ -5,6 +5,7 @@
 pub mod acknowledged;
 pub mod conference;
 pub mod delivery;
+pub mod expiry_clock;
 pub mod fan_out;
 pub mod identity;
 pub mod intent;

@@ -92,6 +92,16 @@ impl Rejection {
         )
     }
 
+    /// 480 because the sender has had his share of the mailbox; `what` names the exhausted quota.
+    #[must_use]
+    pub fn no_more_of_sender(agent: &str, what: &str) -> Self {
+        Self::new(StatusCode::TEMPORARILY_UNAVAILABLE).with(HeaderName::RetryAfter, "3600").warning(
+            399,
+            agent,
+            &format!("mailbox full for this sender: {what} of his"),
+        )
+    }
+
     /// 503 with `Retry-After` in seconds: the node can not do it now.
     #[must_use]
     pub fn unavailable(retry_after: u32) -> Self {

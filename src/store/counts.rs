@@ -1,4 +1,4 @@
-//! How much a mailbox holds, as RFC 3842 counts it, and how much it may hold.
+//! How much a mailbox holds, as RFC 3842 counts it.
 
 use super::{Envelope, ItemState};
 
@@ -83,37 +83,10 @@ impl Counts {
     }
 }
 
-/// How much a mailbox may hold; 0 is no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Quota {
-    /// The most items, old ones and sessions under way included.
-    pub items: u64,
-    /// The most bytes of content.
-    pub bytes: u64,
-}
-
-impl Quota {
-    /// Whether `items` and `bytes` more fit into a mailbox that holds `counts`.
-    ///
-    /// # Errors
-    /// [`super::StoreError::QuotaItems`] or [`super::StoreError::QuotaBytes`], whichever limit is
-    /// exceeded.
-    pub const fn admit(&self, counts: &Counts, items: u64, bytes: u64) -> Result<(), super::StoreError> {
-        if self.items != 0 && items != 0 && counts.items.saturating_add(items) > self.items {
-            return Err(super::StoreError::QuotaItems { limit: self.items });
-        }
-        if self.bytes != 0 && counts.bytes.saturating_add(bytes) > self.bytes {
-            return Err(super::StoreError::QuotaBytes { limit: self.bytes });
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
-    use crate::store::StoreError;
 
     #[test]
     fn what_enters_and_leaves_counts_as_nothing() {
@@ -129,22 +102,5 @@ mod tests {
         counts.leave(&film, ItemState::Old);
         counts.leave(&film, ItemState::Old);
         assert_eq!(counts, Counts::default());
-    }
-
-    #[test]
-    fn a_quota_of_zero_admits_everything() {
-        let full = Counts { items: u64::MAX, bytes: u64::MAX, ..Counts::default() };
-        Quota::default().admit(&full, 1, 1).expect("no limit");
-    }
-
-    #[test]
-    fn a_quota_admits_up_to_its_limit() {
-        let quota = Quota { items: 2, bytes: 10 };
-        let counts = Counts { items: 1, bytes: 4, ..Counts::default() };
-        quota.admit(&counts, 1, 6).expect("exactly full");
-        assert_eq!(quota.admit(&counts, 2, 0), Err(StoreError::QuotaItems { limit: 2 }));
-        assert_eq!(quota.admit(&counts, 1, 7), Err(StoreError::QuotaBytes { limit: 10 }));
-        let full = Counts { items: 2, bytes: 4, ..Counts::default() };
-        quota.admit(&full, 0, 6).expect("a session that is counted already may grow");
     }
 }

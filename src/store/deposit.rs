@@ -66,6 +66,8 @@ impl From<Bytes> for Body {
 pub struct PagerDeposit {
     /// Whose mailbox it goes to.
     pub owner: Owner,
+    /// Who deposits it, as he was identified: what he takes of the mailbox is counted.
+    pub sender: Owner,
     /// What makes it the same as another.
     pub key: DepositKey,
     /// What is kept beside the content.

@@ -15,6 +15,18 @@ pub enum StoreError {
         /// The limit in force.
         limit: u64,
     },
+    /// The mailbox holds as many items of this sender as it may.
+    #[error("the mailbox has no more room for this sender: it may hold {limit} items of his")]
+    SenderItems {
+        /// The limit in force.
+        limit: u64,
+    },
+    /// The mailbox holds as many bytes of this sender as it may, or would with this message.
+    #[error("the mailbox has no more room for this sender: it may hold {limit} bytes of his")]
+    SenderBytes {
+        /// The limit in force.
+        limit: u64,
+    },
     /// Too much is waiting already; the same may succeed a moment later.
     #[error("the store is busy")]
     Busy,

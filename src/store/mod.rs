@@ -23,6 +23,7 @@ mod item;
 mod message_id;
 mod owner;
 mod query;
+mod quota;
 mod session;
 mod staging;
 mod subscription;
@@ -35,13 +36,14 @@ use bytes::Bytes;
 use crate::time::Timestamp;
 
 pub use change::{Change, ChangeSink};
-pub use counts::{Counts, Quota, Tally};
+pub use counts::{Counts, Tally};
 pub use deposit::{Body, DepositKey, Deposited, PagerDeposit};
 pub use error::StoreError;
 pub use item::{Content, ContentId, Envelope, Item, ItemHead, ItemKind, ItemState, RecordId, StoredMessage};
 pub use message_id::MessageId;
 pub use owner::Owner;
 pub use query::{After, Expired, ListQuery};
+pub use quota::{Held, Quota};
 pub use session::{NewMessage, SessionDeposit, SessionId};
 pub use staging::{Staged, Staging};
 pub use subscription::{SubscriptionCursor, SubscriptionRecord};
@@ -74,13 +76,21 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::QuotaItems`] or [`StoreError::QuotaBytes`] when the mailbox is full,
-    /// [`StoreError::Busy`] when the store has too much waiting already.
+    /// [`StoreError::SenderItems`] or [`StoreError::SenderBytes`] when the sender has had his share
+    /// of it, [`StoreError::Busy`] when the store has too much waiting already.
     fn deposit(&self, deposit: PagerDeposit) -> Answer<Deposited>;
+
+    /// Whether an item more of this sender fits into the mailbox.
+    ///
+    /// # Errors
+    /// [`StoreError::QuotaItems`], [`StoreError::QuotaBytes`], [`StoreError::SenderItems`] or
+    /// [`StoreError::SenderBytes`] when it does not.
+    fn room(&self, owner: Owner, sender: Owner, quota: Quota) -> Answer<()>;
 
     /// Begins a session, of which nothing is kept until its first message.
     ///
     /// # Errors
-    /// [`StoreError::QuotaItems`] or [`StoreError::QuotaBytes`] when nothing more fits.
+    /// As [`Store::room`].
     fn open_session(&self, session: SessionDeposit) -> Answer<SessionId>;
 
     /// Adds a complete message to a session; durable when it resolves.
@@ -89,7 +99,7 @@ pub trait Store: Send + Sync + 'static {
     /// such bodies wait for the answer before the next call, or use [`Store::stage`].
     ///
     /// # Errors
-    /// [`StoreError::UnknownSession`], [`StoreError::QuotaItems`], [`StoreError::QuotaBytes`],
+    /// [`StoreError::UnknownSession`], those of a full mailbox as in [`Store::deposit`],
     /// [`StoreError::TooLarge`] when the session holds [`MAX_SESSION_MESSAGES`] already.
     fn append(&self, session: SessionId, message: NewMessage) -> Answer<()>;
 
@@ -173,6 +183,10 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// The sink runs on the store's own thread: it only passes on what it is told.
     fn on_change(&self, sink: ChangeSink);
+
+    /// Whether it takes what it is asked: not after [`Store::close`], and not once it has failed so
+    /// that it must be opened again.
+    fn working(&self) -> bool;
 
     /// Finishes what was asked before, and refuses what is asked later with
     /// [`StoreError::Unavailable`].

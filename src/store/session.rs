@@ -16,6 +16,8 @@ pub struct SessionId(pub u64);
 pub struct SessionDeposit {
     /// Whose mailbox it goes to.
     pub owner: Owner,
+    /// Who deposits it, as he was identified: what he takes of the mailbox is counted.
+    pub sender: Owner,
     /// The INVITE's identity, from which the item's id is made. The same again is another session.
     pub key: DepositKey,
     /// What is kept of the INVITE.

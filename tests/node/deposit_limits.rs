@@ -131,3 +131,30 @@ fn a_message_beyond_all_limits_is_answered_before_it_is_read() {
     let mut other = Ua::tcp(&node, "sip:alice@example.org");
     deposit(&mut other, BOB, "the others go on");
 }
+
+#[test]
+fn one_sender_does_not_fill_a_mailbox() {
+    let node = Plan::new()
+        .set("deposit", "quota_items = 8")
+        .set("deposit", "sender_share = 50")
+        .set("deposit", "sender_least = 0")
+        .start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    for number in 0..4 {
+        deposit(&mut alice, BOB, &number.to_string());
+    }
+    let fifth = alice.request("MESSAGE", BOB).body("text/plain", "5");
+    let refusal = alice.ask(fifth);
+    assert_full(&refusal);
+    assert!(refusal.need("Warning").contains("sender"), "{refusal}");
+    // Another name in From alone makes no other sender of a trusted peer's assertion.
+    let renamed = alice
+        .request("MESSAGE", BOB)
+        .with("From", "<sip:mallory@example.org>;tag=m")
+        .with("P-Asserted-Identity", "<sip:alice@example.org>")
+        .body("text/plain", "6");
+    assert_full(&alice.ask(renamed));
+    let mut carol = Ua::udp(&node, "sip:carol@example.org");
+    deposit(&mut carol, BOB, "hers has room");
+    deposit(&mut alice, "sip:dora@example.com", "so has another mailbox");
+}

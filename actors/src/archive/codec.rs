@@ -4,26 +4,28 @@
 //! version or checksum is not what it should be is damaged, and is never half read.
 
 use bytes::Bytes;
+use fjall::Slice;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The version written, and the only one read.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Version and checksum.
 const PREFIX: usize = 5;
 
-/// Writes a record's fields.
+/// How much memory is kept from one record to the next.
+const KEPT: usize = 64 << 10;
+
+/// Writes one record's fields after the other's, in the same memory.
+#[derive(Default)]
 pub(super) struct Encoder(Vec<u8>);
 
 impl Encoder {
-    pub(super) fn new() -> Self {
-        Self::with_capacity(128)
-    }
-
-    pub(super) fn with_capacity(bytes: usize) -> Self {
-        let mut record = Vec::with_capacity(PREFIX + bytes);
-        record.extend_from_slice(&[VERSION, 0, 0, 0, 0]);
-        Self(record)
+    /// Begins a record.
+    pub(super) fn begin(&mut self) -> &mut Self {
+        self.0.clear();
+        self.0.extend_from_slice(&[VERSION, 0, 0, 0, 0]);
+        self
     }
 
     pub(super) fn number(&mut self, mut number: u64) -> &mut Self {
@@ -61,17 +63,24 @@ impl Encoder {
         self
     }
 
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    /// Ends the record.
+    pub(super) fn finish(&mut self) -> Slice {
         let sum = checksum(self.0.get(PREFIX..).unwrap_or_default());
         if let Some(place) = self.0.get_mut(1..PREFIX) {
             place.copy_from_slice(&sum);
         }
-        self.0
+        let record = Slice::from(self.0.as_slice());
+        self.0.clear();
+        self.0.shrink_to(KEPT);
+        record
     }
 }
 
 /// Reads a record's fields; `None` when it is damaged.
-pub(super) struct Decoder(Bytes);
+pub(super) struct Decoder {
+    fields: Bytes,
+    at: usize,
+}
 
 impl Decoder {
     /// Checks version and checksum, and copies the record once: its byte strings are slices of
@@ -79,14 +88,19 @@ impl Decoder {
     pub(super) fn new(record: &[u8]) -> Option<Self> {
         let (prefix, fields) = record.split_at_checked(PREFIX)?;
         let sound = prefix.first() == Some(&VERSION) && prefix.get(1..)? == checksum(fields);
-        sound.then(|| Self(Bytes::copy_from_slice(fields)))
+        sound.then(|| Self { fields: Bytes::copy_from_slice(fields), at: 0 })
+    }
+
+    /// Whether all fields have been read.
+    pub(super) fn ended(&self) -> bool {
+        self.at >= self.fields.len()
     }
 
     pub(super) fn number(&mut self) -> Option<u64> {
         let mut number = 0u64;
         for shift in (0..64).step_by(7) {
-            let byte = *self.0.first()?;
-            self.0 = self.0.slice(1..);
+            let byte = *self.fields.get(self.at)?;
+            self.at += 1;
             number |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
                 return Some(number);
@@ -109,7 +123,10 @@ impl Decoder {
 
     pub(super) fn bytes(&mut self) -> Option<Bytes> {
         let len = usize::try_from(self.number()?).ok()?;
-        (len <= self.0.len()).then(|| self.0.split_to(len))
+        let end = self.at.checked_add(len).filter(|end| *end <= self.fields.len())?;
+        let bytes = self.fields.slice(self.at..end);
+        self.at = end;
+        Some(bytes)
     }
 
     pub(super) fn option(&mut self) -> Option<Option<Bytes>> {
@@ -119,7 +136,7 @@ impl Decoder {
     pub(super) fn headers(&mut self) -> Option<Vec<(Bytes, Bytes)>> {
         let count = usize::try_from(self.number()?).ok()?;
         // Each takes two bytes at least, so a wrong count cannot ask for much memory.
-        if count > self.0.len() {
+        if count > self.fields.len() {
             return None;
         }
         (0..count).map(|_| Some((self.bytes()?, self.bytes()?))).collect()
@@ -141,8 +158,8 @@ mod tests {
         fn what_is_written_is_read(number: u64, flag: bool, raw: Vec<u8>, some: Option<Vec<u8>>) {
             let some = some.map(Bytes::from);
             let headers = vec![(Bytes::from(raw.clone()), Bytes::new())];
-            let mut encoder = Encoder::new();
-            encoder.number(number).flag(flag).bytes(&raw).option(some.as_ref()).headers(&headers);
+            let mut encoder = Encoder::default();
+            encoder.begin().number(number).flag(flag).bytes(&raw).option(some.as_ref()).headers(&headers);
             let mut decoder = Decoder::new(&encoder.finish()).unwrap();
             prop_assert_eq!(decoder.number(), Some(number));
             prop_assert_eq!(decoder.flag(), Some(flag));
@@ -154,9 +171,7 @@ mod tests {
 
         #[test]
         fn any_flipped_bit_is_noticed(raw: Vec<u8>, at: prop::sample::Index, bit in 0..8u8) {
-            let mut encoder = Encoder::new();
-            encoder.bytes(&raw);
-            let mut record = encoder.finish();
+            let mut record = Encoder::default().begin().bytes(&raw).finish().to_vec();
             let at = at.index(record.len());
             record[at] ^= 1 << bit;
             prop_assert!(Decoder::new(&record).is_none());
@@ -165,9 +180,7 @@ mod tests {
 
     #[test]
     fn lengths_beyond_the_record_are_refused() {
-        let mut encoder = Encoder::new();
-        encoder.number(u64::MAX);
-        let record = encoder.finish();
+        let record = Encoder::default().begin().number(u64::MAX).finish();
         assert_eq!(Decoder::new(&record).unwrap().bytes(), None);
         assert_eq!(Decoder::new(&record).unwrap().headers(), None);
         assert!(Decoder::new(b"").is_none());

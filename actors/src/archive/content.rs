@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::pool::{PoolHandle, lock};
 use super::staging::FileStaging;
-use super::tree::{Tree, failed};
+use super::tree::Tree;
 use super::{INLINE_BODY, keys};
 
 /// The directory of the large contents.
@@ -38,7 +38,7 @@ impl Contents {
             let path = entry.map_err(broken)?.path();
             let Some(id) = parse_name(&path) else { continue };
             highest = highest.max(id.0);
-            if !tree.records.contains_key(keys::file(id)).map_err(failed)? {
+            if tree.get(&keys::file(id))?.is_none() {
                 fs::remove_file(&path).map_err(broken)?;
                 tracing::info!(content = id.0, "content without a record swept");
             }
@@ -155,8 +155,6 @@ fn parse_name(path: &Path) -> Option<ContentId> {
 
 /// The highest content that a record names.
 fn last_named(tree: &Tree) -> Result<u64, StoreError> {
-    match tree.records.prefix(keys::FILES).next_back() {
-        Some(guard) => Ok(keys::last_number(&guard.key().map_err(failed)?).unwrap_or_default()),
-        None => Ok(0),
-    }
+    let last = tree.moment().prefix(&keys::FILES).next_back().transpose()?;
+    Ok(last.and_then(|(key, _)| keys::last_number(&key)).unwrap_or_default())
 }

@@ -5,56 +5,70 @@ use std::collections::BTreeSet;
 use restante::store::{Expired, Owner, StoreError};
 use restante::time::Timestamp;
 
-use super::keys::{self, End};
-use super::record::decode_subscription;
+use super::ends::{self, End, Ending};
+use super::keys::{self, Key};
 use super::transaction::Transaction;
+use super::tree::Source;
 
 /// The most one step removes, whatever was asked: deposits wait meanwhile.
 const STEP: usize = 1024;
 
 impl Transaction<'_> {
     pub(super) fn expire(&mut self, now: Timestamp, limit: usize) -> Result<Expired, StoreError> {
-        let limit = limit.clamp(1, STEP);
+        let mut left = limit.clamp(1, STEP);
+        let mut expired = Expired::default();
         let mut owners = BTreeSet::new();
-        let mut removed = 0;
-        let due = self.ended(now, limit)?;
-        // A step that was full, or that ended anything, may have more behind it: an item that is
-        // gone may be one to be forgotten at once.
-        let more = !due.is_empty();
-        for key in due {
-            if self.get(&key, |_| ())?.is_none() {
-                continue;
+        for key in self.due(now, left)? {
+            if left == 0 {
+                break;
             }
-            removed += 1;
-            self.remove(key.clone());
-            if let Some((_, end)) = keys::parse_end(&key)
-                && let Some(owner) = self.end(now, end)?
-            {
-                owners.insert(owner);
+            // A step that ended anything may have more behind it: an item that is gone may be one
+            // to be forgotten at once.
+            expired.more = true;
+            let Some(group) = self.take_group(&key)? else { continue };
+            let (due, later): (Vec<_>, Vec<_>) = group.into_iter().partition(|(at, _)| *at <= now);
+            let (ending, rest) = due.split_at(due.len().min(left));
+            self.put_group(&[rest, &later].concat())?;
+            left -= ending.len();
+            for (_, end) in ending {
+                expired.removed += usize::from(self.end(now, end, &mut owners)?);
             }
         }
-        Ok(Expired { owners: owners.into_iter().collect(), removed, more })
+        expired.owners = owners.into_iter().collect();
+        Ok(expired)
     }
 
-    /// Ends one thing; the owner if an item of his went.
-    fn end(&mut self, now: Timestamp, end: End) -> Result<Option<Owner>, StoreError> {
+    /// The keys of up to `limit` groups that begin by `now`, as the disk has them.
+    fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Key>, StoreError> {
+        let due = self.tree.moment().range(Key::from(keys::ENDS), keys::ends_after(now));
+        due.take(limit).map(|record| record.map(|(key, _)| key)).collect()
+    }
+
+    /// Takes a group out of the index; `None` when it went in the same batch already.
+    fn take_group(&mut self, key: &Key) -> Result<Option<Vec<Ending>>, StoreError> {
+        let Some(value) = self.fetch(key)? else { return Ok(None) };
+        self.remove(key.clone());
+        let group = ends::decode(&value);
+        if group.is_none() {
+            // What it named stays until it is retrieved or deleted.
+            self.tree.damaged("group of ends", key);
+        }
+        Ok(group)
+    }
+
+    /// Ends one thing; whether there was anything to end.
+    fn end(&mut self, now: Timestamp, end: &End, owners: &mut BTreeSet<Owner>) -> Result<bool, StoreError> {
         match end {
-            End::Item(owner, sequence) => {
-                let gone = self.delete_item(&owner, sequence)?;
-                Ok(gone.map(|_| owner))
-            }
-            End::Memory(owner, id) => {
-                self.forget(&owner, &id)?;
-                Ok(None)
-            }
-            End::Subscription(owner, name) => {
-                let record = self.get(&keys::subscription(&owner, &name), decode_subscription)?;
-                // One that was renewed has its end elsewhere in the index.
-                if record.is_some_and(|record| record.is_none_or(|(_, expires)| expires <= now)) {
-                    self.remove_subscription(&owner, &name)?;
+            End::Item(mailbox, sequence) => {
+                let Some(seat) = self.mailbox_of_number(*mailbox)? else { return Ok(false) };
+                if self.delete_item(seat, *sequence)?.is_none() {
+                    return Ok(false);
                 }
-                Ok(None)
+                owners.insert(self.at(seat).ledger.owner.clone());
+                Ok(true)
             }
+            End::Memory(mailbox, place, sequence) => self.forget(*mailbox, *place, *sequence),
+            End::Subscription(cursor) => self.end_subscription(now, cursor),
         }
     }
 }

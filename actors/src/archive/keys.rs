@@ -1,9 +1,14 @@
-//! The keys of the records: a letter for the kind, the mailbox with its length before it (so that
-//! no mailbox's keys lie among another's), then what orders the records in it, numbers big-endian.
+//! The keys of the records: a letter for the kind, then what orders the records of that kind,
+//! numbers big-endian.
+//!
+//! A mailbox has a number, so that its keys are short and no mailbox's lie among another's; a
+//! Message-ID stands in a key as a hash, and the record says which ids it is about.
 
 use bytes::Bytes;
-use restante::store::{ContentId, DepositKey, MessageId, Owner, RecordId};
+use fjall::Slice;
+use restante::store::{ContentId, DepositKey, MessageId, Owner, SubscriptionCursor};
 use restante::time::Timestamp;
+use xxhash_rust::xxh3::xxh3_128;
 
 /// The first byte of a key.
 mod kind {
@@ -14,86 +19,171 @@ mod kind {
     pub(super) const ITEM: u8 = b'i';
     pub(super) const DEPOSIT: u8 = b'k';
     pub(super) const MESSAGE: u8 = b'm';
-    pub(super) const ID: u8 = b'n';
+    pub(super) const IDS: u8 = b'n';
+    pub(super) const MAILBOX: u8 = b'o';
     pub(super) const SUBSCRIPTION: u8 = b's';
-    pub(super) const END: u8 = b'x';
+    pub(super) const SENDER: u8 = b't';
+    pub(super) const ENDS: u8 = b'x';
 }
 
-/// Something that ends at a time, as the index of ends names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// The item of this sequence.
-    Item(Owner, u64),
-    /// What is remembered of an item that is gone.
-    Memory(Owner, MessageId),
-    /// A subscription.
-    Subscription(Owner, Bytes),
+/// A key. Up to 20 bytes need no memory of their own.
+pub(super) type Key = Slice;
+
+/// The number of a mailbox, never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct MailboxId(pub(super) u64);
+
+/// Names a message's records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MessageKey {
+    pub(super) mailbox: MailboxId,
+    /// The number, in the mailbox, of the item's set of messages.
+    pub(super) bundle: u64,
+    /// The message's place in the item, from 0.
+    pub(super) index: u32,
 }
 
-fn of(kind: u8, owner: &Owner, rest: usize) -> Vec<u8> {
-    let mut key = Vec::with_capacity(3 + owner.key().len() + rest);
-    key.push(kind);
-    put(&mut key, owner.key());
+/// A Message-ID as keys and records name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct IdHash {
+    /// Stands in the key.
+    pub(super) place: u64,
+    /// Tells ids of one place apart, nearly always.
+    pub(super) check: u32,
+}
+
+impl IdHash {
+    pub(super) fn of(id: &MessageId) -> Self {
+        let hash = xxh3_128(id.bytes());
+        Self { place: (hash >> 64) as u64, check: hash as u32 }
+    }
+}
+
+/// Names a record in the log: its kind, and the numbers in its key. Names of people are left out.
+pub(super) fn tag(key: &[u8]) -> String {
+    let kind = key.first().copied().unwrap_or_default();
+    let numbers = match kind {
+        kind::MAILBOX | kind::SUBSCRIPTION => 0,
+        kind::SENDER | kind::DEPOSIT => 8,
+        _ => 20,
+    };
+    let name = char::from(kind).escape_default().to_string();
+    key.iter().skip(1).take(numbers).fold(name + ":", |tag, byte| format!("{tag}{byte:02x}"))
+}
+
+/// Whether records of this key are contents, large and read in order, or lead to them.
+pub(super) fn is_content(key: &[u8]) -> bool {
+    matches!(key.first(), Some(&(kind::ITEM | kind::MESSAGE | kind::BODY)))
+}
+
+fn of(kind: u8, mailbox: MailboxId) -> [u8; 9] {
+    let mut key = [kind; 9];
+    if let Some(place) = key.last_chunk_mut() {
+        *place = mailbox.0.to_be_bytes();
+    }
     key
 }
 
-/// Everything that becomes part of a key is bounded by `MAX_KEY` before, hence fits a `u16`.
-fn put(key: &mut Vec<u8>, bytes: &[u8]) {
-    key.extend_from_slice(&u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes());
-    key.extend_from_slice(bytes);
+fn numbered(kind: u8, mailbox: MailboxId, number: u64) -> Key {
+    let mut key = [0; 17];
+    if let Some(place) = key.first_chunk_mut() {
+        *place = of(kind, mailbox);
+    }
+    if let Some(place) = key.last_chunk_mut() {
+        *place = number.to_be_bytes();
+    }
+    key.into()
 }
 
-pub(super) fn items(owner: &Owner) -> Vec<u8> {
-    of(kind::ITEM, owner, 8)
+fn message_key(kind: u8, id: MessageKey) -> Key {
+    let mut key = [0; 21];
+    let numbered = numbered(kind, id.mailbox, id.bundle);
+    if let Some((place, index)) = key.split_at_mut_checked(numbered.len()) {
+        place.copy_from_slice(&numbered);
+        index.copy_from_slice(&id.index.to_be_bytes());
+    }
+    key.into()
 }
 
-pub(super) fn item(owner: &Owner, sequence: u64) -> Vec<u8> {
-    let mut key = items(owner);
-    key.extend_from_slice(&sequence.to_be_bytes());
-    key
+fn with_tail(head: &[u8], parts: &[&[u8]]) -> Key {
+    let mut key = Vec::with_capacity(head.len() + parts.iter().map(|part| part.len() + 2).sum::<usize>());
+    key.extend_from_slice(head);
+    for part in parts {
+        // Everything that becomes part of a key is bounded by `MAX_KEY` before, hence fits a `u16`.
+        key.extend_from_slice(&u16::try_from(part.len()).unwrap_or(u16::MAX).to_be_bytes());
+        key.extend_from_slice(part);
+    }
+    key.into()
 }
 
-/// The sequence that ends an item's key, or the number that ends a draft's.
+/// The number that ends a key: an item's sequence, a draft's bundle, a content's id.
 pub(super) fn last_number(key: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(*key.last_chunk()?))
 }
 
-pub(super) fn ids(owner: &Owner) -> Vec<u8> {
-    of(kind::ID, owner, 0)
+/// The mailbox in a key that has one.
+pub(super) fn mailbox_of(key: &[u8]) -> Option<MailboxId> {
+    Some(MailboxId(u64::from_be_bytes(*key.get(1..)?.first_chunk()?)))
 }
 
-pub(super) fn id(owner: &Owner, id: &MessageId) -> Vec<u8> {
-    let mut key = of(kind::ID, owner, id.bytes().len());
-    key.extend_from_slice(id.bytes());
-    key
+pub(super) const MAILBOXES: [u8; 1] = [kind::MAILBOX];
+
+/// Where the number of the owner's mailbox is.
+pub(super) fn mailbox(owner: &Owner) -> Key {
+    with_tail(&MAILBOXES, &[owner.key()])
 }
 
-pub(super) fn deposits(owner: &Owner) -> Vec<u8> {
-    of(kind::DEPOSIT, owner, 0)
+/// The owner in a key of [`mailbox`].
+pub(super) fn owner(key: &[u8]) -> Option<Owner> {
+    Owner::from_key(Bytes::copy_from_slice(key.get(3..)?))
 }
 
-pub(super) fn deposit(owner: &Owner, deposit: &DepositKey) -> Vec<u8> {
-    let mut key = of(kind::DEPOSIT, owner, 8 + deposit.call_id.len() + deposit.from_tag.len());
-    put(&mut key, &deposit.call_id);
-    put(&mut key, &deposit.from_tag);
-    key.extend_from_slice(&deposit.cseq.to_be_bytes());
-    key
+pub(super) const LEDGERS: [u8; 1] = [kind::LEDGER];
+
+pub(super) fn ledger(mailbox: MailboxId) -> Key {
+    of(kind::LEDGER, mailbox).into()
 }
 
-pub(super) fn ledger(owner: &Owner) -> Vec<u8> {
-    of(kind::LEDGER, owner, 0)
+pub(super) fn items(mailbox: MailboxId) -> Key {
+    of(kind::ITEM, mailbox).into()
 }
 
-pub(super) fn messages(owner: &Owner, bundle: u64) -> Vec<u8> {
-    let mut key = of(kind::MESSAGE, owner, 12);
-    key.extend_from_slice(&bundle.to_be_bytes());
-    key
+pub(super) fn item(mailbox: MailboxId, sequence: u64) -> Key {
+    numbered(kind::ITEM, mailbox, sequence)
 }
 
-pub(super) fn message(id: &RecordId) -> Vec<u8> {
-    let mut key = messages(&id.owner, id.bundle);
-    key.extend_from_slice(&id.index.to_be_bytes());
-    key
+pub(super) fn all_ids(mailbox: MailboxId) -> Key {
+    of(kind::IDS, mailbox).into()
+}
+
+/// The ids of this place.
+pub(super) fn ids(mailbox: MailboxId, place: u64) -> Key {
+    numbered(kind::IDS, mailbox, place)
+}
+
+pub(super) fn deposits(mailbox: MailboxId) -> Key {
+    of(kind::DEPOSIT, mailbox).into()
+}
+
+pub(super) fn deposit(mailbox: MailboxId, key: &DepositKey) -> Key {
+    let cseq = key.cseq.to_be_bytes();
+    with_tail(&of(kind::DEPOSIT, mailbox), &[&key.call_id, &key.from_tag, &cseq])
+}
+
+pub(super) fn senders(mailbox: MailboxId) -> Key {
+    of(kind::SENDER, mailbox).into()
+}
+
+pub(super) fn sender(mailbox: MailboxId, sender: &Owner) -> Key {
+    with_tail(&of(kind::SENDER, mailbox), &[sender.key()])
+}
+
+pub(super) fn messages(mailbox: MailboxId, bundle: u64) -> Key {
+    numbered(kind::MESSAGE, mailbox, bundle)
+}
+
+pub(super) fn message(id: MessageKey) -> Key {
+    message_key(kind::MESSAGE, id)
 }
 
 /// The message's place in its item, which ends its key.
@@ -101,94 +191,66 @@ pub(super) fn index(message: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(*message.last_chunk()?))
 }
 
-pub(super) fn body(id: &RecordId) -> Vec<u8> {
-    let mut key = of(kind::BODY, &id.owner, 12);
-    key.extend_from_slice(&id.bundle.to_be_bytes());
-    key.extend_from_slice(&id.index.to_be_bytes());
-    key
+pub(super) fn body(id: MessageKey) -> Key {
+    message_key(kind::BODY, id)
 }
 
 pub(super) const DRAFTS: [u8; 1] = [kind::DRAFT];
 
-pub(super) fn drafts(owner: &Owner) -> Vec<u8> {
-    of(kind::DRAFT, owner, 8)
+pub(super) fn drafts(mailbox: MailboxId) -> Key {
+    of(kind::DRAFT, mailbox).into()
 }
 
-pub(super) fn draft(owner: &Owner, bundle: u64) -> Vec<u8> {
-    let mut key = drafts(owner);
-    key.extend_from_slice(&bundle.to_be_bytes());
-    key
+pub(super) fn draft(mailbox: MailboxId, bundle: u64) -> Key {
+    numbered(kind::DRAFT, mailbox, bundle)
 }
 
 pub(super) const FILES: [u8; 1] = [kind::FILE];
 
-pub(super) fn file(id: ContentId) -> Vec<u8> {
-    let mut key = Vec::with_capacity(9);
-    key.push(kind::FILE);
-    key.extend_from_slice(&id.0.to_be_bytes());
-    key
+pub(super) fn file(id: ContentId) -> Key {
+    let mut key = [kind::FILE; 9];
+    if let Some(place) = key.last_chunk_mut() {
+        *place = id.0.to_be_bytes();
+    }
+    key.into()
 }
 
 pub(super) const SUBSCRIPTIONS: [u8; 1] = [kind::SUBSCRIPTION];
 
-/// The first key behind all subscriptions.
-pub(super) const SUBSCRIPTIONS_END: [u8; 1] = [kind::SUBSCRIPTION + 1];
-
-pub(super) fn subscription(owner: &Owner, name: &[u8]) -> Vec<u8> {
-    let mut key = of(kind::SUBSCRIPTION, owner, name.len());
-    key.extend_from_slice(name);
-    key
+/// The first key behind all of a kind.
+pub(super) fn behind(kind: [u8; 1]) -> Key {
+    kind.map(|letter| letter.saturating_add(1)).into()
 }
 
-/// The owner in a key, and what follows it.
-pub(super) fn split(key: &[u8]) -> Option<(Owner, &[u8])> {
-    let (len, rest) = key.get(1..)?.split_first_chunk()?;
-    let (owner, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
-    Some((Owner::from_key(Bytes::copy_from_slice(owner))?, rest))
+pub(super) fn subscription(owner: &Owner, name: &[u8]) -> Key {
+    with_tail(&SUBSCRIPTIONS, &[owner.key(), name])
 }
 
-pub(super) const ENDS: [u8; 1] = [kind::END];
+/// What a key of [`subscription`] names.
+pub(super) fn parse_subscription(key: &[u8]) -> Option<SubscriptionCursor> {
+    let part = |bytes: &[u8]| -> Option<(Bytes, usize)> {
+        let (len, rest) = bytes.split_first_chunk()?;
+        let len = usize::from(u16::from_be_bytes(*len));
+        Some((Bytes::copy_from_slice(rest.get(..len)?), 2 + len))
+    };
+    let (owner, len) = part(key.get(1..)?)?;
+    let (name, _) = part(key.get(1 + len..)?)?;
+    Some(SubscriptionCursor { owner: Owner::from_key(owner)?, key: name })
+}
 
-/// The first key behind all that ends by `now`.
-pub(super) fn ends_after(now: Timestamp) -> Vec<u8> {
+pub(super) const ENDS: [u8; 1] = [kind::ENDS];
+
+/// A group of ends, the first of which comes `at` that time; `number` tells it from others.
+pub(super) fn ends(at: Timestamp, number: u64) -> Key {
+    numbered(kind::ENDS, MailboxId(at.0), number)
+}
+
+/// The first key behind all groups that begin by `now`.
+pub(super) fn ends_after(now: Timestamp) -> Key {
     match now.0.checked_add(1) {
-        Some(next) => [&ENDS[..], &next.to_be_bytes()].concat(),
-        None => vec![kind::END + 1],
+        Some(next) => ends(Timestamp(next), 0),
+        None => behind(ENDS),
     }
-}
-
-/// The key in the index of ends; `None` for what never ends.
-pub(super) fn end(at: Timestamp, end: &End) -> Option<Vec<u8>> {
-    if at.0 == u64::MAX {
-        return None;
-    }
-    let mut key = Vec::with_capacity(64);
-    key.push(kind::END);
-    key.extend_from_slice(&at.0.to_be_bytes());
-    let (letter, owner, rest) = match end {
-        End::Item(owner, sequence) => (b'i', owner, &sequence.to_be_bytes()[..]),
-        End::Memory(owner, id) => (b'm', owner, &id.bytes()[..]),
-        End::Subscription(owner, name) => (b's', owner, &name[..]),
-    };
-    key.push(letter);
-    put(&mut key, owner.key());
-    key.extend_from_slice(rest);
-    Some(key)
-}
-
-/// What a key in the index of ends names, and when that ends.
-pub(super) fn parse_end(key: &[u8]) -> Option<(Timestamp, End)> {
-    let (at, rest) = key.get(1..)?.split_first_chunk()?;
-    let at = Timestamp(u64::from_be_bytes(*at));
-    // The letter stands where the kind does in other keys.
-    let (owner, name) = split(rest)?;
-    let end = match rest.first()? {
-        b'i' => End::Item(owner, u64::from_be_bytes(name.try_into().ok()?)),
-        b'm' => End::Memory(owner, MessageId::new(Bytes::copy_from_slice(name))),
-        b's' => End::Subscription(owner, Bytes::copy_from_slice(name)),
-        _ => return None,
-    };
-    Some((at, end))
 }
 
 #[cfg(test)]
@@ -197,35 +259,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_mailbox_lies_within_another() {
-        let (a, b) = (Owner::new(b"a", "x"), Owner::new(b"a@xa", "x"));
-        assert!(!item(&b, 1).starts_with(&items(&a)));
-        assert!(!deposit(&b, &DepositKey::default()).starts_with(&of(kind::DEPOSIT, &a, 0)));
+    fn keys_of_a_mailbox_sort_by_number_and_lie_together() {
+        let (a, b) = (MailboxId(1), MailboxId(256));
+        assert!(item(a, 255) < item(a, 256));
+        assert!(item(a, u64::MAX) < item(b, 0));
+        assert!(item(a, 7).starts_with(&items(a)) && !item(b, 7).starts_with(&items(a)));
+        assert_eq!((mailbox_of(&item(b, 7)), last_number(&item(b, 7))), (Some(b), Some(7)));
+        let message_key = MessageKey { mailbox: a, bundle: 3, index: 9 };
+        assert!(message(message_key).starts_with(&messages(a, 3)));
+        assert_eq!(index(&message(message_key)), Some(9));
+        assert!(is_content(&body(message_key)) && is_content(&item(a, 1)) && !is_content(&ledger(a)));
     }
 
     #[test]
-    fn items_sort_by_arrival_and_ends_by_time() {
-        let owner = Owner::new(b"a", "x");
-        assert!(item(&owner, 255) < item(&owner, 256));
-        let at = |at| end(Timestamp(at), &End::Item(owner.clone(), 1)).unwrap();
-        assert!(at(255) < at(256));
-        assert!(at(256) < ends_after(Timestamp(256)));
-        assert!(at(257) >= ends_after(Timestamp(256)));
-        assert!(at(u64::MAX - 1) < ends_after(Timestamp(u64::MAX)));
-        assert_eq!(end(Timestamp(u64::MAX), &End::Item(owner, 1)), None);
+    fn no_senders_key_is_anothers() {
+        let sender = |name: &[u8]| sender(MailboxId(1), &Owner::new(name, "x"));
+        assert_ne!(sender(b"a"), sender(b"a@x"));
+        let deposit = |call_id: &'static str, tag: &'static str| {
+            deposit(MailboxId(1), &DepositKey { call_id: call_id.into(), from_tag: tag.into(), cseq: 1 })
+        };
+        assert_ne!(deposit("ab", "c"), deposit("a", "bc"));
     }
 
     #[test]
-    fn ends_are_read_as_written() {
-        let owner = Owner::new(b"a@\x00", "x");
-        for what in [
-            End::Item(owner.clone(), 7),
-            End::Memory(owner.clone(), MessageId::new("c@d")),
-            End::Subscription(owner, Bytes::from_static(b"")),
-        ] {
-            let key = end(Timestamp(9), &what).unwrap();
-            assert_eq!(parse_end(&key), Some((Timestamp(9), what)));
-        }
-        assert_eq!(parse_end(b"x12345678i\x00\x09a"), None);
+    fn groups_of_ends_sort_by_time() {
+        assert!(ends(Timestamp(255), 9) < ends(Timestamp(256), 0));
+        assert!(ends(Timestamp(256), u64::MAX) < ends_after(Timestamp(256)));
+        assert!(ends(Timestamp(257), 0) >= ends_after(Timestamp(256)));
+        assert!(ends(Timestamp(u64::MAX), u64::MAX) < ends_after(Timestamp(u64::MAX)));
+    }
+
+    #[test]
+    fn owners_and_subscriptions_are_read_as_written() {
+        let bob = Owner::new(b"b@\x00", "x");
+        assert_eq!(owner(&mailbox(&bob)), Some(bob.clone()));
+        let cursor = SubscriptionCursor { owner: bob.clone(), key: Bytes::from_static(b"k\x00") };
+        assert_eq!(parse_subscription(&subscription(&bob, b"k\x00")), Some(cursor));
+        assert_eq!(parse_subscription(b"s\x00"), None);
     }
 }

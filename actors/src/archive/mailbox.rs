@@ -3,46 +3,55 @@
 use bytes::Bytes;
 use restante::store::{
     After, Body, Counts, DepositKey, Deposited, ItemHead, ItemKind, ItemState, MAX_KEY, MessageId, Owner,
-    PagerDeposit, RecordId, StoreError, SubscriptionRecord,
+    PagerDeposit, StoreError,
 };
 use restante::time::Timestamp;
 
 use super::INLINE_IN_ITEM;
-use super::keys::{self, End};
+use super::desk::SeatId;
+use super::ends::End;
+use super::keys::{self, IdHash, MailboxId, MessageKey};
+use super::lookup::{self, Standing};
 use super::record::{
-    IdRecord, ItemRecord, Ledger, MessageRecord, Origin, Place, decode_outcome, decode_subscription,
-    encode_body, encode_outcome, encode_subscription,
+    Gone, IdEntry, IdRecord, ItemRecord, MessageRecord, Origin, Place, decode_outcome, encode_body,
+    encode_ids, encode_outcome,
 };
 use super::transaction::Transaction;
 
-/// Refuses an owner that no key can hold.
+/// Refuses an owner, or a sender, that no key can hold.
 pub(super) fn check(owner: &Owner) -> Result<(), StoreError> {
     if owner.key().len() > MAX_KEY { Err(StoreError::TooLarge { what: "owner" }) } else { Ok(()) }
 }
 
 impl Transaction<'_> {
     pub(super) fn deposit(&mut self, deposit: PagerDeposit) -> Result<Deposited, StoreError> {
-        let PagerDeposit { owner, key, envelope, body, quota, now, ends, remember } = deposit;
+        let PagerDeposit { owner, sender, key, envelope, body, quota, now, ends, remember } = deposit;
         check(&owner)?;
+        check(&sender)?;
         key.check()?;
-        let mut ledger = self.ledger(&owner)?;
-        if let Some((message_id, sequence)) = self.outcome(&owner, &key, &ledger)? {
-            return Ok(Deposited { message_id, repeated: true, counts: ledger.counts, sequence });
+        let seat = self.mailbox_or_new(&owner)?;
+        let plain = self.standing(seat, &MessageId::new(key.call_id.clone()))?;
+        if let Some((message_id, sequence)) = self.outcome(seat, &plain, &key)? {
+            return Ok(Deposited {
+                message_id,
+                repeated: true,
+                counts: self.at(seat).ledger.counts,
+                sequence,
+            });
         }
         let bytes = body.size();
-        quota.admit(&ledger.counts, 1, bytes)?;
-        ledger.counts.charge(1, bytes);
-        ledger.last_bundle += 1;
-        let bundle = ledger.last_bundle;
-        self.set_ledger(&owner, ledger);
+        self.admit(seat, &sender, &quota, 1, bytes)?;
+        self.charge(seat, &sender, 1, bytes)?;
+        let mut bundle = 0;
         let inline = match body {
             Body::Inline(body) if body.len() <= INLINE_IN_ITEM => Some(body),
             body => {
-                self.put_message(
-                    &RecordId { owner: owner.clone(), bundle, index: 0 },
-                    body,
-                    pager_message(bytes, now),
-                );
+                // Whoever adds the item to a ledger that was written before finds the number in it.
+                let seat = self.desk.at_mut(seat);
+                seat.ledger.last_bundle += 1;
+                bundle = seat.ledger.last_bundle;
+                let id = MessageKey { mailbox: seat.mailbox, bundle, index: 0 };
+                self.put_message(id, body, pager_message(bytes, now));
                 None
             }
         };
@@ -57,76 +66,146 @@ impl Transaction<'_> {
             messages: 1,
             bytes,
         };
-        let origin = Origin { key, remember_until: now.after(remember) };
-        self.enter(&owner, ItemRecord { head, origin, bundle, body: inline })
+        let origin = Origin { key, sender, remember_until: now.after(remember) };
+        let deposited = self.enter(seat, plain, ItemRecord { head, origin, bundle, body: inline })?;
+        self.came_behind(seat);
+        Ok(deposited)
+    }
+
+    /// What an id stands for; a mailbox of which nothing is written has none.
+    pub(super) fn standing(&self, seat: SeatId, id: &MessageId) -> Result<Standing, StoreError> {
+        let seat = self.at(seat);
+        if seat.fresh && seat.ledger.last_sequence == 0 {
+            return Ok(Standing::Free(Vec::new()));
+        }
+        lookup::standing(self, seat.mailbox, id)
     }
 
     /// Writes a message's record, and its content where that belongs.
-    pub(super) fn put_message(&mut self, id: &RecordId, body: Body, mut record: MessageRecord) {
+    pub(super) fn put_message(&mut self, id: MessageKey, body: Body, mut record: MessageRecord) {
         record.place = match body {
             Body::Inline(bytes) if bytes.len() <= INLINE_IN_ITEM => Place::Here(bytes),
             Body::Inline(bytes) => {
-                self.put(keys::body(id), encode_body(&bytes));
+                self.write(keys::body(id), |encoder| encode_body(&bytes, encoder));
                 Place::Beside
             }
             Body::Staged(staged) => Place::File(self.keep(staged)),
         };
-        self.put(keys::message(id), record.encode());
+        self.write(keys::message(id), |encoder| record.encode(encoder));
     }
 
     /// Makes an item of the record: chooses its id and its sequence, counts it, and writes it with
-    /// all that leads to it. Its share of the quota is charged before.
-    pub(super) fn enter(&mut self, owner: &Owner, mut record: ItemRecord) -> Result<Deposited, StoreError> {
+    /// all that leads to it. Its share of the quota is charged before; `plain` is what its Call-ID
+    /// stands for. Unless the item is an ordinary pager message, the ledger is written with it.
+    pub(super) fn enter(
+        &mut self,
+        seat: SeatId,
+        plain: Standing,
+        mut record: ItemRecord,
+    ) -> Result<Deposited, StoreError> {
         let key = &record.origin.key;
-        let message_id = MessageId::choose(&key.call_id, key.cseq, |id| {
-            self.get(&keys::id(owner, id), |_| ()).map(|id| id.is_some())
-        })?;
-        let mut ledger = self.ledger(owner)?;
+        let (message_id, beside) = self.choose(seat, plain, key)?;
+        let ledger = &mut self.desk.at_mut(seat).ledger;
         ledger.last_sequence += 1;
-        let sequence = ledger.last_sequence;
-        let known = record.head.kind == ItemKind::Pager;
-        if known && *message_id.bytes() != key.call_id {
-            ledger.apart += 1;
-            self.put(keys::deposit(owner, key), encode_outcome(&message_id, sequence));
+        ledger.counts.enter(&record.head.envelope, record.head.state);
+        let (sequence, counts) = (ledger.last_sequence, ledger.counts);
+        let mailbox = self.at(seat).mailbox;
+        if *message_id.bytes() != key.call_id && record.known_by().is_some() {
+            let place = keys::deposit(mailbox, key);
+            self.write(place, |encoder| encode_outcome(&message_id, sequence, encoder));
+            self.ledger_mut(seat).apart += 1;
         }
         record.head.message_id = message_id.clone();
         record.head.sequence = sequence;
-        ledger.counts.enter(&record.head.envelope, record.head.state);
-        self.set_ledger(owner, ledger);
-        let id = IdRecord { sequence, live: true, key: known.then(|| key.clone()) };
-        self.put(keys::id(owner, &message_id), id.encode());
-        self.add_end(record.head.ends, &End::Item(owner.clone(), sequence));
-        self.put(keys::item(owner, sequence), record.encode());
-        self.changed(owner);
-        Ok(Deposited { message_id, repeated: false, counts: ledger.counts, sequence })
+        self.take_id(mailbox, &message_id, sequence, beside);
+        self.add_end(record.head.ends, End::Item(mailbox, sequence));
+        self.write(keys::item(mailbox, sequence), |encoder| record.encode(encoder));
+        self.changed(seat);
+        Ok(Deposited { message_id, repeated: false, counts, sequence })
     }
 
-    /// What became of this deposit, if it came before: its Call-ID's own record says so, or one
-    /// that is there only when the item had to have another id.
+    /// Chooses a free id; with it comes what is written of others at its place.
+    fn choose(
+        &self,
+        seat: SeatId,
+        plain: Standing,
+        key: &DepositKey,
+    ) -> Result<(MessageId, IdRecord), StoreError> {
+        if let Standing::Free(beside) = plain {
+            return Ok((MessageId::new(key.call_id.clone()), beside));
+        }
+        let mut beside = IdRecord::new();
+        let id = MessageId::choose(&key.call_id, key.cseq, |id| match self.standing(seat, id)? {
+            Standing::Free(others) => {
+                beside = others;
+                Ok::<_, StoreError>(false)
+            }
+            Standing::Live(..) | Standing::Gone(..) | Standing::Damaged => Ok(true),
+        })?;
+        Ok((id, beside))
+    }
+
+    /// Notes that an id is taken by a live item.
+    fn take_id(&mut self, mailbox: MailboxId, id: &MessageId, sequence: u64, mut ids: IdRecord) {
+        let hash = IdHash::of(id);
+        ids.push(IdEntry { check: hash.check, sequence, gone: None });
+        self.write(keys::ids(mailbox, hash.place), |encoder| encode_ids(&ids, encoder));
+    }
+
+    /// Changes, or takes away, what is written of the id of this place and sequence; whether it was
+    /// there.
+    fn change_id(
+        &mut self,
+        mailbox: MailboxId,
+        place: u64,
+        sequence: u64,
+        change: impl FnOnce(IdEntry) -> Option<IdEntry>,
+    ) -> Result<bool, StoreError> {
+        let Some(mut ids) = lookup::ids(self, mailbox, place)? else { return Ok(false) };
+        let Some(at) = ids.iter().position(|id| id.sequence == sequence) else { return Ok(false) };
+        let entry = ids.swap_remove(at);
+        ids.extend(change(entry));
+        let key = keys::ids(mailbox, place);
+        if ids.is_empty() {
+            self.remove(key);
+        } else {
+            self.write(key, |encoder| encode_ids(&ids, encoder));
+        }
+        Ok(true)
+    }
+
+    /// What became of this deposit, if it came before: what its Call-ID stands for says so, or a
+    /// record that is there only when the item had to have another id.
     fn outcome(
         &self,
-        owner: &Owner,
+        seat: SeatId,
+        plain: &Standing,
         key: &DepositKey,
-        ledger: &Ledger,
     ) -> Result<Option<(MessageId, u64)>, StoreError> {
-        let plain = MessageId::new(key.call_id.clone());
-        if let Some(Some(id)) = self.get(&keys::id(owner, &plain), IdRecord::decode)?
-            && id.key.as_ref() == Some(key)
-        {
-            return Ok(Some((plain, id.sequence)));
+        let known = match plain {
+            Standing::Live(sequence, Some(record)) => record.known_by().map(|key| (key, *sequence)),
+            Standing::Gone(sequence, gone) => gone.key.as_ref().map(|key| (key, *sequence)),
+            Standing::Live(_, None) | Standing::Free(_) | Standing::Damaged => None,
+        };
+        if let Some((_, sequence)) = known.filter(|(known, _)| *known == key) {
+            return Ok(Some((MessageId::new(key.call_id.clone()), sequence)));
         }
-        if ledger.apart == 0 {
+        let seat = self.at(seat);
+        if seat.ledger.apart == 0 {
             return Ok(None);
         }
-        Ok(self.get(&keys::deposit(owner, key), decode_outcome)?.flatten())
+        Ok(self.get(&keys::deposit(seat.mailbox, key), decode_outcome)?.flatten())
     }
 
-    /// The sequence of the item with this id.
-    fn sequence(&self, owner: &Owner, id: &MessageId) -> Result<Option<u64>, StoreError> {
-        match self.get(&keys::id(owner, id), IdRecord::decode)? {
-            Some(Some(record)) => Ok(record.live.then_some(record.sequence)),
-            Some(None) => Err(self.tree.damaged(owner, "id", &keys::id(owner, id))),
-            None => Ok(None),
+    // ---- what becomes of items ----
+
+    /// The mailbox and the sequence of the item with this id.
+    fn found(&mut self, owner: &Owner, id: &MessageId) -> Result<Option<(SeatId, u64)>, StoreError> {
+        let Some(seat) = self.mailbox(owner)? else { return Ok(None) };
+        match self.standing(seat, id)? {
+            Standing::Live(sequence, _) => Ok(Some((seat, sequence))),
+            Standing::Damaged => Err(StoreError::Damaged { what: "id".into() }),
+            Standing::Free(_) | Standing::Gone(..) => Ok(None),
         }
     }
 
@@ -136,120 +215,97 @@ impl Transaction<'_> {
         id: &MessageId,
         after: After,
     ) -> Result<Option<Counts>, StoreError> {
-        let Some(sequence) = self.sequence(owner, id)? else { return Ok(None) };
+        let Some((seat, sequence)) = self.found(owner, id)? else { return Ok(None) };
         match after {
-            After::Keep => self.mark_old(owner, sequence),
-            After::Delete => self.delete_item(owner, sequence),
+            After::Keep => self.mark_old(seat, sequence),
+            After::Delete => self.delete_item(seat, sequence),
         }
     }
 
     pub(super) fn delete(&mut self, owner: &Owner, id: &MessageId) -> Result<Option<Counts>, StoreError> {
-        let Some(sequence) = self.sequence(owner, id)? else { return Ok(None) };
-        self.delete_item(owner, sequence)
+        let Some((seat, sequence)) = self.found(owner, id)? else { return Ok(None) };
+        self.delete_item(seat, sequence)
     }
 
-    fn mark_old(&mut self, owner: &Owner, sequence: u64) -> Result<Option<Counts>, StoreError> {
-        let key = keys::item(owner, sequence);
-        let Some(record) = self.get(&key, |value| ItemRecord::decode(value, sequence))? else {
-            return Ok(None);
-        };
-        let mut record = record.ok_or_else(|| self.tree.damaged(owner, "item", &key))?;
-        let mut ledger = self.ledger(owner)?;
+    fn mark_old(&mut self, seat: SeatId, sequence: u64) -> Result<Option<Counts>, StoreError> {
+        let key = keys::item(self.at(seat).mailbox, sequence);
+        let Some(record) = lookup::item(self, self.at(seat).mailbox, sequence)? else { return Ok(None) };
+        let Some(mut record) = record else { return Err(StoreError::Damaged { what: "item".into() }) };
         if record.head.state == ItemState::New {
-            ledger.counts.leave(&record.head.envelope, ItemState::New);
-            ledger.counts.enter(&record.head.envelope, ItemState::Old);
+            let counts = &mut self.ledger_mut(seat).counts;
+            counts.leave(&record.head.envelope, ItemState::New);
+            counts.enter(&record.head.envelope, ItemState::Old);
             record.head.state = ItemState::Old;
-            self.set_ledger(owner, ledger);
-            self.put(key, record.encode());
-            self.changed(owner);
+            self.write(key, |encoder| record.encode(encoder));
+            self.changed(seat);
         }
-        Ok(Some(ledger.counts))
+        Ok(Some(self.at(seat).ledger.counts))
     }
 
     /// Removes an item and all that leads to it but its id and its deposit's memory.
-    pub(super) fn delete_item(&mut self, owner: &Owner, sequence: u64) -> Result<Option<Counts>, StoreError> {
-        let key = keys::item(owner, sequence);
-        let Some(record) = self.get(&key, |value| ItemRecord::decode(value, sequence))? else {
-            return Ok(None);
+    pub(super) fn delete_item(&mut self, seat: SeatId, sequence: u64) -> Result<Option<Counts>, StoreError> {
+        let mailbox = self.at(seat).mailbox;
+        let Some(record) = lookup::item(self, mailbox, sequence)? else { return Ok(None) };
+        self.remove(keys::item(mailbox, sequence));
+        self.changed(seat);
+        let Some(ItemRecord { head, origin, bundle, body }) = record else {
+            self.correct(seat)?;
+            return Ok(Some(self.at(seat).ledger.counts));
         };
-        self.remove(key.clone());
-        self.changed(owner);
-        let Some(record) = record else {
-            self.tree.damaged(owner, "item", &key);
-            return Ok(Some(self.correct(owner)?.counts));
-        };
-        let mut ledger = self.ledger(owner)?;
-        ledger.counts.leave(&record.head.envelope, record.head.state);
-        ledger.counts.discharge(1, record.head.bytes);
-        self.set_ledger(owner, ledger);
-        self.remove_end(record.head.ends, &End::Item(owner.clone(), sequence));
-        let id = record.head.message_id;
-        let known = record.head.kind == ItemKind::Pager;
-        let gone = IdRecord { sequence, live: false, key: known.then_some(record.origin.key) };
-        self.put(keys::id(owner, &id), gone.encode());
-        self.add_end(record.origin.remember_until, &End::Memory(owner.clone(), id));
-        if record.body.is_none() {
-            self.remove_messages(owner, record.bundle, record.head.messages)?;
+        self.ledger_mut(seat).counts.leave(&head.envelope, head.state);
+        self.discharge(seat, &origin.sender, 1, head.bytes)?;
+        let place = IdHash::of(&head.message_id).place;
+        let gone =
+            Gone { message_id: head.message_id, key: (head.kind == ItemKind::Pager).then_some(origin.key) };
+        self.change_id(mailbox, place, sequence, |id| Some(IdEntry { gone: Some(gone), ..id }))?;
+        self.add_end(origin.remember_until, End::Memory(mailbox, place, sequence));
+        if body.is_none() {
+            self.remove_messages(mailbox, bundle, head.messages)?;
         }
-        Ok(Some(ledger.counts))
+        Ok(Some(self.at(seat).ledger.counts))
     }
 
-    fn remove_messages(&mut self, owner: &Owner, bundle: u64, messages: u32) -> Result<(), StoreError> {
+    fn remove_messages(&mut self, mailbox: MailboxId, bundle: u64, messages: u32) -> Result<(), StoreError> {
         for index in 0..messages {
-            let id = RecordId { owner: owner.clone(), bundle, index };
-            let key = keys::message(&id);
+            let id = MessageKey { mailbox, bundle, index };
+            let key = keys::message(id);
             let place = self.get(&key, MessageRecord::decode)?.flatten().map(|message| message.place);
             match place {
                 Some(Place::File(file)) => self.unlink(file),
                 Some(Place::Here(_)) => {}
-                Some(Place::Beside) | None => self.remove(keys::body(&id)),
+                Some(Place::Beside) | None => self.remove(keys::body(id)),
             }
             self.remove(key);
         }
         Ok(())
     }
 
-    /// Forgets an id whose item is gone, and its deposit.
-    pub(super) fn forget(&mut self, owner: &Owner, id: &MessageId) -> Result<(), StoreError> {
-        let key = keys::id(owner, id);
-        let gone = match self.get(&key, IdRecord::decode)?.flatten() {
-            Some(record) if record.live => return Ok(()),
-            record => record.and_then(|record| record.key).map(|key| keys::deposit(owner, &key)),
-        };
-        self.remove(key);
-        let mut ledger = self.ledger(owner)?;
-        if ledger.apart > 0
-            && let Some(deposit) = gone
-            && let Some(outcome) = self.get(&deposit, decode_outcome)?
-            && outcome.is_none_or(|(of, _)| of == *id)
-        {
-            self.remove(deposit);
-            ledger.apart -= 1;
-            self.set_ledger(owner, ledger);
+    /// Forgets an id whose item is gone, and its deposit; whether it was remembered.
+    pub(super) fn forget(
+        &mut self,
+        mailbox: MailboxId,
+        place: u64,
+        sequence: u64,
+    ) -> Result<bool, StoreError> {
+        let mut gone = None;
+        let known = self.change_id(mailbox, place, sequence, |id| {
+            let live = id.gone.is_none();
+            gone.clone_from(&id.gone);
+            live.then_some(id)
+        })?;
+        let Some(Gone { message_id, key }) = gone else { return Ok(false) };
+        if let Some(key) = key.filter(|key| key.call_id != *message_id.bytes()) {
+            let deposit = keys::deposit(mailbox, &key);
+            if let Some(outcome) = self.get(&deposit, decode_outcome)?
+                && outcome.is_none_or(|(of, _)| of == message_id)
+                && let Some(seat) = self.mailbox_of_number(mailbox)?
+            {
+                self.remove(deposit);
+                let ledger = self.ledger_mut(seat);
+                ledger.apart = ledger.apart.saturating_sub(1);
+            }
         }
-        Ok(())
-    }
-
-    pub(super) fn put_subscription(&mut self, subscription: &SubscriptionRecord) -> Result<(), StoreError> {
-        let SubscriptionRecord { owner, key, record, expires } = subscription;
-        check(owner)?;
-        if key.len() > MAX_KEY {
-            return Err(StoreError::TooLarge { what: "subscription key" });
-        }
-        self.remove_subscription(owner, key)?;
-        self.add_end(*expires, &End::Subscription(owner.clone(), key.clone()));
-        self.put(keys::subscription(owner, key), encode_subscription(record, *expires));
-        Ok(())
-    }
-
-    pub(super) fn remove_subscription(&mut self, owner: &Owner, name: &Bytes) -> Result<(), StoreError> {
-        let key = keys::subscription(owner, name);
-        let Some(record) = self.get(&key, decode_subscription)? else { return Ok(()) };
-        if let Some((_, expires)) = record {
-            self.remove_end(expires, &End::Subscription(owner.clone(), name.clone()));
-        }
-        self.remove(key);
-        Ok(())
+        Ok(known)
     }
 }
 

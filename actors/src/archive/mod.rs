@@ -1,6 +1,7 @@
 //! The embedded store: [`Store`] on fjall, in a directory of its own.
 //!
 //! * `lock`: held while the store is open; a second process is refused.
+//! * `format`: which version of all this it is; others are refused.
 //! * `engine/`: the records. One thread writes whatever is queued as one batch with one sync (group
 //!   commit); a few threads read.
 //! * `content/`: contents over 32 KiB, a file each.
@@ -10,14 +11,21 @@
 mod claims;
 mod codec;
 mod content;
+mod desk;
+mod directory;
+mod ends;
 mod expiry;
 mod keys;
+mod lookup;
 mod mailbox;
+mod mend;
 mod pool;
+mod quota;
 mod reader;
 mod record;
 mod session;
 mod staging;
+mod subscription;
 mod transaction;
 mod tree;
 mod writer;
@@ -25,7 +33,6 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,16 +41,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use restante::store::{
     After, Answer, Body, ChangeSink, Content, Counts, Deposited, Expired, Item, ItemHead, ListQuery,
-    MessageId, NewMessage, Owner, PagerDeposit, SessionDeposit, SessionId, Staging, Store, StoreError,
+    MessageId, NewMessage, Owner, PagerDeposit, Quota, SessionDeposit, SessionId, Staging, Store, StoreError,
     SubscriptionCursor, SubscriptionRecord,
 };
 use restante::time::Timestamp;
 
 use self::claims::Claims;
 use self::content::Contents;
+use self::desk::Desk;
+use self::directory::DirectoryLock;
 use self::pool::{Pool, lock};
 use self::reader::Reader;
-use self::transaction::Desk;
 use self::tree::Tree;
 use self::writer::{Sinks, Writer, WriterHandle, closed};
 
@@ -57,8 +65,23 @@ const INLINE_BODY: usize = 32 << 10;
 const READERS: usize = 2;
 const CONTENT_WRITERS: usize = 2;
 
-/// How many reads, or writes of contents, may wait.
-const QUEUE: usize = 8192;
+/// How much waits, and how much is written at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many operations, reads, or writes of contents may wait; one more is answered
+    /// [`StoreError::Busy`].
+    pub queue: usize,
+    /// The most operations of one batch.
+    pub batch: usize,
+    /// A batch takes no further operation once its values have so many bytes.
+    pub batch_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { queue: 8192, batch: 1024, batch_bytes: 8 << 20 }
+    }
+}
 
 /// The embedded store. Dropped, it finishes what is queued and gives its directory free.
 pub struct Archive {
@@ -83,22 +106,33 @@ impl Archive {
     /// [`StoreError::Locked`] when another process has it open, [`StoreError::Unavailable`] saying
     /// what is wrong with it.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        Self::open_with(directory, Limits::default())
+    }
+
+    /// [`Archive::open`], with other limits than the usual ones.
+    ///
+    /// # Errors
+    /// Those of [`Archive::open`].
+    pub fn open_with(directory: &Path, limits: Limits) -> Result<Self, StoreError> {
         let broken = |error: io::Error| StoreError::Unavailable(format!("{}: {error}", directory.display()));
-        fs::create_dir_all(directory).map_err(broken)?;
-        let lock = acquire(directory)?;
+        let lock = directory::acquire(directory)?;
+        directory::check_format(directory)?;
         let tree =
             Arc::new(Tree::open(&directory.join("engine")).map_err(|error| cannot_open(directory, &error))?);
-        let readers = Pool::start("archive-reader", READERS, QUEUE).map_err(broken)?;
-        let content_writers = Pool::start("archive-content", CONTENT_WRITERS, QUEUE).map_err(broken)?;
+        let readers = Pool::start("archive-reader", READERS, limits.queue).map_err(broken)?;
+        let content_writers =
+            Pool::start("archive-content", CONTENT_WRITERS, limits.queue).map_err(broken)?;
         let contents = Arc::new(Contents::open(directory.join("content"), &tree, content_writers.handle())?);
-        let mut desk = Desk::default();
+        let last = tree.moment().prefix(&keys::LEDGERS).next_back().transpose()?;
+        let last = last.and_then(|(key, _)| keys::mailbox_of(&key));
+        let mut desk = Desk::new(last.map_or(1, |last| last.0.saturating_add(1)));
         let recovered = session::recover_drafts(&tree, &mut desk)?;
         if recovered > 0 {
             tracing::info!(sessions = recovered, "sessions left by an earlier process kept as items");
         }
         let sinks = Sinks::default();
         let reader = Arc::new(Reader::new(tree.clone(), contents.clone()));
-        let writer = Writer::start(tree, desk, contents.clone(), sinks.clone()).map_err(broken)?;
+        let writer = Writer::start(limits, tree, desk, contents.clone(), sinks.clone()).map_err(broken)?;
         Ok(Self {
             orders: writer.handle(),
             _writer: writer,
@@ -113,45 +147,16 @@ impl Archive {
         })
     }
 
-    /// Whether operations are still taken; `false` after [`Store::close`].
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        !self.orders.closed()
-    }
-
     fn reading<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Answer<T> {
+        // What is on the disk can be read as long as the store is open, be the writer broken or not.
         if self.orders.closed() {
             return Box::pin(std::future::ready(Err(closed())));
         }
         let reader = self.reader.clone();
         Contents::answer(&self.readers.handle(), move || work(&reader))
-    }
-}
-
-/// Holds a directory against other processes.
-struct DirectoryLock(File);
-
-impl Drop for DirectoryLock {
-    fn drop(&mut self) {
-        // Closing is not enough: a process that is being started shares the open file for a moment.
-        let _ = self.0.unlock();
-    }
-}
-
-/// Locks the directory against other processes.
-fn acquire(directory: &Path) -> Result<DirectoryLock, StoreError> {
-    let path = directory.join("lock");
-    let broken = |error: io::Error| StoreError::Unavailable(format!("{}: {error}", path.display()));
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(broken)?;
-    match file.try_lock() {
-        Ok(()) => Ok(DirectoryLock(file)),
-        Err(TryLockError::WouldBlock) => {
-            Err(StoreError::Locked { directory: directory.display().to_string() })
-        }
-        Err(TryLockError::Error(error)) => Err(broken(error)),
     }
 }
 
@@ -179,6 +184,10 @@ impl Store for Archive {
             deposit.body = aside.await?;
             orders.submit(|transaction| transaction.deposit(deposit)).await
         })
+    }
+
+    fn room(&self, owner: Owner, sender: Owner, quota: Quota) -> Answer<()> {
+        self.orders.submit(move |transaction| transaction.room(&owner, &sender, &quota))
     }
 
     fn open_session(&self, session: SessionDeposit) -> Answer<SessionId> {
@@ -243,7 +252,7 @@ impl Store for Archive {
         Box::pin(async move {
             match read.await? {
                 Some(counts) => Ok(counts),
-                None => orders.submit(move |transaction| Ok(transaction.correct(&owner)?.counts)).await,
+                None => orders.submit(move |transaction| transaction.mended_counts(&owner)).await,
             }
         })
     }
@@ -254,7 +263,7 @@ impl Store for Archive {
     }
 
     fn put_subscription(&self, subscription: SubscriptionRecord) -> Answer<()> {
-        self.orders.submit(move |transaction| transaction.put_subscription(&subscription))
+        self.orders.submit(move |transaction| transaction.put_subscription(subscription))
     }
 
     fn remove_subscription(&self, owner: Owner, key: Bytes) -> Answer<()> {
@@ -270,8 +279,7 @@ impl Store for Archive {
     }
 
     fn claim(&self, key: Bytes, holder: Bytes, now: Timestamp, until: Timestamp) -> Answer<bool> {
-        let granted =
-            if self.is_open() { Ok(self.claims.claim(key, holder, now, until)) } else { Err(closed()) };
+        let granted = self.orders.refusal().map(|()| self.claims.claim(key, holder, now, until));
         Box::pin(std::future::ready(granted))
     }
 
@@ -282,6 +290,10 @@ impl Store for Archive {
 
     fn on_change(&self, sink: ChangeSink) {
         lock(&self.sinks).push(sink);
+    }
+
+    fn working(&self) -> bool {
+        self.orders.refusal().is_ok()
     }
 
     fn close(&self) -> Answer<()> {

@@ -1,27 +1,26 @@
 //! Reading: every call sees one moment of the store, and runs on a thread that may wait for the
 //! disk.
 
-use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fjall::{Readable, Snapshot};
 use restante::store::{
     Content, Counts, Item, ItemHead, ListQuery, MAX_LIST, MAX_READ, MessageId, Owner, RecordId, StoreError,
     StoredMessage, SubscriptionCursor, SubscriptionRecord,
 };
 
 use super::content::Contents;
-use super::keys;
-use super::record::{IdRecord, ItemRecord, Ledger, MessageRecord, Place, decode_body, decode_subscription};
-use super::tree::{Tree, failed};
+use super::keys::{self, Key, MailboxId, MessageKey};
+use super::lookup::{self, Standing};
+use super::record::{ItemRecord, MessageRecord, Place, decode_body, decode_subscription};
+use super::tree::{Moment, Source, Tree};
 
 /// How many bytes of content one opened item brings along; the rest is read when it is needed.
 const INLINE_IN_OPEN: usize = 256 << 10;
 
 /// Reads records and contents.
 pub(super) struct Reader {
-    tree: Arc<Tree>,
+    pub(super) tree: Arc<Tree>,
     contents: Arc<Contents>,
 }
 
@@ -31,25 +30,20 @@ impl Reader {
     }
 
     pub(super) fn list(&self, owner: &Owner, query: ListQuery) -> Result<Vec<ItemHead>, StoreError> {
-        let prefix = keys::items(owner);
-        let first = keys::item(owner, query.after.map_or(0, |after| after.saturating_add(1)));
-        if query.after == Some(u64::MAX) {
-            return Ok(Vec::new());
-        }
         let limit = query.limit.min(MAX_LIST);
+        let Some(first) = query.after.map_or(Some(0), |after| after.checked_add(1)) else {
+            return Ok(Vec::new());
+        };
+        let moment = self.tree.moment();
         let mut heads = Vec::new();
-        if limit == 0 {
+        let Some(mailbox) = lookup::mailbox(&moment, owner)?.filter(|_| limit > 0) else {
             return Ok(heads);
-        }
-        let last = keys::item(owner, u64::MAX);
-        for guard in self.tree.database.snapshot().range(&self.tree.records, first..=last) {
-            let (key, value) = guard.into_inner().map_err(failed)?;
-            if !key.starts_with(&prefix) {
-                break;
-            }
-            let sequence = keys::last_number(&key).unwrap_or_default();
-            let Some(record) = ItemRecord::decode(&value, sequence) else {
-                self.tree.damaged(owner, "item", &key);
+        };
+        // The sequence of no item is the greatest number.
+        for record in moment.range(keys::item(mailbox, first), keys::item(mailbox, u64::MAX)) {
+            let (key, value) = record?;
+            let Some(record) = ItemRecord::decode(&value, keys::last_number(&key).unwrap_or_default()) else {
+                self.tree.damaged("item", &key);
                 continue;
             };
             if query.state.is_none_or(|state| record.head.state == state) {
@@ -62,36 +56,28 @@ impl Reader {
         Ok(heads)
     }
 
-    /// The record of an item; `None` when there is none.
+    /// The mailbox and the record of an item; `None` when there is none.
     fn item(
-        &self,
-        moment: &Snapshot,
+        moment: &Moment<'_>,
         owner: &Owner,
         id: &MessageId,
-    ) -> Result<Option<ItemRecord>, StoreError> {
-        // No key is longer: nothing longer was ever stored.
-        if id.bytes().len() > usize::from(u16::MAX) / 2 || owner.key().len() > restante::store::MAX_KEY {
-            return Ok(None);
+    ) -> Result<Option<(MailboxId, ItemRecord)>, StoreError> {
+        let Some(mailbox) = lookup::mailbox(moment, owner)? else { return Ok(None) };
+        match lookup::standing(moment, mailbox, id)? {
+            Standing::Live(_, Some(record)) => Ok(Some((mailbox, *record))),
+            Standing::Live(_, None) => Err(StoreError::Damaged { what: "item".into() }),
+            Standing::Damaged => Err(StoreError::Damaged { what: "id".into() }),
+            Standing::Free(_) | Standing::Gone(..) => Ok(None),
         }
-        let key = keys::id(owner, id);
-        let Some(value) = moment.get(&self.tree.records, &key).map_err(failed)? else { return Ok(None) };
-        let sequence = match IdRecord::decode(&value) {
-            Some(IdRecord { sequence, live: true, .. }) => sequence,
-            Some(_) => return Ok(None),
-            None => return Err(self.tree.damaged(owner, "id", &key)),
-        };
-        let key = keys::item(owner, sequence);
-        let Some(value) = moment.get(&self.tree.records, &key).map_err(failed)? else { return Ok(None) };
-        ItemRecord::decode(&value, sequence).map(Some).ok_or_else(|| self.tree.damaged(owner, "item", &key))
     }
 
     pub(super) fn head(&self, owner: &Owner, id: &MessageId) -> Result<Option<ItemHead>, StoreError> {
-        Ok(self.item(&self.tree.database.snapshot(), owner, id)?.map(|record| record.head))
+        Ok(Self::item(&self.tree.moment(), owner, id)?.map(|(_, record)| record.head))
     }
 
     pub(super) fn open(&self, owner: &Owner, id: &MessageId) -> Result<Option<Item>, StoreError> {
-        let moment = self.tree.database.snapshot();
-        let Some(record) = self.item(&moment, owner, id)? else { return Ok(None) };
+        let moment = self.tree.moment();
+        let Some((mailbox, record)) = Self::item(&moment, owner, id)? else { return Ok(None) };
         let ItemRecord { head, bundle, body, .. } = record;
         if let Some(body) = body {
             let message = StoredMessage {
@@ -104,27 +90,27 @@ impl Reader {
             };
             return Ok(Some(Item { head, messages: vec![message] }));
         }
-        let messages = self.messages(&moment, owner, bundle)?;
+        let messages = self.messages(&moment, owner, mailbox, bundle)?;
         if messages.len() != head.messages as usize {
-            let key = keys::messages(owner, bundle);
-            return Err(self.tree.damaged(owner, "item without all of its messages", &key));
+            let key = keys::messages(mailbox, bundle);
+            return Err(self.tree.damaged("item without all of its messages", &key));
         }
         Ok(Some(Item { head, messages }))
     }
 
     fn messages(
         &self,
-        moment: &Snapshot,
+        moment: &Moment<'_>,
         owner: &Owner,
+        mailbox: MailboxId,
         bundle: u64,
     ) -> Result<Vec<StoredMessage>, StoreError> {
         let mut messages = Vec::new();
         let mut inline = 0;
-        for guard in moment.prefix(&self.tree.records, keys::messages(owner, bundle)) {
-            let (key, value) = guard.into_inner().map_err(failed)?;
+        for record in moment.prefix(&keys::messages(mailbox, bundle)) {
+            let (key, value) = record?;
             let index = keys::index(&key).unwrap_or_default();
-            let record =
-                MessageRecord::decode(&value).ok_or_else(|| self.tree.damaged(owner, "message", &key))?;
+            let record = MessageRecord::decode(&value).ok_or_else(|| self.tree.damaged("message", &key))?;
             let content = match record.place {
                 Place::Here(bytes) if inline + bytes.len() <= INLINE_IN_OPEN => {
                     inline += bytes.len();
@@ -153,8 +139,8 @@ impl Reader {
             Content::Record(id) => Ok(part(&self.record(id)?, offset, len)),
             Content::File(id) => match self.contents.read(*id, offset, len.min(MAX_READ))? {
                 Some(bytes) => Ok(bytes),
-                None if self.tree.records.contains_key(keys::file(*id)).map_err(failed)? => {
-                    Err(self.tree.damaged(&Owner::default(), "content without its file", &keys::file(*id)))
+                None if self.tree.get(&keys::file(*id))?.is_some() => {
+                    Err(self.tree.damaged("content without its file", &keys::file(*id)))
                 }
                 None => Err(StoreError::Gone),
             },
@@ -162,25 +148,33 @@ impl Reader {
     }
 
     fn record(&self, id: &RecordId) -> Result<Bytes, StoreError> {
-        let moment = self.tree.database.snapshot();
+        let moment = self.tree.moment();
+        let mailbox = lookup::mailbox(&moment, &id.owner)?.ok_or(StoreError::Gone)?;
+        let id = MessageKey { mailbox, bundle: id.bundle, index: id.index };
         let key = keys::message(id);
-        let value = moment.get(&self.tree.records, &key).map_err(failed)?.ok_or(StoreError::Gone)?;
+        let value = moment.fetch(&key)?.ok_or(StoreError::Gone)?;
         match MessageRecord::decode(&value).map(|record| record.place) {
             Some(Place::Here(bytes)) => return Ok(bytes),
             Some(Place::Beside) => {}
-            Some(Place::File(_)) | None => return Err(self.tree.damaged(&id.owner, "message", &key)),
+            Some(Place::File(_)) | None => return Err(self.tree.damaged("message", &key)),
         }
         let key = keys::body(id);
-        let value = moment.get(&self.tree.records, &key).map_err(failed)?;
-        value.and_then(|v| decode_body(&v)).ok_or_else(|| self.tree.damaged(&id.owner, "content", &key))
+        let value = moment.fetch(&key)?;
+        value.and_then(|v| decode_body(&v)).ok_or_else(|| self.tree.damaged("content", &key))
     }
 
+    /// What a mailbox holds; `None` when that is for the writer to set right first.
     pub(super) fn counts(&self, owner: &Owner) -> Result<Option<Counts>, StoreError> {
-        match self.tree.records.get(keys::ledger(owner)).map_err(failed)? {
-            None => Ok(Some(Counts::default())),
-            // A damaged ledger is for the writer to set right.
-            Some(value) => Ok(Ledger::decode(&value).map(|ledger| ledger.counts)),
-        }
+        let moment = self.tree.moment();
+        let mailbox = match lookup::mailbox(&moment, owner) {
+            Ok(Some(mailbox)) => mailbox,
+            Ok(None) => return Ok(Some(Counts::default())),
+            Err(StoreError::Damaged { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let Some(Some(mut ledger)) = lookup::written_ledger(&moment, mailbox)? else { return Ok(None) };
+        lookup::add_behind(&moment, mailbox, &mut ledger)?;
+        Ok(Some(ledger.counts))
     }
 
     pub(super) fn subscriptions(
@@ -189,23 +183,22 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<SubscriptionRecord>, StoreError> {
         let first = after.map_or_else(
-            || Bound::Included(keys::SUBSCRIPTIONS.to_vec()),
-            |cursor| Bound::Excluded(keys::subscription(&cursor.owner, &cursor.key)),
+            || Key::from(keys::SUBSCRIPTIONS),
+            // The first key behind the cursor's.
+            |cursor| Key::from([&keys::subscription(&cursor.owner, &cursor.key)[..], &[0]].concat()),
         );
-        let range = (first, Bound::Excluded(keys::SUBSCRIPTIONS_END.to_vec()));
         let mut found = Vec::new();
-        for guard in self.tree.database.snapshot().range(&self.tree.records, range) {
+        for record in self.tree.moment().range(first, keys::behind(keys::SUBSCRIPTIONS)) {
             if found.len() >= limit.min(MAX_LIST) {
                 break;
             }
-            let (key, value) = guard.into_inner().map_err(failed)?;
-            let name = keys::split(&key).map(|(owner, name)| (owner, Bytes::copy_from_slice(name)));
-            match name.zip(decode_subscription(&value)) {
-                Some(((owner, key), (record, expires))) => {
+            let (key, value) = record?;
+            match keys::parse_subscription(&key).zip(decode_subscription(&value)) {
+                Some((SubscriptionCursor { owner, key }, (record, expires))) => {
                     found.push(SubscriptionRecord { owner, key, record, expires });
                 }
                 None => {
-                    self.tree.damaged(&Owner::default(), "subscription", &key);
+                    self.tree.damaged("subscription", &key);
                 }
             }
         }

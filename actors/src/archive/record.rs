@@ -1,17 +1,20 @@
 //! The records the engine keeps, and their fields' order.
 
 use bytes::Bytes;
+use fjall::Slice;
 use restante::store::{
-    ContentId, Counts, DepositKey, Envelope, ItemHead, ItemKind, ItemState, MessageId, Tally,
+    ContentId, Counts, DepositKey, Envelope, Held, ItemHead, ItemKind, ItemState, MessageId, Owner, Tally,
 };
 use restante::time::Timestamp;
 
 use super::codec::{Decoder, Encoder};
+use super::keys::MailboxId;
 
 /// Which deposit an item came from, and how long that is remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
     pub(super) key: DepositKey,
+    pub(super) sender: Owner,
     pub(super) remember_until: Timestamp,
 }
 
@@ -27,15 +30,15 @@ pub(super) struct ItemRecord {
 }
 
 impl ItemRecord {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self, encoder: &mut Encoder) -> Slice {
         let head = &self.head;
-        let mut encoder = Encoder::with_capacity(384 + self.body.as_ref().map_or(0, Bytes::len));
+        encoder.begin();
         encoder.flag(head.kind == ItemKind::Session).flag(head.state == ItemState::Old);
         encoder.number(head.arrived.0).number(head.ends.0);
-        origin(&mut encoder, &self.origin);
+        origin(encoder, &self.origin);
         let id = head.message_id.bytes();
         encoder.option((*id != self.origin.key.call_id).then_some(id));
-        envelope(&mut encoder, &head.envelope);
+        envelope(encoder, &head.envelope);
         encoder.number(u64::from(head.messages)).number(head.bytes).number(self.bundle);
         encoder.option(self.body.as_ref());
         encoder.finish()
@@ -54,6 +57,11 @@ impl ItemRecord {
         let body = fields.option()?;
         let head = ItemHead { message_id, kind, state, sequence, arrived, ends, envelope, messages, bytes };
         Some(Self { head, origin, bundle, body })
+    }
+
+    /// The deposit that is known again by this item: an INVITE again is another session.
+    pub(super) fn known_by(&self) -> Option<&DepositKey> {
+        (self.head.kind == ItemKind::Pager).then_some(&self.origin.key)
     }
 }
 
@@ -81,9 +89,8 @@ pub(super) struct MessageRecord {
 }
 
 impl MessageRecord {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut encoder = Encoder::new();
-        encoder.bytes(&self.message_id).option(self.content_type.as_ref()).headers(&self.headers);
+    pub(super) fn encode(&self, encoder: &mut Encoder) -> Slice {
+        encoder.begin().bytes(&self.message_id).option(self.content_type.as_ref()).headers(&self.headers);
         encoder.number(self.size).number(self.received.0).flag(self.text);
         match &self.place {
             Place::Here(bytes) => encoder.number(0).bytes(bytes),
@@ -122,12 +129,10 @@ pub(super) struct DraftRecord {
 }
 
 impl DraftRecord {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut encoder = Encoder::with_capacity(384);
-        origin(&mut encoder, &self.origin);
-        envelope(&mut encoder, &self.envelope);
-        encoder.number(self.began.0).number(self.ends.0);
-        encoder.finish()
+    pub(super) fn encode(&self, encoder: &mut Encoder) -> Slice {
+        origin(encoder.begin(), &self.origin);
+        envelope(encoder, &self.envelope);
+        encoder.number(self.began.0).number(self.ends.0).finish()
     }
 
     pub(super) fn decode(record: &[u8]) -> Option<Self> {
@@ -141,40 +146,62 @@ impl DraftRecord {
     }
 }
 
-/// What an id stands for, and the pager message's deposit it came from: an INVITE again is another
-/// session.
+/// One taken id among those of a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct IdRecord {
+pub(super) struct IdEntry {
+    /// The rest of the id's hash.
+    pub(super) check: u32,
     /// The item's sequence.
     pub(super) sequence: u64,
-    /// Whether the item is there still.
-    pub(super) live: bool,
+    /// What is remembered when the item is gone; while it is there, it says all.
+    pub(super) gone: Option<Gone>,
+}
+
+/// What is remembered of an item that is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Gone {
+    pub(super) message_id: MessageId,
+    /// The deposit that is known again.
     pub(super) key: Option<DepositKey>,
 }
 
-impl IdRecord {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut encoder = Encoder::new();
-        encoder.number(self.sequence).flag(self.live).flag(self.key.is_some());
-        if let Some(key) = &self.key {
-            deposit_key(&mut encoder, key);
-        }
-        encoder.finish()
-    }
+/// The taken ids whose hashes have one place; nearly always there is one.
+pub(super) type IdRecord = Vec<IdEntry>;
 
-    pub(super) fn decode(record: &[u8]) -> Option<Self> {
-        let mut fields = Decoder::new(record)?;
-        let (sequence, live) = (fields.number()?, fields.flag()?);
-        let key = if fields.flag()? { Some(read_deposit_key(&mut fields)?) } else { None };
-        Some(Self { sequence, live, key })
+pub(super) fn encode_ids(ids: &[IdEntry], encoder: &mut Encoder) -> Slice {
+    encoder.begin();
+    for id in ids {
+        encoder.number(u64::from(id.check)).number(id.sequence).flag(id.gone.is_some());
+        if let Some(gone) = &id.gone {
+            encoder.bytes(gone.message_id.bytes()).flag(gone.key.is_some());
+            if let Some(key) = &gone.key {
+                deposit_key(encoder, key);
+            }
+        }
     }
+    encoder.finish()
+}
+
+pub(super) fn decode_ids(record: &[u8]) -> Option<IdRecord> {
+    let mut fields = Decoder::new(record)?;
+    let mut ids = Vec::with_capacity(1);
+    while !fields.ended() {
+        let (check, sequence) = (fields.small()?, fields.number()?);
+        let gone = if fields.flag()? {
+            let message_id = MessageId::new(fields.bytes()?);
+            let key = if fields.flag()? { Some(read_deposit_key(&mut fields)?) } else { None };
+            Some(Gone { message_id, key })
+        } else {
+            None
+        };
+        ids.push(IdEntry { check, sequence, gone });
+    }
+    Some(ids)
 }
 
 /// What became of a deposit whose item has another id than its Call-ID, for when it comes again.
-pub(super) fn encode_outcome(id: &MessageId, sequence: u64) -> Vec<u8> {
-    let mut encoder = Encoder::new();
-    encoder.bytes(id.bytes()).number(sequence);
-    encoder.finish()
+pub(super) fn encode_outcome(id: &MessageId, sequence: u64, encoder: &mut Encoder) -> Slice {
+    encoder.begin().bytes(id.bytes()).number(sequence).finish()
 }
 
 pub(super) fn decode_outcome(record: &[u8]) -> Option<(MessageId, u64)> {
@@ -182,29 +209,43 @@ pub(super) fn decode_outcome(record: &[u8]) -> Option<(MessageId, u64)> {
     Some((MessageId::new(fields.bytes()?), fields.number()?))
 }
 
-/// A mailbox's counts and the numbers it gives next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The number of an owner's mailbox.
+pub(super) fn encode_mailbox(mailbox: MailboxId, encoder: &mut Encoder) -> Slice {
+    encoder.begin().number(mailbox.0).finish()
+}
+
+pub(super) fn decode_mailbox(record: &[u8]) -> Option<MailboxId> {
+    Decoder::new(record)?.number().map(MailboxId)
+}
+
+/// A mailbox's counts and the numbers it gives next, as they were when the item of
+/// [`Ledger::last_sequence`] had come: pager messages behind it are still to be added.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ledger {
+    pub(super) owner: Owner,
     pub(super) counts: Counts,
     pub(super) last_sequence: u64,
     pub(super) last_bundle: u64,
     /// How many deposits are remembered apart from their ids.
     pub(super) apart: u64,
+    /// Whether what each sender has of the mailbox is written down.
+    pub(super) by_sender: bool,
 }
 
 impl Ledger {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut encoder = Encoder::new();
+    pub(super) fn encode(&self, encoder: &mut Encoder) -> Slice {
+        encoder.begin().bytes(self.owner.key());
         for tally in [&self.counts.text, &self.counts.multimedia] {
             encoder.number(tally.new).number(tally.old).number(tally.urgent_new).number(tally.urgent_old);
         }
         encoder.number(self.counts.items).number(self.counts.bytes);
         encoder.number(self.last_sequence).number(self.last_bundle).number(self.apart);
-        encoder.finish()
+        encoder.flag(self.by_sender).finish()
     }
 
     pub(super) fn decode(record: &[u8]) -> Option<Self> {
         let mut fields = Decoder::new(record)?;
+        let owner = Owner::from_key(fields.bytes()?)?;
         let mut tally = || {
             Some(Tally {
                 new: fields.number()?,
@@ -216,19 +257,36 @@ impl Ledger {
         let (text, multimedia) = (tally()?, tally()?);
         let counts = Counts { text, multimedia, items: fields.number()?, bytes: fields.number()? };
         Some(Self {
+            owner,
             counts,
             last_sequence: fields.number()?,
             last_bundle: fields.number()?,
             apart: fields.number()?,
+            by_sender: fields.flag()?,
         })
+    }
+
+    /// Adds a pager message that came behind.
+    pub(super) fn add(&mut self, item: &ItemRecord) {
+        self.counts.enter(&item.head.envelope, item.head.state);
+        self.counts.charge(1, item.head.bytes);
+        self.last_bundle = self.last_bundle.max(item.bundle);
     }
 }
 
+/// What one sender has of a mailbox.
+pub(super) fn encode_held(held: Held, encoder: &mut Encoder) -> Slice {
+    encoder.begin().number(held.items).number(held.bytes).finish()
+}
+
+pub(super) fn decode_held(record: &[u8]) -> Option<Held> {
+    let mut fields = Decoder::new(record)?;
+    Some(Held { items: fields.number()?, bytes: fields.number()? })
+}
+
 /// A subscription; owner and name are in its key.
-pub(super) fn encode_subscription(record: &[u8], expires: Timestamp) -> Vec<u8> {
-    let mut encoder = Encoder::with_capacity(record.len() + 16);
-    encoder.number(expires.0).bytes(record);
-    encoder.finish()
+pub(super) fn encode_subscription(record: &[u8], expires: Timestamp, encoder: &mut Encoder) -> Slice {
+    encoder.begin().number(expires.0).bytes(record).finish()
 }
 
 pub(super) fn decode_subscription(record: &[u8]) -> Option<(Bytes, Timestamp)> {
@@ -238,10 +296,8 @@ pub(super) fn decode_subscription(record: &[u8]) -> Option<(Bytes, Timestamp)> {
 }
 
 /// A content beside its message's record.
-pub(super) fn encode_body(body: &[u8]) -> Vec<u8> {
-    let mut encoder = Encoder::with_capacity(body.len() + 8);
-    encoder.bytes(body);
-    encoder.finish()
+pub(super) fn encode_body(body: &[u8], encoder: &mut Encoder) -> Slice {
+    encoder.begin().bytes(body).finish()
 }
 
 pub(super) fn decode_body(record: &[u8]) -> Option<Bytes> {
@@ -258,11 +314,13 @@ fn read_deposit_key(fields: &mut Decoder) -> Option<DepositKey> {
 
 fn origin(encoder: &mut Encoder, origin: &Origin) {
     deposit_key(encoder, &origin.key);
-    encoder.number(origin.remember_until.0);
+    encoder.bytes(origin.sender.key()).number(origin.remember_until.0);
 }
 
 fn read_origin(fields: &mut Decoder) -> Option<Origin> {
-    Some(Origin { key: read_deposit_key(fields)?, remember_until: Timestamp(fields.number()?) })
+    let key = read_deposit_key(fields)?;
+    let sender = Owner::from_key(fields.bytes()?).unwrap_or_default();
+    Some(Origin { key, sender, remember_until: Timestamp(fields.number()?) })
 }
 
 fn envelope(encoder: &mut Encoder, envelope: &Envelope) {

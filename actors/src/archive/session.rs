@@ -2,15 +2,15 @@
 //! after a crash.
 
 use restante::store::{
-    Deposited, Envelope, ItemHead, ItemKind, ItemState, MAX_SESSION_MESSAGES, MessageId, NewMessage, Owner,
-    RecordId, SessionDeposit, SessionId, StoreError,
+    Deposited, Envelope, ItemHead, ItemKind, ItemState, MAX_SESSION_MESSAGES, MessageId, NewMessage,
+    SessionDeposit, SessionId, StoreError,
 };
 
-use super::keys;
-use super::mailbox::check;
+use super::desk::{Desk, SeatId};
+use super::keys::{self, Key, MessageKey};
 use super::record::{DraftRecord, ItemRecord, MessageRecord, Origin, Place};
-use super::transaction::{Desk, Transaction};
-use super::tree::{Tree, failed};
+use super::transaction::{Transaction, unavailable};
+use super::tree::Tree;
 
 /// How many drafts one batch makes items of at opening.
 const DRAFTS: usize = 256;
@@ -31,9 +31,8 @@ impl Transaction<'_> {
         id: SessionId,
         session: SessionDeposit,
     ) -> Result<SessionId, StoreError> {
-        check(&session.owner)?;
         session.key.check()?;
-        session.quota.admit(&self.ledger(&session.owner)?.counts, 1, 1)?;
+        self.room(&session.owner, &session.sender, &session.quota)?;
         self.desk.drafts.insert(id, Draft { session, bundle: 0, messages: 0, bytes: 0, text: true });
         Ok(id)
     }
@@ -49,13 +48,14 @@ impl Transaction<'_> {
         if draft.messages >= MAX_SESSION_MESSAGES {
             return Err(StoreError::TooLarge { what: "session" });
         }
-        let owner = draft.session.owner.clone();
-        let mut ledger = self.ledger(&owner)?;
-        let first = draft.messages == 0;
+        let SessionDeposit { owner, sender, quota, .. } = &draft.session;
+        let seat = self.mailbox_or_new(owner)?;
+        let first = u64::from(draft.messages == 0);
         let size = message.body.size();
-        draft.session.quota.admit(&ledger.counts, u64::from(first), size)?;
-        ledger.counts.charge(u64::from(first), size);
-        if first {
+        self.admit(seat, sender, quota, first, size)?;
+        self.charge(seat, sender, first, size)?;
+        let ledger = self.ledger_mut(seat);
+        if first == 1 {
             ledger.last_bundle += 1;
             draft.bundle = ledger.last_bundle;
             let record = DraftRecord {
@@ -64,9 +64,9 @@ impl Transaction<'_> {
                 began: draft.session.now,
                 ends: draft.session.ends,
             };
-            self.put(keys::draft(&owner, draft.bundle), record.encode());
+            let mailbox = self.at(seat).mailbox;
+            self.write(keys::draft(mailbox, draft.bundle), |encoder| record.encode(encoder));
         }
-        self.set_ledger(&owner, ledger);
         let record = MessageRecord {
             message_id: message.message_id,
             content_type: message.content_type,
@@ -76,11 +76,9 @@ impl Transaction<'_> {
             text: message.text,
             place: Place::Beside,
         };
-        self.put_message(
-            &RecordId { owner, bundle: draft.bundle, index: draft.messages },
-            message.body,
-            record,
-        );
+        let mailbox = self.at(seat).mailbox;
+        let id = MessageKey { mailbox, bundle: draft.bundle, index: draft.messages };
+        self.put_message(id, message.body, record);
         draft.messages += 1;
         draft.bytes = draft.bytes.saturating_add(size);
         draft.text &= message.text;
@@ -95,13 +93,14 @@ impl Transaction<'_> {
         let origin = origin(&draft.session);
         let SessionDeposit { owner, envelope, now: began, ends, .. } = draft.session;
         let record = DraftRecord { origin, envelope, began, ends };
-        self.settle(&owner, draft.bundle, record, draft.messages, draft.bytes, draft.text).map(Some)
+        let seat = self.mailbox_or_new(&owner)?;
+        self.settle(seat, draft.bundle, record, draft.messages, draft.bytes, draft.text).map(Some)
     }
 
     /// Makes an item of a draft.
     fn settle(
         &mut self,
-        owner: &Owner,
+        seat: SeatId,
         bundle: u64,
         draft: DraftRecord,
         messages: u32,
@@ -119,53 +118,56 @@ impl Transaction<'_> {
             messages,
             bytes,
         };
-        let deposited = self.enter(owner, ItemRecord { head, origin: draft.origin, bundle, body: None })?;
-        self.remove(keys::draft(owner, bundle));
+        let plain = self.standing(seat, &MessageId::new(draft.origin.key.call_id.clone()))?;
+        let record = ItemRecord { head, origin: draft.origin, bundle, body: None };
+        let deposited = self.enter(seat, plain, record)?;
+        // What it holds was counted before: it must not be added to a ledger once more.
+        self.touch(seat);
+        self.remove(keys::draft(self.at(seat).mailbox, bundle));
         Ok(deposited)
     }
 
     /// Makes an item of a draft that an earlier process left.
     fn recover(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        let Some((owner, bundle)) = keys::split(key).map(|(owner, _)| owner).zip(keys::last_number(key))
-        else {
-            self.tree.damaged(&Owner::default(), "draft", key);
+        let found = match keys::mailbox_of(key) {
+            Some(mailbox) => self.mailbox_of_number(mailbox)?,
+            None => None,
+        };
+        let (Some(seat), Some(draft)) = (found, DraftRecord::decode(value)) else {
+            self.tree.damaged("draft", key);
             return Ok(());
         };
-        let Some(draft) = DraftRecord::decode(value) else {
-            self.tree.damaged(&owner, "draft", key);
-            return Ok(());
-        };
-        let tally = self.tally(&owner, bundle)?;
-        self.settle(&owner, bundle, draft, tally.messages, tally.bytes, tally.text)?;
+        let bundle = keys::last_number(key).unwrap_or_default();
+        let tally = self.tally(self.at(seat).mailbox, bundle)?;
+        self.settle(seat, bundle, draft, tally.messages, tally.bytes, tally.text)?;
         if tally.damaged {
-            self.correct(&owner)?;
+            self.correct(seat)?;
         }
         Ok(())
     }
 }
 
 fn origin(session: &SessionDeposit) -> Origin {
-    Origin { key: session.key.clone(), remember_until: session.now.after(session.remember) }
+    let remember_until = session.now.after(session.remember);
+    Origin { key: session.key.clone(), sender: session.sender.clone(), remember_until }
 }
 
 /// Makes items of all drafts an earlier process left: what was acknowledged is never lost. Gives
 /// their number.
 pub(super) fn recover_drafts(tree: &Tree, desk: &mut Desk) -> Result<usize, StoreError> {
     let mut recovered = 0;
-    let mut from = keys::DRAFTS.to_vec();
+    let mut from = Key::from(keys::DRAFTS);
     loop {
-        let mut drafts = Vec::with_capacity(DRAFTS);
-        for guard in tree.records.range(from.clone()..vec![keys::DRAFTS[0] + 1]).take(DRAFTS) {
-            drafts.push(guard.into_inner().map_err(failed)?);
-        }
+        let left = tree.moment().range(from, keys::behind(keys::DRAFTS));
+        let drafts = left.take(DRAFTS).collect::<Result<Vec<_>, _>>()?;
         let Some((last, _)) = drafts.last() else { return Ok(recovered) };
-        from = last.to_vec();
-        from.push(0);
+        // The first key behind the last one.
+        from = Key::from([last, &[0][..]].concat());
         recovered += drafts.len();
         let mut transaction = Transaction::new(tree, desk);
         for (key, value) in &drafts {
             transaction.recover(key, value)?;
         }
-        transaction.commit()?;
+        transaction.commit().map_err(unavailable)?;
     }
 }

@@ -1,35 +1,31 @@
 //! What one batch will write. Operations of one batch see each other's writes, and all of them
 //! reach the disk together or none does.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use fjall::Readable;
-use restante::store::{Change, ContentId, Owner, SessionId, Staged, StoreError};
+use fjall::Slice;
+use restante::store::{Change, ContentId, Owner, Staged, StoreError};
 use restante::time::Timestamp;
 use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 
-use super::keys::{self, End};
-use super::record::{DraftRecord, IdRecord, ItemRecord, Ledger, MessageRecord};
-use super::tree::{Tree, failed};
-use crate::archive::session::Draft;
+use super::codec::Encoder;
+use super::desk::{Desk, Seat, SeatId};
+use super::ends::{self, End, Ending};
+use super::keys::{self, Key, MailboxId};
+use super::lookup;
+use super::record::{Ledger, encode_mailbox};
+use super::tree::{Source, Tree, failed};
 
-/// How many mailboxes' ledgers are kept in memory.
-const LEDGERS: usize = 1 << 16;
-
-/// What the writer keeps in memory from batch to batch.
-#[derive(Default)]
-pub(super) struct Desk {
-    pub(super) drafts: FxHashMap<SessionId, Draft>,
-    ledgers: FxHashMap<Owner, Ledger>,
-}
+/// For how many records there is room before memory has to be found for more.
+const EXPECTED: usize = 256;
 
 /// The writes of one batch.
 pub(super) struct Transaction<'a> {
     pub(super) tree: &'a Tree,
     pub(super) desk: &'a mut Desk,
-    writes: FxHashMap<Vec<u8>, Option<Vec<u8>>>,
-    ledgers: BTreeSet<Owner>,
-    changed: BTreeSet<Owner>,
+    writes: FxHashMap<Key, Option<Slice>>,
+    /// Seats whose ledgers are written, or whose changes are told.
+    seats: Vec<SeatId>,
+    ends: Vec<Ending>,
     kept: Vec<Staged>,
     unlinked: Vec<ContentId>,
     bytes: usize,
@@ -44,20 +40,22 @@ pub(super) struct Committed {
 
 impl<'a> Transaction<'a> {
     pub(super) fn new(tree: &'a Tree, desk: &'a mut Desk) -> Self {
-        if desk.ledgers.len() > LEDGERS {
-            desk.ledgers.clear();
-        }
-        Self {
+        let leaving = desk.make_room();
+        let mut transaction = Self {
             tree,
             desk,
-            writes: FxHashMap::default(),
-            ledgers: BTreeSet::new(),
-            changed: BTreeSet::new(),
+            writes: FxHashMap::with_capacity_and_hasher(EXPECTED, Default::default()),
+            seats: Vec::new(),
+            ends: Vec::new(),
             kept: Vec::new(),
             unlinked: Vec::new(),
             bytes: 0,
             failed: false,
+        };
+        for (mailbox, ledger) in leaving {
+            transaction.write(keys::ledger(mailbox), |encoder| ledger.encode(encoder));
         }
+        transaction
     }
 
     /// An operation failed midway: nothing of the batch may reach the disk.
@@ -70,12 +68,17 @@ impl<'a> Transaction<'a> {
         self.bytes
     }
 
-    pub(super) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+    pub(super) fn put(&mut self, key: Key, value: Slice) {
         self.bytes = self.bytes.saturating_add(value.len());
         self.writes.insert(key, Some(value));
     }
 
-    pub(super) fn remove(&mut self, key: Vec<u8>) {
+    pub(super) fn write(&mut self, key: Key, encode: impl FnOnce(&mut Encoder) -> Slice) {
+        let value = encode(&mut self.desk.encoder);
+        self.put(key, value);
+    }
+
+    pub(super) fn remove(&mut self, key: Key) {
         self.writes.insert(key, None);
     }
 
@@ -85,19 +88,12 @@ impl<'a> Transaction<'a> {
         key: &[u8],
         decode: impl FnOnce(&[u8]) -> T,
     ) -> Result<Option<T>, StoreError> {
-        if let Some(written) = self.writes.get(key) {
-            return Ok(written.as_deref().map(decode));
-        }
-        Ok(self.tree.records.get(key).map_err(failed)?.map(|value| decode(&value)))
+        Ok(self.fetch(key)?.map(|value| decode(&value)))
     }
 
     /// All records whose keys begin with `prefix`, the batch's own included.
-    fn scan(&self, prefix: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, StoreError> {
-        let mut found = BTreeMap::new();
-        for guard in self.tree.records.prefix(prefix) {
-            let (key, value) = guard.into_inner().map_err(failed)?;
-            found.insert(key.to_vec(), value.to_vec());
-        }
+    pub(super) fn scan(&self, prefix: &[u8]) -> Result<BTreeMap<Key, Slice>, StoreError> {
+        let mut found = self.tree.moment().prefix(prefix).collect::<Result<BTreeMap<_, _>, _>>()?;
         for (key, value) in self.writes.iter().filter(|(key, _)| key.starts_with(prefix)) {
             match value {
                 Some(value) => found.insert(key.clone(), value.clone()),
@@ -107,29 +103,17 @@ impl<'a> Transaction<'a> {
         Ok(found)
     }
 
-    /// Up to `limit` of the ends that have come by `now`, in their order, as the disk has them.
-    pub(super) fn ended(&self, now: Timestamp, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
-        let range = keys::ENDS.to_vec()..keys::ends_after(now);
-        let due = self.tree.database.snapshot().range(&self.tree.records, range);
-        due.take(limit).map(|guard| guard.key().map(|key| key.to_vec()).map_err(failed)).collect()
-    }
-
-    pub(super) fn add_end(&mut self, at: Timestamp, end: &End) {
-        if let Some(key) = keys::end(at, end) {
-            self.put(key, Vec::new());
-        }
-    }
-
-    pub(super) fn remove_end(&mut self, at: Timestamp, end: &End) {
-        if let Some(key) = keys::end(at, end) {
-            self.remove(key);
+    /// Notes when something ends; what never does is not noted.
+    pub(super) fn add_end(&mut self, at: Timestamp, end: End) {
+        if at.0 != u64::MAX {
+            self.ends.push((at, end));
         }
     }
 
     /// A content is named by a record of this batch.
     pub(super) fn keep(&mut self, staged: Staged) -> ContentId {
         let id = staged.content();
-        self.put(keys::file(id), Vec::new());
+        self.put(keys::file(id), Slice::empty());
         self.kept.push(staged);
         id
     }
@@ -140,119 +124,197 @@ impl<'a> Transaction<'a> {
         self.unlinked.push(id);
     }
 
-    /// The owner's subscribers are to learn of the batch.
-    pub(super) fn changed(&mut self, owner: &Owner) {
-        self.changed.insert(owner.clone());
-    }
+    // ---- mailboxes ----
 
-    pub(super) fn ledger(&mut self, owner: &Owner) -> Result<Ledger, StoreError> {
-        if let Some(ledger) = self.desk.ledgers.get(owner) {
-            return Ok(*ledger);
+    /// The owner's mailbox, if he has one.
+    pub(super) fn mailbox(&mut self, owner: &Owner) -> Result<Option<SeatId>, StoreError> {
+        if let Some(seat) = self.desk.find(owner) {
+            return Ok(Some(seat));
         }
-        let key = keys::ledger(owner);
-        let ledger = match self.get(&key, Ledger::decode)? {
-            None => Ledger::default(),
-            Some(Some(ledger)) => ledger,
-            Some(None) => {
-                self.tree.damaged(owner, "ledger", &key);
-                self.recount(owner)?
-            }
+        let mailbox = match lookup::mailbox(self, owner) {
+            Ok(None) => return Ok(None),
+            Ok(Some(mailbox)) => mailbox,
+            Err(StoreError::Damaged { .. }) => match self.search_mailbox(owner)? {
+                Some(mailbox) => mailbox,
+                None => return Ok(None),
+            },
+            Err(error) => return Err(error),
         };
-        self.desk.ledgers.insert(owner.clone(), ledger);
-        Ok(ledger)
+        self.load(owner, mailbox).map(Some)
     }
 
-    pub(super) fn set_ledger(&mut self, owner: &Owner, ledger: Ledger) {
-        self.desk.ledgers.insert(owner.clone(), ledger);
-        self.ledgers.insert(owner.clone());
+    /// The owner's mailbox; a new one if he has none, of which nothing is written unless it changes.
+    pub(super) fn mailbox_or_new(&mut self, owner: &Owner) -> Result<SeatId, StoreError> {
+        if let Some(seat) = self.mailbox(owner)? {
+            return Ok(seat);
+        }
+        let ledger = Ledger { owner: owner.clone(), ..Ledger::default() };
+        Ok(self.desk.seat(None, ledger, 0))
     }
 
-    /// Sets a ledger right from the mailbox's records; numbers it gave are not given again.
-    pub(super) fn correct(&mut self, owner: &Owner) -> Result<Ledger, StoreError> {
-        let before = self.ledger(owner)?;
-        let mut ledger = self.recount(owner)?;
-        ledger.last_sequence = ledger.last_sequence.max(before.last_sequence);
-        ledger.last_bundle = ledger.last_bundle.max(before.last_bundle);
-        self.set_ledger(owner, ledger);
-        Ok(ledger)
+    /// The mailbox of this number, if its owner can be found.
+    pub(super) fn mailbox_of_number(&mut self, mailbox: MailboxId) -> Result<Option<SeatId>, StoreError> {
+        let owner = match lookup::written_ledger(self, mailbox)? {
+            Some(Some(ledger)) => Some(ledger.owner),
+            Some(None) => self.search_owner(mailbox)?,
+            None => None,
+        };
+        let Some(owner) = owner else { return Ok(None) };
+        // A mailbox that could not be found once has been given up for a new one.
+        let seat = self.mailbox(&owner)?;
+        Ok(seat.filter(|seat| self.at(*seat).mailbox == mailbox))
     }
 
-    /// Counts a mailbox from its records, where its ledger cannot be trusted.
-    fn recount(&self, owner: &Owner) -> Result<Ledger, StoreError> {
-        let mut ledger = Ledger::default();
-        for (key, value) in self.scan(&keys::items(owner))? {
-            let sequence = keys::last_number(&key).unwrap_or_default();
-            ledger.last_sequence = ledger.last_sequence.max(sequence);
-            if let Some(record) = ItemRecord::decode(&value, sequence) {
-                ledger.last_bundle = ledger.last_bundle.max(record.bundle);
-                ledger.counts.enter(&record.head.envelope, record.head.state);
-                ledger.counts.charge(1, record.head.bytes);
+    /// Reads a mailbox's ledger and what came behind it.
+    fn load(&mut self, owner: &Owner, mailbox: MailboxId) -> Result<SeatId, StoreError> {
+        let written = lookup::written_ledger(self, mailbox)?.flatten();
+        let damaged = written.is_none();
+        let mut ledger = match written {
+            Some(ledger) => ledger,
+            None => self.recount(owner, mailbox)?,
+        };
+        let behind = if damaged { 0 } else { lookup::add_behind(self, mailbox, &mut ledger)? };
+        let seat = self.desk.seat(Some(mailbox), ledger, behind);
+        if damaged {
+            self.touch(seat);
+        }
+        Ok(seat)
+    }
+
+    pub(super) fn at(&self, seat: SeatId) -> &Seat {
+        self.desk.at(seat)
+    }
+
+    /// The ledger, to be changed and written with the batch.
+    pub(super) fn ledger_mut(&mut self, seat: SeatId) -> &mut Ledger {
+        self.touch(seat);
+        &mut self.desk.at_mut(seat).ledger
+    }
+
+    /// The ledger is written with the batch.
+    pub(super) fn touch(&mut self, id: SeatId) {
+        let seat = self.desk.at_mut(id);
+        if !seat.touched && !seat.changed {
+            self.seats.push(id);
+        }
+        seat.touched = true;
+    }
+
+    /// The owner's subscribers are to learn of the batch.
+    pub(super) fn changed(&mut self, id: SeatId) {
+        let seat = self.desk.at_mut(id);
+        if !seat.touched && !seat.changed {
+            self.seats.push(id);
+        }
+        seat.changed = true;
+    }
+
+    /// A pager message has come that the ledger counts: it is written now and then, for whoever
+    /// reads it finds the items behind it.
+    pub(super) fn came_behind(&mut self, id: SeatId) {
+        let seat = self.desk.at_mut(id);
+        seat.behind += 1;
+        if seat.fresh || seat.behind >= lookup::BEHIND {
+            self.touch(id);
+        }
+    }
+
+    // ---- the end ----
+
+    fn write_ends(&mut self) -> Result<(), StoreError> {
+        for group in ends::groups(std::mem::take(&mut self.ends)) {
+            self.put_group(&group)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a group of ends under a key that no other has.
+    pub(super) fn put_group(&mut self, group: &[Ending]) -> Result<(), StoreError> {
+        let Some((first, _)) = group.first() else { return Ok(()) };
+        loop {
+            self.desk.next_group += 1;
+            let key = keys::ends(*first, self.desk.next_group);
+            if self.fetch(&key)?.is_none() {
+                self.write(key, |encoder| ends::encode(group, encoder));
+                return Ok(());
             }
         }
-        for value in self.scan(&keys::ids(owner))?.values() {
-            if let Some(id) = IdRecord::decode(value) {
-                ledger.last_sequence = ledger.last_sequence.max(id.sequence);
-            }
-        }
-        ledger.apart = self.scan(&keys::deposits(owner))?.len() as u64;
-        for (key, value) in self.scan(&keys::drafts(owner))? {
-            let bundle = keys::last_number(&key).unwrap_or_default();
-            ledger.last_bundle = ledger.last_bundle.max(bundle);
-            if DraftRecord::decode(&value).is_some() {
-                ledger.counts.charge(1, self.tally(owner, bundle)?.bytes);
-            }
-        }
-        Ok(ledger)
     }
 
-    /// What the message records of a bundle amount to.
-    pub(super) fn tally(&self, owner: &Owner, bundle: u64) -> Result<BundleTally, StoreError> {
-        let mut tally = BundleTally { messages: 0, bytes: 0, text: true, damaged: false };
-        for (key, value) in self.scan(&keys::messages(owner, bundle))? {
-            tally.messages = keys::index(&key).unwrap_or_default().saturating_add(1);
-            match MessageRecord::decode(&value) {
-                Some(message) => {
-                    tally.bytes = tally.bytes.saturating_add(message.size);
-                    tally.text &= message.text;
+    /// Writes the ledgers, and gives what is to be told.
+    fn write_ledgers(&mut self) -> Vec<Change> {
+        let mut changes = Vec::with_capacity(self.seats.len());
+        for id in std::mem::take(&mut self.seats) {
+            let Desk { encoder, .. } = &mut *self.desk;
+            let mut scratch = std::mem::take(encoder);
+            let seat = self.desk.at_mut(id);
+            if seat.changed {
+                let Ledger { owner, counts, .. } = &seat.ledger;
+                changes.push(Change { owner: owner.clone(), counts: *counts });
+            }
+            if seat.touched {
+                let (key, value) = (keys::ledger(seat.mailbox), seat.ledger.encode(&mut scratch));
+                if seat.fresh {
+                    let number = encode_mailbox(seat.mailbox, &mut scratch);
+                    self.writes.insert(keys::mailbox(&seat.ledger.owner), Some(number));
                 }
-                None => tally.damaged = true,
+                (seat.behind, seat.fresh) = (0, false);
+                self.writes.insert(key, Some(value));
             }
+            (seat.touched, seat.changed) = (false, false);
+            self.desk.encoder = scratch;
         }
-        Ok(tally)
+        changes
     }
 
     /// Puts all of it on the disk.
     ///
     /// When that fails nobody knows what the disk holds: contents stay for the next opening to
     /// sweep, and what was in memory is forgotten.
-    pub(super) fn commit(mut self) -> Result<Committed, StoreError> {
-        if self.failed {
+    pub(super) fn commit(mut self) -> Result<Committed, CommitError> {
+        if self.failed || self.write_ends().is_err() {
             self.kept.into_iter().for_each(Staged::keep);
-            *self.desk = Desk::default();
-            return Err(StoreError::Unavailable("its engine failed".into()));
+            self.desk.clear();
+            return Err(CommitError::Reading);
         }
-        for owner in std::mem::take(&mut self.ledgers) {
-            let ledger = self.desk.ledgers.get(&owner).copied().unwrap_or_default();
-            self.writes.insert(keys::ledger(&owner), Some(ledger.encode()));
-        }
+        let changes = self.write_ledgers();
         let outcome = if self.writes.is_empty() { Ok(()) } else { self.tree.commit(self.writes.into_iter()) };
         self.kept.into_iter().for_each(Staged::keep);
         if let Err(error) = outcome {
-            *self.desk = Desk::default();
-            return Err(failed(error));
+            self.desk.clear();
+            failed(error);
+            return Err(CommitError::Writing);
         }
-        let ledgers = &self.desk.ledgers;
-        let counts = |owner: &Owner| ledgers.get(owner).map(|ledger| ledger.counts).unwrap_or_default();
-        let changes =
-            self.changed.into_iter().map(|owner| Change { counts: counts(&owner), owner }).collect();
         Ok(Committed { changes, unlinked: self.unlinked })
     }
 }
 
-/// What the messages of a bundle amount to.
-pub(super) struct BundleTally {
-    pub(super) messages: u32,
-    pub(super) bytes: u64,
-    pub(super) text: bool,
-    pub(super) damaged: bool,
+/// Why a batch is not on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CommitError {
+    /// A record that it needed could not be read; nothing was written.
+    Reading,
+    /// It could not be written or synced: nobody knows what the disk holds.
+    Writing,
+}
+
+/// What that means to those who asked for the batch.
+pub(super) fn unavailable(error: CommitError) -> StoreError {
+    StoreError::Unavailable(match error {
+        CommitError::Reading => "its engine failed to read".into(),
+        CommitError::Writing => "its engine failed to write".into(),
+    })
+}
+
+impl Source for Transaction<'_> {
+    fn fetch(&self, key: &[u8]) -> Result<Option<Slice>, StoreError> {
+        match self.writes.get(key) {
+            Some(written) => Ok(written.clone()),
+            None => self.tree.get(key),
+        }
+    }
+
+    fn tree(&self) -> &Tree {
+        self.tree
+    }
 }

@@ -1,17 +1,25 @@
-//! The engine under the records: one fjall keyspace, with settings for many small durable batches.
+//! The engine under the records: fjall, with settings for many small durable batches.
+//!
+//! Contents and what leads to them lie apart, so that small records are not written again and again
+//! together with large ones; one journal makes a batch of both durable, and is all that is synced.
 
 use std::path::Path;
 use std::sync::Mutex;
 
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use restante::store::{Owner, StoreError};
+use fjall::{
+    CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Slice, Snapshot,
+};
+use restante::store::StoreError;
 use rustc_hash::FxHashSet;
 
+use super::keys::{self, Key};
 use super::pool::lock;
 
 /// How large a memtable grows before it is written out. A journal is kept until what is in it has
-/// been written out, so this and the journal's own 64 MB bound the time to open after a crash.
-const MEMTABLE: u64 = 16 << 20;
+/// been written out, so these and the journal's own 64 MB bound the time to open after a crash. The
+/// smaller one holds what 64 MB of journal bring of small records, so that it holds no journal up.
+const CONTENT_MEMTABLE: u64 = 16 << 20;
+const INDEX_MEMTABLE: u64 = 8 << 20;
 
 /// The most the journals hold, if a memtable is not written out by itself.
 const JOURNALS: u64 = 128 << 20;
@@ -22,11 +30,32 @@ const CACHE: u64 = 64 << 20;
 /// How many damaged records are remembered as reported.
 const REPORTS: usize = 10_000;
 
+/// One record to be written; no value removes it.
+pub(super) type Write = (Key, Option<Slice>);
+
+/// Something that records are read from.
+pub(super) trait Source {
+    /// The record under `key`.
+    fn fetch(&self, key: &[u8]) -> Result<Option<Slice>, StoreError>;
+
+    /// Where damage is reported.
+    fn tree(&self) -> &Tree;
+}
+
 /// The records, as bytes under keys.
 pub(super) struct Tree {
-    pub(super) database: Database,
-    pub(super) records: Keyspace,
+    database: Database,
+    index: Keyspace,
+    contents: Keyspace,
     reported: Mutex<FxHashSet<Vec<u8>>>,
+    #[cfg(test)]
+    pub(super) fails: std::sync::atomic::AtomicBool,
+}
+
+/// One moment of all records.
+pub(super) struct Moment<'a> {
+    tree: &'a Tree,
+    snapshot: Snapshot,
 }
 
 impl Tree {
@@ -38,48 +67,102 @@ impl Tree {
             .manual_journal_persist(true)
             .worker_threads(2)
             .open()?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE);
-        let records = database.keyspace("records", options)?;
-        Ok(Self { database, records, reported: Mutex::default() })
+        let options = |memtable| move || KeyspaceCreateOptions::default().max_memtable_size(memtable);
+        let index = database.keyspace("index", options(INDEX_MEMTABLE))?;
+        // Whoever asks for a content knows that it is there: filters of the last level save nothing.
+        let contents =
+            database.keyspace("contents", || options(CONTENT_MEMTABLE)().expect_point_read_hits(true))?;
+        Ok(Self {
+            database,
+            index,
+            contents,
+            reported: Mutex::default(),
+            #[cfg(test)]
+            fails: std::sync::atomic::AtomicBool::new(false),
+        })
+    }
+
+    fn room(&self, key: &[u8]) -> &Keyspace {
+        if keys::is_content(key) { &self.contents } else { &self.index }
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Slice>, StoreError> {
+        self.room(key).get(key).map_err(failed)
+    }
+
+    /// This moment of all records.
+    pub(super) fn moment(&self) -> Moment<'_> {
+        Moment { tree: self, snapshot: self.database.snapshot() }
     }
 
     /// Writes everything in `writes` or nothing, and syncs it to the disk.
-    pub(super) fn commit(
-        &self,
-        writes: impl ExactSizeIterator<Item = (Vec<u8>, Option<Vec<u8>>)>,
-    ) -> fjall::Result<()> {
+    pub(super) fn commit(&self, writes: impl ExactSizeIterator<Item = Write>) -> fjall::Result<()> {
+        #[cfg(test)]
+        if self.fails.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(std::io::Error::other("a fault was injected").into());
+        }
         let mut batch = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), writes.len())
             .durability(Some(PersistMode::SyncData));
         for (key, value) in writes {
+            let room = self.room(&key);
             match value {
-                Some(value) => batch.insert(&self.records, key, value),
-                None => batch.remove(&self.records, key),
+                Some(value) => batch.insert(room, key, value),
+                None => batch.remove(room, key),
             }
         }
         batch.commit()
     }
 
     /// Reports a record that cannot be read, once while the process lives, and gives the error.
-    pub(super) fn damaged(&self, owner: &Owner, what: &str, key: &[u8]) -> StoreError {
+    pub(super) fn damaged(&self, what: &str, key: &[u8]) -> StoreError {
         let mut reported = lock(&self.reported);
         if reported.len() < REPORTS && reported.insert(key.to_vec()) {
             drop(reported);
-            tracing::error!(mailbox = %mailbox_tag(owner), record = what, key = %key_tag(key), "damaged record skipped");
+            tracing::error!(record = what, key = %keys::tag(key), "damaged record skipped");
         }
         StoreError::Damaged { what: what.to_owned() }
     }
 }
 
-/// Names a mailbox in the log without naming its owner.
-fn mailbox_tag(owner: &Owner) -> String {
-    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(owner.key()))
+impl Source for Tree {
+    fn fetch(&self, key: &[u8]) -> Result<Option<Slice>, StoreError> {
+        self.get(key)
+    }
+
+    fn tree(&self) -> &Tree {
+        self
+    }
 }
 
-/// Names a record in the log: its kind and what follows the mailbox in its key.
-fn key_tag(key: &[u8]) -> String {
-    let kind = key.get(..1).unwrap_or_default().escape_ascii();
-    let rest = super::keys::split(key).map(|(_, rest)| rest).unwrap_or_default();
-    format!("{kind}:{}", rest.escape_ascii())
+impl Source for Moment<'_> {
+    fn fetch(&self, key: &[u8]) -> Result<Option<Slice>, StoreError> {
+        self.snapshot.get(self.tree.room(key), key).map_err(failed)
+    }
+
+    fn tree(&self) -> &Tree {
+        self.tree
+    }
+}
+
+impl Moment<'_> {
+    /// The records from `first` up to, but not with, `end`, in order of their keys.
+    pub(super) fn range(
+        &self,
+        first: Key,
+        end: Key,
+    ) -> impl DoubleEndedIterator<Item = Result<(Key, Slice), StoreError>> + use<> {
+        let room = self.tree.room(&first);
+        self.snapshot.range(room, first..end).map(|guard| guard.into_inner().map_err(failed))
+    }
+
+    /// The records whose keys begin with `prefix`.
+    pub(super) fn prefix(
+        &self,
+        prefix: &[u8],
+    ) -> impl DoubleEndedIterator<Item = Result<(Key, Slice), StoreError>> + use<> {
+        let room = self.tree.room(prefix);
+        self.snapshot.prefix(room, prefix).map(|guard| guard.into_inner().map_err(failed))
+    }
 }
 
 /// What a failure of the engine means to the caller; the log has the details.

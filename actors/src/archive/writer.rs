@@ -6,23 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use restante::store::{Answer, ChangeSink, StoreError};
 use tokio::sync::oneshot;
 
+use super::Limits;
 use super::content::Contents;
+use super::desk::Desk;
 use super::pool::lock;
-use super::transaction::{Committed, Desk, Transaction};
+use super::transaction::{CommitError, Committed, Transaction, unavailable};
 use super::tree::Tree;
-
-/// How many operations may wait.
-const QUEUE: usize = 8192;
-
-/// The most operations of one batch.
-const BATCH: usize = 1024;
-
-/// A batch takes no further operation once its values have so many bytes.
-const BATCH_BYTES: usize = 8 << 20;
 
 /// Tells the caller of an operation, when it is known whether the batch is on the disk.
 type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
@@ -43,6 +37,7 @@ pub(super) type Sinks = Arc<Mutex<Vec<ChangeSink>>>;
 pub(super) struct WriterHandle {
     orders: SyncSender<Order>,
     closed: Arc<AtomicBool>,
+    broken: Arc<AtomicBool>,
 }
 
 impl WriterHandle {
@@ -51,8 +46,8 @@ impl WriterHandle {
         &self,
         operation: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Answer<T> {
-        if self.closed() {
-            return Box::pin(std::future::ready(Err(closed())));
+        if let Err(error) = self.refusal() {
+            return Box::pin(std::future::ready(Err(error)));
         }
         let (order, answer) = order(operation);
         match self.orders.try_send(order) {
@@ -62,8 +57,22 @@ impl WriterHandle {
         }
     }
 
+    /// Why nothing more is taken, if so.
+    pub(super) fn refusal(&self) -> Result<(), StoreError> {
+        match (self.closed(), self.broken()) {
+            (true, _) => Err(closed()),
+            (false, true) => Err(broken()),
+            (false, false) => Ok(()),
+        }
+    }
+
     pub(super) fn closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+
+    /// Whether a batch could not be written: nothing more is taken until the store is opened again.
+    pub(super) fn broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
     }
 
     /// Refuses everything from now on; the answer comes when all that was queued before is done.
@@ -106,28 +115,40 @@ pub(super) fn closed() -> StoreError {
     StoreError::Unavailable("it is closed".into())
 }
 
+pub(super) fn broken() -> StoreError {
+    StoreError::Unavailable("a write failed; it takes nothing more until the node is started again".into())
+}
+
 /// The thread. Dropped, it finishes what is queued and waits for that.
 pub(super) struct Writer {
     handle: WriterHandle,
     thread: Option<JoinHandle<()>>,
 }
 
+/// How long the end of the thread is waited for.
+const END: Duration = Duration::from_secs(30);
+
 impl Writer {
     pub(super) fn start(
+        limits: Limits,
         tree: Arc<Tree>,
         desk: Desk,
         contents: Arc<Contents>,
         sinks: Sinks,
     ) -> io::Result<Self> {
-        let (orders, queue) = sync_channel(QUEUE);
-        let closed = Arc::new(AtomicBool::new(false));
-        let handle = WriterHandle { orders, closed: closed.clone() };
-        let desk = Mutex::new(desk);
-        let work = move || {
-            run(&queue, &tree, &mut lock(&desk), &contents, &sinks);
-            closed.store(true, Ordering::Release);
+        let (orders, queue) = sync_channel(limits.queue);
+        let handle = WriterHandle { orders, closed: Arc::default(), broken: Arc::default() };
+        let mut work = Work {
+            limits,
+            tree,
+            desk,
+            contents,
+            sinks,
+            closed: handle.closed.clone(),
+            broken: handle.broken.clone(),
         };
-        let thread = std::thread::Builder::new().name("archive-writer".into()).spawn(work)?;
+        let thread =
+            std::thread::Builder::new().name("archive-writer".into()).spawn(move || work.run(&queue))?;
         Ok(Self { handle, thread: Some(thread) })
     }
 
@@ -139,50 +160,108 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.handle.closed.store(true, Ordering::Release);
-        // Fails only when the thread has ended already.
-        let _ = self.handle.orders.send(Order::Stop);
-        if let Some(thread) = self.thread.take() {
+        let Some(thread) = self.thread.take() else { return };
+        let (mut stop, begun) = (Some(Order::Stop), Instant::now());
+        // An engine whose own threads have failed may never let the writer go.
+        while !thread.is_finished() && begun.elapsed() < END {
+            if let Some(Err(TrySendError::Full(order))) =
+                stop.take().map(|stop| self.handle.orders.try_send(stop))
+            {
+                stop = Some(order);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if thread.is_finished() {
+            // A panic was reported by the hook already.
             let _ = thread.join();
+        } else {
+            tracing::error!("the store's writer does not end; what it has not answered is not kept");
         }
     }
 }
 
-fn run(queue: &Receiver<Order>, tree: &Tree, desk: &mut Desk, contents: &Arc<Contents>, sinks: &Sinks) {
-    while let Ok(Order::Apply(first)) = queue.recv() {
-        let mut replies = Vec::with_capacity(64);
-        let mut transaction = Transaction::new(tree, desk);
-        replies.push(first(&mut transaction));
-        let mut stop = false;
-        while replies.len() < BATCH && transaction.bytes() < BATCH_BYTES {
-            match queue.try_recv() {
-                Ok(Order::Apply(operation)) => replies.push(operation(&mut transaction)),
-                Ok(Order::Stop) => {
-                    stop = true;
-                    break;
+/// What the thread works with.
+struct Work {
+    limits: Limits,
+    tree: Arc<Tree>,
+    desk: Desk,
+    contents: Arc<Contents>,
+    sinks: Sinks,
+    closed: Arc<AtomicBool>,
+    broken: Arc<AtomicBool>,
+}
+
+impl Drop for Work {
+    /// Nobody shall wait for a thread that has panicked.
+    fn drop(&mut self) {
+        self.closed.store(true, Ordering::Release);
+    }
+}
+
+impl Work {
+    fn run(&mut self, queue: &Receiver<Order>) {
+        while let Ok(Order::Apply(first)) = queue.recv() {
+            let mut replies = Vec::with_capacity(64);
+            let mut transaction = Transaction::new(&self.tree, &mut self.desk);
+            replies.push(first(&mut transaction));
+            let mut stop = false;
+            while replies.len() < self.limits.batch && transaction.bytes() < self.limits.batch_bytes {
+                match queue.try_recv() {
+                    Ok(Order::Apply(operation)) => replies.push(operation(&mut transaction)),
+                    Ok(Order::Stop) => {
+                        stop = true;
+                        break;
+                    }
+                    Err(_) => break,
                 }
-                Err(_) => break,
+            }
+            let committed = match self.broken.load(Ordering::Acquire) {
+                true => Err(broken()),
+                false => transaction.commit().map_err(|error| self.failed(error, replies.len())),
+            };
+            let committed = committed.map(|committed| self.tell(committed));
+            for reply in replies {
+                reply(committed.clone());
+            }
+            if stop {
+                return;
             }
         }
-        let committed = transaction.commit().map(|committed| tell(committed, contents, sinks));
-        for reply in replies {
-            reply(committed.clone());
+    }
+
+    /// After a write or a sync that failed nobody knows what the disk holds, and a later sync that
+    /// succeeds would prove nothing: from then on nothing is acknowledged.
+    fn failed(&self, error: CommitError, operations: usize) -> StoreError {
+        match error {
+            CommitError::Reading => {
+                tracing::error!(
+                    operations,
+                    "batch given up: a record could not be read; nothing was written"
+                );
+            }
+            CommitError::Writing => {
+                self.broken.store(true, Ordering::Release);
+                tracing::error!(
+                    operations,
+                    "the store is broken: a batch could not be written or synced. Nothing more is taken; free \
+                     space or mend the disk, then start the node again"
+                );
+            }
         }
-        if stop {
+        unavailable(error)
+    }
+
+    /// Does what waits for the batch to be on the disk.
+    fn tell(&self, committed: Committed) {
+        self.contents.unlink(committed.unlinked);
+        if committed.changes.is_empty() {
             return;
         }
-    }
-}
-
-/// Does what waits for the batch to be on the disk.
-fn tell(committed: Committed, contents: &Arc<Contents>, sinks: &Sinks) {
-    contents.unlink(committed.unlinked);
-    if committed.changes.is_empty() {
-        return;
-    }
-    let sinks = lock(sinks).clone();
-    for change in committed.changes {
-        for sink in &sinks {
-            sink(change.clone());
+        let sinks = lock(&self.sinks).clone();
+        for change in committed.changes {
+            for sink in &sinks {
+                sink(change.clone());
+            }
         }
     }
 }

@@ -174,6 +174,10 @@ sections! {
         quota_items: u64 = 10_000;
         /// Bytes of content one mailbox may hold; 0 = no limit.
         quota_bytes: Size = Size::gib(1);
+        /// Percent of that which one sender may take of a mailbox: the rest is for everybody else. 100 = all of it.
+        sender_share: u64 = 80;
+        /// Items of full size (`max_body`) that one sender may always have in a mailbox with room, whatever his share.
+        sender_least: u64 = 100;
         /// How long an item is kept that names no time of its own (Expires).
         lifetime: Duration = seconds(30 * DAY);
         /// The longest time an item may ask for.
@@ -226,6 +230,12 @@ sections! {
         url: StoreUrl = StoreUrl::Embedded(PathBuf::from("./restante-data"));
         /// Content up to this size is kept beside its record, larger content in a file of its own.
         inline_limit: Size = Size::kib(32);
+        /// Operations that may wait for the store; one more is refused, and its request answered 503.
+        queue: usize = 8_192;
+        /// Operations written to the disk at once, with one sync.
+        batch: usize = 1_024;
+        /// Size of content after which no further operation is taken into a batch.
+        batch_size: Size = Size::mib(8);
     }
     /// Who is believed.
     trust: Trust {

@@ -80,6 +80,8 @@ ignore_types = []
 max_body = 5000
 quota_items = 0
 quota_bytes = 0
+sender_share = 50
+sender_least = 3
 lifetime = "2h"
 max_lifetime = "3h"
 remember = "1d"
@@ -104,6 +106,9 @@ sessions_total = 27
 [store]
 url = "embedded:/var/lib/restante"
 inline_limit = 0
+queue = 9
+batch = 8
+batch_size = "1MiB"
 [trust]
 peers = ["10.0.0.0/8"]
 realm = "a realm"

@@ -93,7 +93,7 @@ fn counts(config: &Config) -> Verdict {
         })
     };
     const MANY: usize = 100_000_000;
-    let Config { node, sip, msrp, deposit, summary, retrieval, .. } = config;
+    let Config { node, sip, msrp, deposit, summary, retrieval, store, .. } = config;
     within("node.workers", node.workers, 0, 256)?;
     within("sip.max_headers", sip.max_headers, 16, 100_000)?;
     within("sip.max_connections", sip.max_connections, 1, MANY)?;
@@ -103,6 +103,11 @@ fn counts(config: &Config) -> Verdict {
     within("msrp.max_incoming", msrp.max_incoming, 1, 10_000)?;
     within("msrp.max_connections", msrp.max_connections, 1, MANY)?;
     within("msrp.max_connections_per_address", msrp.max_connections_per_address, 1, MANY)?;
+    within("store.queue", store.queue, 1, 1_000_000)?;
+    within("store.batch", store.batch, 1, 100_000)?;
+    ensure((1..=100).contains(&deposit.sender_share), &["deposit.sender_share"], || {
+        format!("expected a percentage from 1 to 100, found {}", deposit.sender_share)
+    })?;
     within("deposit.max_messages", deposit.max_messages, 1, 1_000_000)?;
     within("deposit.sessions_per_user", deposit.sessions_per_user, 1, MANY)?;
     within("deposit.sessions_total", deposit.sessions_total, 1, MANY)?;
@@ -131,6 +136,7 @@ fn sizes(config: &Config) -> Verdict {
     within("deposit.max_body", deposit.max_body, Size::of(1), Size::gib(1))?;
     within("retrieval.window", retrieval.window, Size::kib(2), Size::gib(1))?;
     within("store.inline_limit", store.inline_limit, Size::of(0), Size::mib(16))?;
+    within("store.batch_size", store.batch_size, Size::kib(64), Size::gib(1))?;
     ensure(sip.max_body <= sip.max_message, &["sip.max_body", "sip.max_message"], || {
         format!("sip.max_body ({}) is more than sip.max_message ({})", sip.max_body, sip.max_message)
     })?;

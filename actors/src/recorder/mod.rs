@@ -13,7 +13,7 @@ use restante::focus::rejection::Rejection;
 use restante::focus::session_deposit::SessionEnvelope;
 use restante::machine::msrp::{IncomingId, Verdict};
 use restante::machine::sip::{InviteSession, ServerTxn};
-use restante::store::{Counts, Owner, SessionDeposit, SessionId, StoreError};
+use restante::store::{Owner, SessionDeposit, SessionId, StoreError};
 use restante::wire::sip::{Request, StatusCode};
 use tokio::sync::OnceCell;
 
@@ -42,6 +42,8 @@ pub struct RecorderBirth {
     pub invite: InviteSession,
     /// Whose mailbox it is.
     pub owner: Owner,
+    /// Who deposits, as he was identified.
+    pub sender: Owner,
     /// What is kept of the INVITE.
     pub envelope: SessionEnvelope,
     /// The offer, if the INVITE had one.
@@ -54,6 +56,7 @@ pub struct RecorderBirth {
 pub struct Recorder {
     shared: Arc<Shared>,
     owner: Owner,
+    sender: Owner,
     envelope: SessionEnvelope,
     /// The offer, until it is answered.
     offer: Option<Bytes>,
@@ -84,6 +87,7 @@ impl Recorder {
             party: Party::new(Arc::clone(&birth.shared), birth.port, birth.invite),
             shared: birth.shared,
             owner: birth.owner,
+            sender: birth.sender,
             envelope: birth.envelope,
             offer: birth.offer,
             held: false,
@@ -100,11 +104,8 @@ impl Recorder {
 
     // ---- accepting ----
 
-    fn counted(&mut self, counted: Result<Counts, StoreError>, ctx: &mut Context<Self>) {
-        let quota = self.shared.quota();
-        let admitted = counted
-            .and_then(|counts| quota.admit(&counts, 1, 1))
-            .map_err(|error| refusals::of_store(&error, self.shared.agent()));
+    fn admitted(&mut self, admitted: Result<(), StoreError>, ctx: &mut Context<Self>) {
+        let admitted = admitted.map_err(|error| refusals::of_store(&error, self.shared.agent()));
         if let Err(rejection) = admitted.and_then(|()| self.accept(ctx)) {
             tracing::info!(parent: &self.span, status = rejection.status.0, "session refused");
             self.party.refuse(&rejection);
@@ -249,6 +250,7 @@ impl Recorder {
         self.storing += 1;
         let deposit = SessionDeposit {
             owner: self.owner.clone(),
+            sender: self.sender.clone(),
             key: self.envelope.key.clone(),
             envelope: self.envelope.envelope.clone(),
             quota: self.shared.quota(),
@@ -400,8 +402,8 @@ impl Actor for Recorder {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.party.adopt(ctx.address().recipient());
-        let counting = self.shared.store.counts(self.owner.clone());
-        ctx.spawn(counting.into_actor(self).map(|counted, recorder, ctx| recorder.counted(counted, ctx)));
+        let asking = self.shared.store.room(self.owner.clone(), self.sender.clone(), self.shared.quota());
+        ctx.spawn(asking.into_actor(self).map(|admitted, recorder, ctx| recorder.admitted(admitted, ctx)));
     }
 }
 

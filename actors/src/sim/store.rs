@@ -13,7 +13,7 @@ use restante::entropy::{Entropy, Sequence};
 use restante::store::memory::Memory;
 use restante::store::{
     After, Answer, Body, ChangeSink, Content, Counts, Deposited, Expired, Item, ItemHead, ListQuery,
-    MessageId, NewMessage, Owner, PagerDeposit, SessionDeposit, SessionId, Staging, Store, StoreError,
+    MessageId, NewMessage, Owner, PagerDeposit, Quota, SessionDeposit, SessionId, Staging, Store, StoreError,
     SubscriptionCursor, SubscriptionRecord,
 };
 use restante::time::Timestamp;
@@ -132,6 +132,10 @@ impl Store for Weathered {
         self.operate(move |memory| memory.deposit(deposit))
     }
 
+    fn room(&self, owner: Owner, sender: Owner, quota: Quota) -> Answer<()> {
+        self.operate(move |memory| memory.room(owner, sender, quota))
+    }
+
     fn open_session(&self, session: SessionDeposit) -> Answer<SessionId> {
         self.operate(move |memory| memory.open_session(session))
     }
@@ -212,6 +216,10 @@ impl Store for Weathered {
                 sink(change);
             }
         }));
+    }
+
+    fn working(&self) -> bool {
+        self.alive.load(Ordering::Relaxed) && self.memory.working()
     }
 
     fn close(&self) -> Answer<()> {

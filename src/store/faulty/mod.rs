@@ -21,7 +21,7 @@ pub use self::plan::Plan;
 use self::plan::{Dice, Fate};
 use super::{
     After, Answer, Body, ChangeSink, Content, Counts, Deposited, Expired, Item, ItemHead, ListQuery,
-    MessageId, NewMessage, Owner, PagerDeposit, SessionDeposit, SessionId, Staging, Store, StoreError,
+    MessageId, NewMessage, Owner, PagerDeposit, Quota, SessionDeposit, SessionId, Staging, Store, StoreError,
     SubscriptionCursor, SubscriptionRecord,
 };
 use crate::time::Timestamp;
@@ -162,6 +162,10 @@ impl Store for Faulty {
         self.hit(|store| store.deposit(deposit))
     }
 
+    fn room(&self, owner: Owner, sender: Owner, quota: Quota) -> Answer<()> {
+        self.hit(|store| store.room(owner, sender, quota))
+    }
+
     fn open_session(&self, session: SessionDeposit) -> Answer<SessionId> {
         self.hit(|store| store.open_session(session))
     }
@@ -236,6 +240,12 @@ impl Store for Faulty {
 
     fn on_change(&self, sink: ChangeSink) {
         self.inner.on_change(sink);
+    }
+
+    fn working(&self) -> bool {
+        let state = lock(&self.state);
+        let broken = state.plan.breaks_at.is_some_and(|at| state.struck.calls >= at);
+        !broken && self.inner.working()
     }
 
     fn close(&self) -> Answer<()> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::store::memory::Memory;
-use crate::store::{DepositKey, Envelope, Quota};
+use crate::store::{DepositKey, Envelope};
 
 fn poll<T>(answer: &mut Answer<T>) -> Poll<Result<T, StoreError>> {
     answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
@@ -28,6 +28,7 @@ fn bob() -> Owner {
 fn pager(number: u64) -> PagerDeposit {
     PagerDeposit {
         owner: bob(),
+        sender: Owner::default(),
         key: DepositKey { call_id: number.to_string().into(), from_tag: Bytes::new(), cseq: 1 },
         envelope: Envelope::default(),
         body: Body::Inline(Bytes::from_static(b"x")),

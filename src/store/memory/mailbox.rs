@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::store::{
-    Counts, DepositKey, Item, ItemHead, ItemKind, ItemState, ListQuery, MAX_LIST, MessageId, StoredMessage,
+    Counts, DepositKey, Held, Item, ItemHead, ItemKind, ItemState, ListQuery, MAX_LIST, MessageId, Owner,
+    Quota, StoreError, StoredMessage,
 };
 use crate::time::Timestamp;
 
@@ -18,6 +19,7 @@ pub(super) struct Kept {
 #[derive(Clone)]
 pub(super) struct Origin {
     pub(super) key: DepositKey,
+    pub(super) sender: Owner,
     pub(super) remember_until: Timestamp,
 }
 
@@ -25,6 +27,8 @@ pub(super) struct Origin {
 #[derive(Default)]
 pub(super) struct Mailbox {
     pub(super) counts: Counts,
+    /// What each sender has of it.
+    senders: HashMap<Owner, Held>,
     pub(super) items: BTreeMap<u64, Kept>,
     /// Every id that is taken, with the sequence it has or had.
     ids: HashMap<MessageId, u64>,
@@ -41,6 +45,24 @@ impl Mailbox {
     pub(super) fn repeated(&self, key: &DepositKey) -> Option<(MessageId, u64)> {
         let id = self.deposits.get(key)?;
         Some((id.clone(), self.ids.get(id).copied().unwrap_or_default()))
+    }
+
+    /// Whether so much more of this sender fits.
+    pub(super) fn admit(
+        &self,
+        quota: &Quota,
+        sender: &Owner,
+        items: u64,
+        bytes: u64,
+    ) -> Result<(), StoreError> {
+        quota.admit(&self.counts, items, bytes)?;
+        quota.admit_sender(&self.senders.get(sender).copied().unwrap_or_default(), items, bytes)
+    }
+
+    /// Counts so much against the quota.
+    pub(super) fn charge(&mut self, sender: &Owner, items: u64, bytes: u64) {
+        self.counts.charge(items, bytes);
+        self.senders.entry(sender.clone()).or_default().charge(items, bytes);
     }
 
     /// Takes in an item, whose id and sequence are chosen here. The quota is charged elsewhere.
@@ -100,6 +122,9 @@ impl Mailbox {
         let kept = self.items.remove(self.ids.get(id)?)?;
         self.counts.leave(&kept.head.envelope, kept.head.state);
         self.counts.discharge(1, kept.head.bytes);
+        if let Some(held) = self.senders.get_mut(&kept.origin.sender) {
+            held.discharge(1, kept.head.bytes);
+        }
         self.gone.insert(id.clone(), kept.origin.clone());
         Some(kept)
     }

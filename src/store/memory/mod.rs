@@ -16,8 +16,8 @@ use self::staging::MemoryStaging;
 use self::state::State;
 use super::{
     After, Answer, Change, ChangeSink, Content, Counts, Deposited, Expired, Item, ItemHead, ListQuery,
-    MAX_LIST, MAX_READ, MessageId, NewMessage, Owner, PagerDeposit, SessionDeposit, SessionId, Staging,
-    Store, StoreError, SubscriptionCursor, SubscriptionRecord,
+    MAX_LIST, MAX_READ, MessageId, NewMessage, Owner, PagerDeposit, Quota, SessionDeposit, SessionId,
+    Staging, Store, StoreError, SubscriptionCursor, SubscriptionRecord,
 };
 use crate::time::Timestamp;
 
@@ -76,6 +76,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Store for Memory {
     fn deposit(&self, deposit: PagerDeposit) -> Answer<Deposited> {
         self.run(Some(deposit.owner.clone()), |state| state.deposit(deposit))
+    }
+
+    fn room(&self, owner: Owner, sender: Owner, quota: Quota) -> Answer<()> {
+        self.run(None, |state| state.room(&owner, &sender, quota))
     }
 
     fn open_session(&self, session: SessionDeposit) -> Answer<SessionId> {
@@ -183,6 +187,10 @@ impl Store for Memory {
 
     fn on_change(&self, sink: ChangeSink) {
         lock(&self.sinks).push(sink);
+    }
+
+    fn working(&self) -> bool {
+        !lock(&self.state).closed
     }
 
     fn close(&self) -> Answer<()> {

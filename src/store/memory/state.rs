@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::mailbox::{Kept, Mailbox, Origin};
 use crate::store::{
     Body, Content, ContentId, Counts, Deposited, Envelope, Expired, Item, ItemHead, ItemKind, ItemState,
-    ListQuery, MAX_KEY, MAX_SESSION_MESSAGES, MessageId, NewMessage, Owner, PagerDeposit, SessionDeposit,
-    SessionId, StoreError, StoredMessage, SubscriptionRecord,
+    ListQuery, MAX_KEY, MAX_SESSION_MESSAGES, MessageId, NewMessage, Owner, PagerDeposit, Quota,
+    SessionDeposit, SessionId, StoreError, StoredMessage, SubscriptionRecord,
 };
 use crate::time::Timestamp;
 
@@ -47,8 +47,8 @@ impl State {
             return Ok(Deposited { message_id, repeated: true, counts: mailbox.counts, sequence });
         }
         let bytes = deposit.body.size();
-        deposit.quota.admit(&mailbox.counts, 1, bytes)?;
-        mailbox.counts.charge(1, bytes);
+        mailbox.admit(&deposit.quota, &deposit.sender, 1, bytes)?;
+        mailbox.charge(&deposit.sender, 1, bytes);
         let head = head(ItemKind::Pager, deposit.envelope, deposit.now, deposit.ends, 1, bytes);
         let message = StoredMessage {
             message_id: Bytes::new(),
@@ -58,17 +58,25 @@ impl State {
             received: deposit.now,
             content: settle(deposit.body),
         };
-        let origin = Origin { key: deposit.key, remember_until: deposit.now.after(deposit.remember) };
+        let remember_until = deposit.now.after(deposit.remember);
+        let origin = Origin { key: deposit.key, sender: deposit.sender, remember_until };
         let (message_id, sequence) = mailbox.enter(head, vec![message], origin);
         let counts = mailbox.counts;
         self.touched = true;
         Ok(Deposited { message_id, repeated: false, counts, sequence })
     }
 
+    pub(super) fn room(&self, owner: &Owner, sender: &Owner, quota: Quota) -> Result<(), StoreError> {
+        match self.mailboxes.get(owner) {
+            Some(mailbox) => mailbox.admit(&quota, sender, 1, 1),
+            None => Mailbox::default().admit(&quota, sender, 1, 1),
+        }
+    }
+
     pub(super) fn open_session(&mut self, session: SessionDeposit) -> Result<SessionId, StoreError> {
         check(&session.owner)?;
         session.key.check()?;
-        session.quota.admit(&self.counts(&session.owner), 1, 1)?;
+        self.room(&session.owner, &session.sender, session.quota)?;
         self.next_session += 1;
         let id = SessionId(self.next_session);
         self.drafts.insert(id, Draft { session, bundle: 0, messages: Vec::new(), text: true });
@@ -83,8 +91,8 @@ impl State {
         let mailbox = self.mailboxes.entry(draft.session.owner.clone()).or_default();
         let first = u64::from(draft.messages.is_empty());
         let size = message.body.size();
-        draft.session.quota.admit(&mailbox.counts, first, size)?;
-        mailbox.counts.charge(first, size);
+        mailbox.admit(&draft.session.quota, &draft.session.sender, first, size)?;
+        mailbox.charge(&draft.session.sender, first, size);
         if first == 1 {
             mailbox.next_bundle += 1;
             draft.bundle = mailbox.next_bundle;
@@ -117,7 +125,8 @@ impl State {
         let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
         let envelope = Envelope { text, ..session.envelope };
         let head = head(ItemKind::Session, envelope, session.now, session.ends, count, bytes);
-        let origin = Origin { key: session.key, remember_until: session.now.after(session.remember) };
+        let remember_until = session.now.after(session.remember);
+        let origin = Origin { key: session.key, sender: session.sender, remember_until };
         let (message_id, sequence) = mailbox.enter(head, messages, origin);
         Deposited { message_id, repeated: false, counts: mailbox.counts, sequence }
     }

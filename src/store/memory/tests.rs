@@ -24,6 +24,10 @@ fn bob() -> Owner {
     Owner::new(b"bob", "example.com")
 }
 
+fn alice() -> Owner {
+    Owner::new(b"alice", "example.org")
+}
+
 fn id(text: &'static str) -> MessageId {
     MessageId::new(text)
 }
@@ -35,10 +39,11 @@ fn key(call_id: &'static str, from_tag: &'static str, cseq: u32) -> DepositKey {
 fn pager(key: DepositKey) -> PagerDeposit {
     PagerDeposit {
         owner: bob(),
+        sender: alice(),
         key,
         envelope: Envelope { text: true, ..Envelope::default() },
         body: Body::Inline(Bytes::from_static(b"hello")),
-        quota: Quota { items: 3, bytes: 100 },
+        quota: Quota { items: 3, bytes: 100, ..Quota::default() },
         now: Timestamp(100),
         ends: Timestamp(200),
         remember: Duration::from_millis(400),
@@ -46,8 +51,8 @@ fn pager(key: DepositKey) -> PagerDeposit {
 }
 
 fn session(key: DepositKey) -> SessionDeposit {
-    let PagerDeposit { owner, key, envelope, quota, now, ends, remember, .. } = pager(key);
-    SessionDeposit { owner, key, envelope, quota, now, ends, remember }
+    let PagerDeposit { owner, sender, key, envelope, quota, now, ends, remember, .. } = pager(key);
+    SessionDeposit { owner, sender, key, envelope, quota, now, ends, remember }
 }
 
 fn message(body: &'static [u8]) -> NewMessage {
@@ -133,4 +138,22 @@ fn a_large_content_is_kept_beside_its_item_and_goes_with_it() {
     assert_eq!(now(store.read(content.clone(), 19_999, 2)).unwrap(), "ab");
     assert_eq!(now(store.retrieved(bob(), id("a"), After::Delete)).unwrap().unwrap().items, 0);
     assert_eq!(now(store.read(content, 0, 1)), Err(StoreError::Gone));
+}
+
+#[test]
+fn a_sender_has_his_share_and_no_more_until_an_item_of_his_goes() {
+    let store = Memory::new();
+    let quota = Quota { sender_items: 2, ..Quota::default() };
+    let deposit = |call_id, sender: Owner| {
+        now(store.deposit(PagerDeposit { quota, sender, ..pager(key(call_id, "t", 1)) })).map(drop)
+    };
+    deposit("a", alice()).unwrap();
+    let draft = now(store.open_session(SessionDeposit { quota, ..session(key("s", "t", 1)) })).unwrap();
+    now(store.append(draft, message(b"x"))).unwrap();
+    assert_eq!(deposit("b", alice()), Err(StoreError::SenderItems { limit: 2 }));
+    assert_eq!(now(store.room(bob(), alice(), quota)), Err(StoreError::SenderItems { limit: 2 }));
+    deposit("c", Owner::new(b"carol", "example.org")).unwrap();
+    now(store.close_session(draft)).unwrap();
+    now(store.delete(bob(), id("s"))).unwrap();
+    deposit("b", alice()).unwrap();
 }

@@ -51,6 +51,7 @@ fn deposit(number: u64, body: Bytes) -> PagerDeposit {
     let user = format!("user{:06}", number % MAILBOXES);
     PagerDeposit {
         owner: Owner::new(user.as_bytes(), "example.com"),
+        sender: Owner::new(b"alice", "example.org"),
         key: DepositKey { call_id: id.clone().into(), from_tag: format!("t{number:08x}").into(), cseq: 1 },
         envelope: Envelope {
             from: format!("<sip:alice@example.org>;tag=t{number:08x}").into(),
@@ -64,7 +65,7 @@ fn deposit(number: u64, body: Bytes) -> PagerDeposit {
             urgent: false,
         },
         body: Body::Inline(body),
-        quota: Quota { items: 0, bytes: 0 },
+        quota: Quota::default(),
         now: now(),
         ends: Timestamp(now().0 + 30 * 86_400_000),
         remember: Duration::from_secs(7 * 86_400),

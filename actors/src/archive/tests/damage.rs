@@ -6,16 +6,19 @@ use std::sync::{Arc, Mutex};
 use restante::store::{ListQuery, Store, StoreError};
 
 use super::*;
-use crate::archive::keys;
+use crate::archive::keys::{self, Key, MailboxId};
 use crate::archive::tree::Tree;
 
 /// Changes a record behind the store's back.
-fn tamper(place: &TempDir, key: Vec<u8>, change: impl FnOnce(&mut Vec<u8>)) {
+fn tamper(place: &TempDir, key: Key, change: impl FnOnce(&mut Vec<u8>)) {
     let tree = Tree::open(&place.path().join("engine")).unwrap();
-    let mut value = tree.records.get(&key).unwrap().expect("the record").to_vec();
+    let mut value = tree.get(&key).unwrap().expect("the record").to_vec();
     change(&mut value);
-    tree.commit([(key, Some(value))].into_iter()).unwrap();
+    tree.commit([(key, Some(value.into()))].into_iter()).unwrap();
 }
+
+/// The number of the first mailbox that came.
+const BOBS: MailboxId = MailboxId(1);
 
 fn three_items(place: &TempDir) {
     let store = open(place);
@@ -28,7 +31,7 @@ fn three_items(place: &TempDir) {
 fn a_damaged_item_is_skipped_and_expires_with_the_counts_set_right() {
     let place = place();
     three_items(&place);
-    tamper(&place, keys::item(&bob(), 2), |value| value[20] ^= 1);
+    tamper(&place, keys::item(BOBS, 2), |value| value[20] ^= 1);
     let store = open(&place);
     let heads = wait(store.list(bob(), ListQuery::default())).unwrap();
     assert_eq!(heads.iter().map(|head| head.sequence).collect::<Vec<_>>(), [1, 3]);
@@ -50,7 +53,7 @@ fn a_damaged_ledger_is_counted_anew() {
         let draft = wait(store.open_session(session(key("s", "t", 1)))).unwrap();
         wait(store.append(draft, message("m", "12345"))).unwrap();
     }
-    tamper(&place, keys::ledger(&bob()), |value| *value = b"nonsense".to_vec());
+    tamper(&place, keys::ledger(BOBS), |value| *value = b"nonsense".to_vec());
     let store = open(&place);
     let counts = wait(store.counts(bob())).unwrap();
     assert_eq!((counts.items, counts.bytes, counts.text.new), (4, 8, 4));
@@ -66,16 +69,17 @@ fn garbage_in_any_record_never_stops_the_store() {
         let draft = wait(store.open_session(session(key("s", "t", 1)))).unwrap();
         wait(store.append(draft, message("m", "x"))).unwrap();
     }
-    let all: Vec<Vec<u8>> = {
+    let all: Vec<Key> = {
         let tree = Tree::open(&place.path().join("engine")).unwrap();
-        tree.records.iter().map(|guard| guard.key().unwrap().to_vec()).collect()
+        let moment = tree.moment();
+        (b'a'..=b'z').flat_map(|kind| moment.prefix(&[kind]).map(|record| record.unwrap().0)).collect()
     };
     assert!(all.len() >= 8, "{} records", all.len());
     for key in all {
         tamper(&place, key, |value| *value = b"\x01garbage garbage".to_vec());
     }
     let store = open(&place);
-    assert_eq!(wait(store.list(bob(), ListQuery::default())).unwrap(), []);
+    assert!(matches!(wait(store.list(bob(), ListQuery::default())), Err(StoreError::Damaged { .. })));
     assert!(wait(store.open(bob(), id("a"))).is_err());
     wait(store.counts(bob())).unwrap();
     while wait(store.expire(Timestamp(u64::MAX - 1), 100)).unwrap().more {}
@@ -119,11 +123,57 @@ fn damage_is_reported_once_without_the_owners_name() {
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     tracing::subscriber::with_default(subscriber, || {
         for sequence in [1, 1, 2, 1] {
-            tree.damaged(&bob(), "item", &keys::item(&bob(), sequence));
+            tree.damaged("item", &keys::item(BOBS, sequence));
+            tree.damaged("mailbox", &keys::mailbox(&bob()));
+            tree.damaged("sender", &keys::sender(BOBS, &bob()));
         }
     });
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let errors: Vec<_> = text.lines().filter(|line| line.contains("damaged record skipped")).collect();
-    assert_eq!(errors.len(), 2, "{text}");
-    assert!(errors.iter().all(|line| line.contains("ERROR") && !line.contains("bob")), "{text}");
+    assert_eq!(errors.len(), 4, "{text}");
+    let named = |line: &&str| line.contains("bob") || line.contains("626f62");
+    assert!(errors.iter().all(|line| line.contains("ERROR") && !named(line)), "{text}");
+}
+
+#[test]
+fn a_mailbox_whose_number_is_damaged_is_found_again_by_its_ledger() {
+    let place = place();
+    three_items(&place);
+    tamper(&place, keys::mailbox(&bob()), |value| *value = b"nonsense".to_vec());
+    let store = open(&place);
+    assert_eq!(wait(store.counts(bob())).unwrap().items, 3);
+    assert_eq!(wait(store.list(bob(), ListQuery::default())).unwrap().len(), 3);
+    assert_eq!(wait(store.deposit(pager(key("d", "t", 1), "x"))).unwrap().sequence, 4);
+}
+
+#[test]
+fn a_damaged_ledger_does_not_keep_items_from_expiring() {
+    let place = place();
+    three_items(&place);
+    tamper(&place, keys::ledger(BOBS), |value| *value = b"nonsense".to_vec());
+    let store = open(&place);
+    let expired = wait(store.expire(Timestamp(5000), 100)).unwrap();
+    assert_eq!((expired.removed, expired.owners), (3, vec![bob()]));
+    assert_eq!(wait(store.counts(bob())).unwrap().items, 0);
+}
+
+#[test]
+fn a_damaged_share_is_counted_anew() {
+    let place = place();
+    let quota = restante::store::Quota { sender_items: 2, ..Default::default() };
+    let deposit = |store: &Archive, call_id: &str| {
+        wait(store.deposit(PagerDeposit { quota, ..pager(key(call_id, "t", 1), "x") })).map(drop)
+    };
+    {
+        let store = open(&place);
+        deposit(&store, "a").unwrap();
+        deposit(&store, "b").unwrap();
+        assert_eq!(deposit(&store, "c"), Err(StoreError::SenderItems { limit: 2 }));
+    }
+    tamper(&place, keys::sender(BOBS, &alice()), |value| *value = b"nonsense".to_vec());
+    let store = open(&place);
+    assert_eq!(deposit(&store, "c"), Err(StoreError::SenderItems { limit: 2 }));
+    wait(store.delete(bob(), id("a"))).unwrap();
+    deposit(&store, "c").unwrap();
+    assert_eq!(deposit(&store, "d"), Err(StoreError::SenderItems { limit: 2 }));
 }

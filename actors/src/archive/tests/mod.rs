@@ -5,6 +5,7 @@
 mod contents;
 mod crash;
 mod damage;
+mod faults;
 mod model;
 mod queue;
 mod rules;
@@ -40,6 +41,10 @@ fn bob() -> Owner {
     Owner::new(b"bob", "example.com")
 }
 
+fn alice() -> Owner {
+    Owner::new(b"alice", "example.org")
+}
+
 fn key(call_id: &str, from_tag: &str, cseq: u32) -> DepositKey {
     let bytes = |text: &str| Bytes::copy_from_slice(text.as_bytes());
     DepositKey { call_id: bytes(call_id), from_tag: bytes(from_tag), cseq }
@@ -62,6 +67,7 @@ fn envelope() -> Envelope {
 fn pager(key: DepositKey, body: impl Into<Bytes>) -> PagerDeposit {
     PagerDeposit {
         owner: bob(),
+        sender: alice(),
         key,
         envelope: envelope(),
         body: Body::Inline(body.into()),
@@ -75,6 +81,7 @@ fn pager(key: DepositKey, body: impl Into<Bytes>) -> PagerDeposit {
 fn session(key: DepositKey) -> SessionDeposit {
     SessionDeposit {
         owner: bob(),
+        sender: alice(),
         key,
         envelope: envelope(),
         quota: Quota::default(),

@@ -9,27 +9,66 @@ use super::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Deposit { owner: u8, call: u8, tag: u8, cseq: u8, size: usize, flags: u8, ends: u64, remember: u64 },
-    OpenSession { owner: u8, call: u8, tag: u8, cseq: u8, ends: u64 },
-    Append { session: u8, size: usize, text: bool },
-    CloseSession { session: u8 },
-    Retrieved { owner: u8, call: u8, cseq: u8, suffix: bool, delete: bool },
-    Expire { now: u64 },
-    Subscribe { owner: u8, key: u8, expires: u64 },
-    Unsubscribe { owner: u8, key: u8 },
+    Deposit {
+        owner: u8,
+        sender: u8,
+        call: u8,
+        tag: u8,
+        cseq: u8,
+        size: usize,
+        flags: u8,
+        ends: u64,
+        remember: u64,
+    },
+    OpenSession {
+        owner: u8,
+        sender: u8,
+        call: u8,
+        tag: u8,
+        cseq: u8,
+        ends: u64,
+    },
+    Append {
+        session: u8,
+        size: usize,
+        text: bool,
+    },
+    CloseSession {
+        session: u8,
+    },
+    Retrieved {
+        owner: u8,
+        call: u8,
+        cseq: u8,
+        suffix: bool,
+        delete: bool,
+    },
+    Expire {
+        now: u64,
+    },
+    Subscribe {
+        owner: u8,
+        key: u8,
+        expires: u64,
+    },
+    Unsubscribe {
+        owner: u8,
+        key: u8,
+    },
     Reopen,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let size = prop_oneof![6 => 0..200usize, 1 => 4000..5000usize, 1 => 32_760..32_780usize];
     prop_oneof![
-        8 => (0..3u8, 0..4u8, 0..3u8, 1..3u8, size.clone(), 0..4u8, 0..1000u64, 0..1000u64).prop_map(
-            |(owner, call, tag, cseq, size, flags, ends, remember)| {
-                Step::Deposit { owner, call, tag, cseq, size, flags, ends, remember }
+        8 => (0..3u8, (0..4u8, 0..2u8), 0..3u8, 1..3u8, size.clone(), 0..4u8, 0..1000u64, 0..1000u64).prop_map(
+            |(owner, (call, sender), tag, cseq, size, flags, ends, remember)| {
+                Step::Deposit { owner, sender, call, tag, cseq, size, flags, ends, remember }
             }
         ),
-        2 => (0..3u8, 0..4u8, 0..3u8, 1..3u8, 0..1000u64)
-            .prop_map(|(owner, call, tag, cseq, ends)| Step::OpenSession { owner, call, tag, cseq, ends }),
+        2 => (0..3u8, 0..2u8, 0..4u8, 0..3u8, 1..3u8, 0..1000u64).prop_map(
+            |(owner, sender, call, tag, cseq, ends)| Step::OpenSession { owner, sender, call, tag, cseq, ends }
+        ),
         4 => (0..8u8, size, any::<bool>()).prop_map(|(session, size, text)| Step::Append { session, size, text }),
         2 => (0..8u8).prop_map(|session| Step::CloseSession { session }),
         4 => (0..3u8, 0..4u8, 1..3u8, any::<bool>(), any::<bool>()).prop_map(
@@ -54,12 +93,13 @@ fn deposit_key(call: u8, tag: u8, cseq: u8) -> DepositKey {
 
 /// Does a step, and gives what it came to in a form that two stores can be compared by.
 fn take(store: &dyn Store, sessions: &mut [Option<SessionId>], step: &Step) -> String {
-    let quota = Quota { items: 6, bytes: 50_000 };
+    let quota = Quota { items: 6, bytes: 50_000, sender_items: 4, sender_bytes: 40_000 };
     match *step {
-        Step::Deposit { owner: o, call, tag, cseq, size, flags, ends, remember } => {
+        Step::Deposit { owner: o, sender, call, tag, cseq, size, flags, ends, remember } => {
             let envelope = Envelope { text: flags & 1 == 0, urgent: flags & 2 != 0, ..envelope() };
             let deposit = PagerDeposit {
                 owner: owner(o),
+                sender: owner(sender),
                 envelope,
                 quota,
                 now: Timestamp(500),
@@ -69,9 +109,10 @@ fn take(store: &dyn Store, sessions: &mut [Option<SessionId>], step: &Step) -> S
             };
             format!("{:?}", wait(store.deposit(deposit)))
         }
-        Step::OpenSession { owner: o, call, tag, cseq, ends } => {
+        Step::OpenSession { owner: o, sender, call, tag, cseq, ends } => {
             let deposit = SessionDeposit {
                 owner: owner(o),
+                sender: owner(sender),
                 quota,
                 ends: Timestamp(ends),
                 ..session(deposit_key(call, tag, cseq))

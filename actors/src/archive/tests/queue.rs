@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 use restante::store::{ListQuery, Quota, Store, StoreError};
 
 use super::*;
+use crate::archive::Limits;
 
 #[test]
 fn deposits_of_one_batch_see_each_other() {
     let place = place();
     let store = open(&place);
-    let quota = Quota { items: 60, bytes: 0 };
+    let quota = Quota { items: 60, ..Quota::default() };
     let deposit = |number: u32| {
         // Every Call-ID comes twice, one of them is a repetition.
         let key = key(&format!("c{}", number % 50), "t", 1);
@@ -131,4 +132,45 @@ fn a_directory_given_free_opens_again_while_other_processes_are_started() {
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     starter.join().unwrap();
     assert_eq!(failed, None);
+}
+
+#[test]
+fn limits_are_obeyed() {
+    let place = place();
+    let limits = Limits { queue: 2, batch: 1, batch_bytes: 1 };
+    let store = Archive::open_with(place.path(), limits).unwrap();
+    let (release, released) = channel::<()>();
+    let released = Mutex::new(released);
+    let told = Arc::new(Mutex::new(0));
+    let counter = told.clone();
+    store.on_change(Arc::new(move |_| {
+        *counter.lock().unwrap() += 1;
+        let _ = released.lock().unwrap().recv();
+    }));
+    let first = store.deposit(pager(key("first", "t", 1), "x"));
+    until(|| *told.lock().unwrap() == 1);
+    // The writer is held up: two wait, the third is refused.
+    let [second, third, fourth] =
+        ["2", "3", "4"].map(|call_id| store.deposit(pager(key(call_id, "t", 1), "x")));
+    assert_eq!(wait(fourth), Err(StoreError::Busy));
+    // A batch holds one operation: each is told of by itself.
+    release.send(()).unwrap();
+    wait(first).unwrap();
+    until(|| *told.lock().unwrap() == 2);
+    release.send(()).unwrap();
+    wait(second).unwrap();
+    drop(release);
+    wait(third).unwrap();
+}
+
+#[test]
+fn a_directory_of_another_version_is_refused_by_name() {
+    let place = place();
+    std::fs::create_dir(place.path().join("engine")).unwrap();
+    let refusal = Archive::open(place.path()).err().unwrap().to_string();
+    assert!(refusal.contains("restante store 1") && refusal.contains("restante store 2"), "{refusal}");
+    std::fs::write(place.path().join("format"), "restante store 99\n").unwrap();
+    let refusal = Archive::open(place.path()).err().unwrap().to_string();
+    assert!(refusal.contains("restante store 99"), "{refusal}");
+    assert!(refusal.contains(&place.path().display().to_string()), "{refusal}");
 }

@@ -66,7 +66,7 @@ fn taken_ids_get_suffixes_and_stay_taken_while_remembered() {
 fn a_full_mailbox_refuses_items_and_bytes_sessions_included() {
     let place = place();
     let store = open(&place);
-    let quota = Quota { items: 2, bytes: 10 };
+    let quota = Quota { items: 2, bytes: 10, ..Quota::default() };
     let deposit = |call_id, body: &'static str| {
         wait(store.deposit(PagerDeposit { quota, ..pager(key(call_id, "t", 1), body) }))
     };
@@ -247,4 +247,54 @@ fn keys_no_engine_could_hold_are_refused() {
     let owner = Owner::new(long.as_bytes(), "example.com");
     assert!(too_large(wait(store.deposit(PagerDeposit { owner, ..pager(key("a", "t", 1), "x") })).map(drop)));
     assert_eq!(wait(store.open(bob(), MessageId::new(vec![b'x'; 100_000]))), Ok(None));
+}
+
+#[test]
+fn a_sender_is_held_to_his_share_from_wherever_it_is_counted() {
+    let place = place();
+    let quota = Quota { sender_items: 3, sender_bytes: 100, ..Quota::default() };
+    let carol = || Owner::new(b"carol", "example.org");
+    let deposit = |store: &Archive, call_id: &str, sender: Owner, size: usize| {
+        let body = noise(size);
+        wait(store.deposit(PagerDeposit { quota, sender, ..pager(key(call_id, "t", 1), body) })).map(drop)
+    };
+    let store = open(&place);
+    deposit(&store, "a", alice(), 10).unwrap();
+    deposit(&store, "b", alice(), 10).unwrap();
+    let draft = wait(store.open_session(SessionDeposit { quota, ..session(key("s", "t", 1)) })).unwrap();
+    wait(store.append(draft, message("m", noise(50)))).unwrap();
+    assert_eq!(deposit(&store, "c", alice(), 1), Err(StoreError::SenderItems { limit: 3 }));
+    assert_eq!(
+        wait(store.append(draft, message("m", noise(31)))),
+        Err(StoreError::SenderBytes { limit: 100 })
+    );
+    assert_eq!(wait(store.room(bob(), alice(), quota)), Err(StoreError::SenderItems { limit: 3 }));
+    assert_eq!(wait(store.room(bob(), carol(), quota)), Ok(()));
+    deposit(&store, "d", carol(), 100).unwrap();
+    drop(store);
+    // The session that the process left is an item now, and alice's still.
+    let store = open(&place);
+    assert_eq!(deposit(&store, "c", alice(), 1), Err(StoreError::SenderItems { limit: 3 }));
+    wait(store.delete(bob(), id("s"))).unwrap();
+    deposit(&store, "c", alice(), 1).unwrap();
+    while wait(store.expire(Timestamp(5000), 100)).unwrap().more {}
+    assert_eq!(wait(store.counts(bob())).unwrap(), Counts::default());
+    deposit(&store, "e", alice(), 100).unwrap();
+    assert_eq!(deposit(&store, "f", alice(), 1), Err(StoreError::SenderBytes { limit: 100 }));
+}
+
+#[test]
+fn counts_are_true_whenever_the_ledger_was_written_last() {
+    let place = place();
+    let mut store = open(&place);
+    for number in 1..=20 {
+        wait(store.deposit(pager(key(&number.to_string(), "t", 1), "xy"))).unwrap();
+        let counts = wait(store.counts(bob())).unwrap();
+        assert_eq!((counts.items, counts.bytes, counts.text.new), (number, number * 2, number));
+        if number % 3 == 0 {
+            drop(store);
+            store = open(&place);
+            assert_eq!(wait(store.counts(bob())).unwrap(), counts);
+        }
+    }
 }

@@ -1,0 +1,159 @@
+//! A disk that is full or fails: nothing is acknowledged that is not kept, and nothing is lost that
+//! was.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
+
+use restante::store::{ListQuery, Store};
+
+use super::*;
+
+fn unavailable<T>(outcome: &Result<T, StoreError>) -> bool {
+    matches!(outcome, Err(StoreError::Unavailable(_)))
+}
+
+fn deposit(store: &Archive, call_id: &str, size: usize) -> Result<(), StoreError> {
+    wait(store.deposit(pager(key(call_id, "t", 1), noise(size)))).map(drop)
+}
+
+#[test]
+fn after_a_failed_write_nothing_is_taken_and_what_was_kept_is_read() {
+    let place = place();
+    let store = open(&place);
+    deposit(&store, "before", 10).unwrap();
+    assert!(store.working());
+    store.reader.tree.fails.store(true, Ordering::Relaxed);
+    assert!(unavailable(&deposit(&store, "failed", 10)));
+    assert!(!store.working());
+    // The disk works again, but what it holds is known only when it is opened again.
+    store.reader.tree.fails.store(false, Ordering::Relaxed);
+    assert!(unavailable(&deposit(&store, "after", 10)));
+    assert!(unavailable(&wait(store.delete(bob(), id("before")))));
+    assert!(wait(store.open(bob(), id("before"))).unwrap().is_some());
+    assert_eq!(wait(store.list(bob(), ListQuery::default())).unwrap().len(), 1);
+    drop(store);
+    let store = open(&place);
+    assert!(store.working());
+    deposit(&store, "after", 10).unwrap();
+    assert_eq!(wait(store.counts(bob())).unwrap().items, 2);
+}
+
+/// A small file system in memory; `None`, said plainly, where that is not permitted.
+struct Tiny(TempDir);
+
+impl Tiny {
+    fn mount(megabytes: u32) -> Option<Self> {
+        let place = place();
+        let size = format!("size={megabytes}m");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(place.path())
+            .stderr(Stdio::null())
+            .status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Self(place));
+        }
+        eprintln!("skipped: a tmpfs cannot be mounted here");
+        None
+    }
+
+    fn grow(&self, megabytes: u32) {
+        let size = format!("remount,size={megabytes}m");
+        assert!(Command::new("mount").args(["-o", &size]).arg(self.0.path()).status().unwrap().success());
+    }
+}
+
+impl Drop for Tiny {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_deposits_and_loses_none() {
+    let Some(disk) = Tiny::mount(6) else { return };
+    let mut kept = Vec::new();
+    let store = open(&disk.0);
+    for number in 0..5000 {
+        let call_id = number.to_string();
+        // Records and content files in turns.
+        let size = if number % 10 == 3 { 40_000 } else { 3000 };
+        match deposit(&store, &call_id, size) {
+            Ok(()) => kept.push((call_id, size)),
+            Err(error) => {
+                assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+                if !store.working() {
+                    break;
+                }
+            }
+        }
+    }
+    assert!(!store.working(), "the disk was never full");
+    assert!(kept.len() > 20, "{} kept", kept.len());
+    assert!(unavailable(&deposit(&store, "late", 1)));
+    drop(store);
+    disk.grow(300);
+    let store = open(&disk.0);
+    for (call_id, size) in &kept {
+        let item = wait(store.open(bob(), id(call_id))).unwrap().expect("acknowledged, so it is there");
+        assert_eq!(bodies(&store, &item), [noise(*size)]);
+    }
+    deposit(&store, "late", 1).unwrap();
+}
+
+/// Set for the child process: where its store is.
+const DIRECTORY: &str = "RESTANTE_FAULT_DIRECTORY";
+
+/// The child: deposits until the disk fails, and says what was acknowledged.
+#[test]
+fn child() {
+    let Some(directory) = std::env::var_os(DIRECTORY) else { return };
+    let store = Archive::open(Path::new(&directory)).unwrap();
+    let mut out = std::io::stdout();
+    for number in 0..1000 {
+        if deposit(&store, &number.to_string(), 100).is_err() {
+            let more =
+                (0..20).filter(|number| deposit(&store, &format!("late{number}"), 100).is_ok()).count();
+            out.write_all(format!("\nfailed {number} then {more} working {}\n", store.working()).as_bytes())
+                .unwrap();
+            out.flush().unwrap();
+            // A disk that fails is left at once, as by a crash.
+            std::process::exit(0);
+        }
+    }
+}
+
+#[test]
+fn a_sync_that_fails_acknowledges_nothing_more() {
+    let place = place();
+    drop(open(&place));
+    let started = Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"])
+        .args(["-e", "inject=fdatasync:error=EIO:when=30"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["archive::tests::faults::child", "--exact", "--nocapture", "--test-threads=1"])
+        .env(DIRECTORY, place.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut child) = started else {
+        eprintln!("skipped: no strace to make a sync fail with");
+        return;
+    };
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let said: Vec<String> = lines.map_while(Result::ok).filter(|line| line.starts_with("failed ")).collect();
+    child.wait().unwrap();
+    let Some(said) = said.first() else {
+        eprintln!("skipped: strace may not trace here");
+        return;
+    };
+    let words: Vec<&str> = said.split(' ').collect();
+    let ["failed", failed, "then", more, "working", working] = words[..] else { panic!("{said}") };
+    // Only one sync failed; the later ones would have succeeded.
+    assert_eq!((more, working), ("0", "false"));
+    let store = open(&place);
+    for number in 0..failed.parse::<u32>().unwrap() {
+        assert!(wait(store.open(bob(), id(&number.to_string()))).unwrap().is_some(), "{number} is lost");
+    }
+}

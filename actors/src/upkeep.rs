@@ -1,0 +1,125 @@
+//! The upkeep of the store while the node runs: what has ended goes, in small steps; a store that
+//! has failed makes the node not ready.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use restante::focus::expiry_clock::{ExpiryClock, Jump};
+use restante::store::Store;
+
+use crate::clock;
+use crate::http::Readiness;
+
+/// Items that expire in one step.
+const AT_ONCE: usize = 256;
+/// How often expired items are looked for, and the store is looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// A store that does not answer for so long is not ready.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Keeps up `store`, and `readiness` true to it, for ever.
+pub async fn keep_up(store: Arc<dyn Store>, readiness: Readiness) {
+    let mut clock = ExpiryClock::default();
+    let mut stalled = false;
+    loop {
+        if !store.working() && readiness.is_ready() {
+            readiness.set(false);
+            tracing::error!("not ready: the store takes nothing more until the node is started again");
+        }
+        if !store.working() {
+            tokio::time::sleep(INTERVAL).await;
+            continue;
+        }
+        let (now, jump) = clock.read(clock::wall(), clock::now());
+        report(jump);
+        let mut expiring = store.expire(now, AT_ONCE);
+        let expired = match tokio::time::timeout(SILENCE, &mut expiring).await {
+            Ok(expired) => expired,
+            Err(_) => {
+                // What is under way is not asked for again; the node is ready when it has ended.
+                tracing::error!(seconds = SILENCE.as_secs(), "not ready: the store does not answer");
+                stalled = readiness.is_ready();
+                readiness.set(false);
+                expiring.await
+            }
+        };
+        if std::mem::take(&mut stalled) && store.working() {
+            tracing::info!("ready: the store answers again");
+            readiness.set(true);
+        }
+        match expired {
+            Ok(expired) => {
+                if expired.removed > 0 {
+                    tracing::debug!(items = expired.removed, "expired");
+                }
+                if expired.more {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+            }
+            Err(error) => tracing::error!(%error, "expired items not removed; tried again"),
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+fn report(jump: Option<Jump>) {
+    match jump {
+        None => {}
+        Some(Jump::Ahead(by)) => tracing::error!(
+            seconds = by.as_secs(),
+            "the wall clock has jumped ahead: nothing expires by it unless it stays so for an hour"
+        ),
+        Some(Jump::Believed) => {
+            tracing::warn!("the wall clock has stayed ahead for an hour: items expire by it now");
+        }
+        Some(Jump::Over) => tracing::info!("the wall clock has come back: nothing had expired by it"),
+        Some(Jump::Back(by)) => {
+            tracing::warn!(seconds = by.as_secs(), "the wall clock has gone back: items expire later");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use restante::store::faulty::{Faulty, Plan};
+    use restante::store::memory::Memory;
+
+    async fn until(condition: impl Fn() -> bool) {
+        for _ in 0..1000 {
+            if condition() {
+                return;
+            }
+            tokio::time::sleep(INTERVAL / 10).await;
+        }
+        panic!("the condition never held");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_has_failed_makes_the_node_not_ready() {
+        let store = Faulty::new(Memory::new(), Plan::default(), 1);
+        let readiness = Readiness::new();
+        readiness.set(true);
+        let upkeep = tokio::spawn(keep_up(Arc::new(store.clone()), readiness.clone()));
+        until(|| store.struck().calls > 3).await;
+        assert!(readiness.is_ready());
+        store.follow(Plan { breaks_at: Some(0), ..Plan::default() });
+        until(|| !readiness.is_ready()).await;
+        upkeep.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_does_not_answer_makes_the_node_not_ready_until_it_does() {
+        let store = Faulty::new(Memory::new(), Plan { late: 1000, ..Plan::default() }, 1);
+        let readiness = Readiness::new();
+        readiness.set(true);
+        let upkeep = tokio::spawn(keep_up(Arc::new(store.clone()), readiness.clone()));
+        until(|| !readiness.is_ready()).await;
+        store.follow(Plan::default());
+        store.release();
+        until(|| readiness.is_ready()).await;
+        upkeep.abort();
+    }
+}
