@@ -130,7 +130,10 @@ impl Mailbox {
 
     fn drain(&mut self, ctx: &mut Context<Self>) {
         self.subscriptions.drive(clock::now());
-        while let Some(action) = self.subscriptions.poll_action(clock::now(), clock::wall()) {
+        // RFC 6665 4.2.1.2: a NOTIFY follows the 200. What is to be done behind one that waits for the store waits, too.
+        while self.answering == 0
+            && let Some(action) = self.subscriptions.poll_action(clock::now(), clock::wall())
+        {
             self.act(action, ctx);
         }
         if self.subscriptions.is_empty() && self.answering == 0 {

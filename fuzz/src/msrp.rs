@@ -63,7 +63,9 @@ fn head(head: &Head) {
             // RFC 4975 7.1: without a body there is no Content-Type.
             let content_type = head.content_type.clone().filter(|_| head.has_body());
             let meant = Head { content_type, ..head.clone() };
-            assert_eq!(format!("{again:?}"), format!("{meant:?}"), "{text:?}");
+            // A line break inside a value is written as a space.
+            let meant = format!("{meant:?}").replace("\\r", " ").replace("\\n", " ");
+            assert_eq!(format!("{again:?}"), meant, "{text:?}");
         }
         other => panic!("what is written can be read: {other:?} {text:?}"),
     }

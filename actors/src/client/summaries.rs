@@ -39,6 +39,8 @@ pub struct Summaries {
     client: Client,
     begun: Begun,
     inbox: Inbox,
+    /// What a NOTIFY has told that came before the answer to the SUBSCRIBE (RFC 6665 4.1.2.4).
+    first: Option<Vec<WaitingItem>>,
 }
 
 impl Summaries {
@@ -50,11 +52,11 @@ impl Summaries {
                 Err(client.ended(end, begun.unsent()))
             }
             Some(UserAgentEvent::Subscription(SubscriptionEvent::Notified(body))) => {
-                let mut summaries = Self { client, begun, inbox: Inbox::default() };
-                summaries.take(&body.bytes)?;
+                let mut summaries = Self { client, begun, inbox: Inbox::default(), first: None };
+                summaries.first = Some(summaries.take(&body.bytes)?);
                 Ok(summaries)
             }
-            Some(_) => Ok(Self { client, begun, inbox: Inbox::default() }),
+            Some(_) => Ok(Self { client, begun, inbox: Inbox::default(), first: None }),
             None => Err(ClientError::Closed),
         }
     }
@@ -70,6 +72,9 @@ impl Summaries {
     /// # Errors
     /// The subscription has ended, or what came is no summary.
     pub async fn next(&mut self) -> Result<Vec<WaitingItem>, ClientError> {
+        if let Some(first) = self.first.take() {
+            return Ok(first);
+        }
         loop {
             match self.begun.next().await {
                 Some(UserAgentEvent::Subscription(SubscriptionEvent::Notified(body))) => {

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use crate::chance::Chance;
 
 /// The transports that requests can be sent over, best first.
-const TRANSPORTS: &[Transport] = &[Transport::Udp, Transport::Tcp];
+const TRANSPORTS: &[Transport] = &[Transport::Udp, Transport::Tcp, Transport::Tls];
 /// The port of an MSRP URI that names none (RFC 4975 15.4).
 const MSRP_PORT: u16 = 2855;
 /// Addresses of an MSRP URI that are tried.

@@ -29,7 +29,8 @@ impl Party {
         let (name, rest) = value.split_at_checked(open)?;
         let (uri, _) = rest.strip_prefix('<')?.split_once('>')?;
         let display = formal_name(name.trim(), unescape);
-        (!uri.is_empty()).then(|| Self { display, uri: uri.trim().to_owned() })
+        let uri = uri.trim();
+        (!uri.is_empty()).then(|| Self { display, uri: uri.to_owned() })
     }
 
     /// What a From or To header of SIP names: the parameters (and with them the tag) fall away.

@@ -150,3 +150,10 @@ proptest! {
         let _ = (Party::from_sip(&bytes), Party::parse(&text), unescape(&text));
     }
 }
+
+#[test]
+fn a_party_of_blanks_is_none() {
+    assert_eq!(Party::parse("Donkey <  >"), None);
+    assert_eq!(Party::parse("<\r>"), None);
+    assert_eq!(Party::from_sip(b"\"Donkey\" < >;tag=1"), None);
+}

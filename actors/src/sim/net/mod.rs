@@ -112,13 +112,6 @@ impl TcpStream {
         }
     }
 
-    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Real(stream) => stream.try_write(bytes),
-            Self::Simulated(wire) => wire.try_write(bytes),
-        }
-    }
-
     pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Real(stream) => stream.try_write_vectored(slices),
