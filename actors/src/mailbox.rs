@@ -55,7 +55,7 @@ pub struct Mailbox {
     /// Messages had from the shard.
     received: u64,
     /// A SUBSCRIBE and its answer, until it is known whether something is written down first.
-    answer: Option<(Asked, Response)>,
+    answer: Option<Box<(Asked, Response)>>,
     /// SUBSCRIBEs whose answer waits for the store.
     answering: usize,
     user: Option<Recipient<DialogInput>>,
@@ -103,12 +103,13 @@ impl Mailbox {
         let response = self.subscriptions.handle_subscribe(clock::now(), request, flow, tag, contact);
         let subscriptions = self.subscriptions.len();
         tracing::info!(parent: &self.span, status = response.status.0, subscriptions, "SUBSCRIBE answered");
-        self.answer = Some((asked, response));
+        self.answer = Some(Box::new((asked, response)));
     }
 
     /// Answers the SUBSCRIBE that was taken last, if nothing has to be written down for it.
     fn answer(&mut self) {
-        if let Some((asked, response)) = self.answer.take() {
+        if let Some(answer) = self.answer.take() {
+            let (asked, response) = *answer;
             asked.respond(response);
         }
     }
@@ -190,7 +191,8 @@ impl Mailbox {
             if let Err(error) = written {
                 tracing::error!(parent: &mailbox.span, %error, "subscription not written down; it ends with this run of the node");
             }
-            if let Some((asked, response)) = answer {
+            if let Some(answer) = answer {
+                let (asked, response) = *answer;
                 asked.respond(response);
                 mailbox.answering -= 1;
                 mailbox.drain(ctx);
