@@ -24,7 +24,7 @@ impl WebNode {
     fn plain(plan: Plan) -> Self {
         let [udp, tcp, sip, msrp] = std::array::from_fn(|_| port());
         let plan = plan
-            .set("sip", &format!("listen = [\"udp:{udp}\", \"ws:{sip}\"]"))
+            .set("sip", &format!("listen = [\"udp:{udp}\", \"tcp:{udp}\", \"ws:{sip}\"]"))
             .set("msrp", &format!("listen = [\"tcp:{tcp}\", \"ws:{msrp}\"]"));
         let mut node = plan.prepare();
         node.sip = udp;
@@ -36,7 +36,7 @@ impl WebNode {
         let [udp, tcp, sip, msrp, sips, msrps] = std::array::from_fn(|_| port());
         let authority = Authority::new();
         let plan = Plan::new()
-            .set("sip", &format!("listen = [\"udp:{udp}\", \"ws:{sip}\", \"wss:{sips}\"]"))
+            .set("sip", &format!("listen = [\"udp:{udp}\", \"tcp:{udp}\", \"ws:{sip}\", \"wss:{sips}\"]"))
             .set("msrp", &format!("listen = [\"tcp:{tcp}\", \"ws:{msrp}\", \"wss:{msrps}\"]"))
             .set("tls", "certificate = \"node.pem\"\nkey = \"node.key\"");
         let mut node = plan.prepare();
