@@ -1,6 +1,6 @@
 //! The node's randomness: the thread's generator, seeded by the operating system.
 //!
-//! In the library's tests a thread may be given a seed instead, see [`seed`].
+//! In the library's tests a thread may be given a seed instead, see `seed`.
 
 use restante::entropy::Entropy;
 

@@ -1,6 +1,6 @@
 //! The node's clocks: monotonic for timers, civil for what is written down.
 //!
-//! In the library's tests a thread may run on a clock of its own, see [`simulated`].
+//! In the library's tests a thread may run on a clock of its own, see `simulated`.
 
 #[cfg(not(test))]
 pub use system::{now, wall};

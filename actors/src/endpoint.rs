@@ -70,6 +70,14 @@ struct Redirect {
     places: VecDeque<Place>,
 }
 
+/// What a request passes before it is served.
+pub struct Entrance {
+    /// Who gets in.
+    pub gate: Arc<Gate>,
+    /// How many.
+    pub admission: Admission,
+}
+
 /// The actor.
 pub struct SipEndpoint {
     machine: Endpoint,
@@ -98,12 +106,12 @@ impl SipEndpoint {
         config: EndpointConfig,
         transport: SipTransport,
         shared: Arc<Shared>,
-        gate: Arc<Gate>,
+        entrance: Entrance,
         shard: Recipient<Arrived>,
         shard_tag: String,
-        admission: Admission,
         vital: Vital,
     ) -> Self {
+        let Entrance { gate, admission } = entrance;
         Self {
             machine: Endpoint::new(config, &mut Chance),
             transport,

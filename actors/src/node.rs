@@ -20,7 +20,7 @@ use crate::admission::Admission;
 use crate::archive::{self, Archive};
 use crate::clock;
 use crate::config::{Config, Protocol, StoreUrl, SummaryHeaders};
-use crate::endpoint::{DrainDialogs, SipEndpoint};
+use crate::endpoint::{DrainDialogs, Entrance, SipEndpoint};
 use crate::gate::Gate;
 use crate::http::{self, Readiness};
 use crate::link::{
@@ -243,12 +243,12 @@ impl Node {
             endpoint_config.max_transactions = shared.config.sip.max_transactions;
             endpoint_config.server_name = "restante".to_owned();
             let endpoint = {
-                let (transport, shared, gate, shard) =
-                    (sip.clone(), Arc::clone(&shared), Arc::clone(&gate), shard.clone().recipient());
-                let admission = admission.clone();
+                let (transport, shared, shard) =
+                    (sip.clone(), Arc::clone(&shared), shard.clone().recipient());
+                let entrance = Entrance { gate: Arc::clone(&gate), admission: admission.clone() };
                 let vital = fatal.vital(format!("SIP endpoint {name}"));
                 SipEndpoint::start_in_arbiter(handle, move |_| {
-                    SipEndpoint::new(endpoint_config, transport, shared, gate, shard, name, admission, vital)
+                    SipEndpoint::new(endpoint_config, transport, shared, entrance, shard, name, vital)
                 })
             };
             shard.send(Attach(endpoint.clone())).await?;

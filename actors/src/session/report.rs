@@ -38,7 +38,7 @@ pub enum SessionReport {
         /// Read credit of the connection; to be kept as long as the bytes are.
         credit: ReadCredit,
     },
-    /// A message is whole and waits for [`Judge`].
+    /// A message is whole and waits for [`super::Judge`].
     Complete {
         /// Which one.
         id: IncomingId,
@@ -56,7 +56,7 @@ pub enum SessionReport {
     Refused(Participant, u16),
     /// So many pieces have left.
     Credit(usize),
-    /// The connection is gone, or could not be made; another may take its place, by [`Join`] or by itself.
+    /// The connection is gone, or could not be made; another may take its place, by [`super::Join`] or by itself.
     Lost(&'static str),
     /// The client has opened another connection for a session that had lost its own.
     Rejoined,

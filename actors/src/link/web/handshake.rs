@@ -220,7 +220,7 @@ mod tests {
         assert!(response.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
         assert!(response.contains("Sec-WebSocket-Protocol: sip\r\n"));
         for cut in 0..GOOD.len() {
-            assert_eq!(judge(GOOD[..cut].as_bytes(), "sip", &WebLimits::default()), None, "{cut}");
+            assert_eq!(judge(&GOOD.as_bytes()[..cut], "sip", &WebLimits::default()), None, "{cut}");
         }
     }
 
