@@ -54,6 +54,8 @@ impl Scene {
         let config = UserAgentConfig {
             account: account(),
             outbound: Destination::new(Transport::Udp, flow().peer),
+            fallbacks: Vec::new(),
+            patience: Duration::from_secs(10),
             contact: "192.0.2.9:5070".to_owned(),
             endpoint: endpoint(flow().local),
             login: Some(Login::new("charlie", "secret")),
