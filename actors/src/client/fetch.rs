@@ -91,7 +91,7 @@ impl Client {
         selection: &Selection,
         keep: &mut dyn Keep,
     ) -> Result<Fetched, ClientError> {
-        let ours = OurMedia::prepare(self.shared.local, Direction::RecvOnly)?;
+        let ours = OurMedia::prepare(self, Direction::RecvOnly)?;
         let body: Body = selection.body(ours.offer(), &mut Chance);
         let uri = selection.request_uri(&self.shared.config.account);
         let invite = invite(uri, body, selection.needs_list(), None);

@@ -1,8 +1,8 @@
 //! A client of the store, for programs: [`Client`] sends, looks what waits, and fetches it.
 //!
 //! It drives the machines of [`restante::client`] over sockets of its own, on tokio. What it asks for goes to
-//! the node (or a proxy) that its configuration names, over UDP or TCP; messages come over MSRP, on a
-//! connection that the client opens.
+//! the node (or a proxy) that its configuration names, over UDP, TCP or TLS; messages come over MSRP, on a
+//! connection that the client opens, within TLS where the requests are.
 //!
 //! ```
 //! use restante_node::client::{Client, ClientConfig, Selection};
@@ -41,6 +41,9 @@ mod handle;
 mod keep;
 mod msrp;
 mod observer;
+mod places;
+mod secure;
+mod stream;
 mod summaries;
 mod tap;
 mod transport;
@@ -58,4 +61,6 @@ pub use restante::client::{
 pub use restante::machine::digest::Login;
 pub use restante::machine::msrp::IncomingId;
 pub use restante::machine::sip::Body;
+pub use restante::wire::fingerprint::Fingerprint;
+pub use secure::TlsSettings;
 pub use summaries::Summaries;
