@@ -13,7 +13,7 @@
 //! | 8 | the node does not prove to be who it must be: its certificate |
 //! | 130 | interrupted by Ctrl-C |
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use crate::client::{ClientError, Refusal, visible};
@@ -24,6 +24,16 @@ pub(super) enum Outcome {
     Done,
     Partly,
     Nothing,
+}
+
+/// What a 404 means to one who leaves something.
+pub(super) const UNKNOWN_RECIPIENT: &str = "the node keeps nothing for that address";
+
+/// Tells a person that nothing waits; a script sees it in the exit code.
+pub(super) fn tell_nothing(json: bool) {
+    if !json && io::stderr().is_terminal() {
+        eprintln!("nothing new waits");
+    }
 }
 
 impl From<Outcome> for ExitCode {
@@ -40,6 +50,8 @@ impl From<Outcome> for ExitCode {
 #[derive(Debug)]
 pub(super) enum Trouble {
     Client(ClientError),
+    /// The same, and what that may mean here.
+    Advised(ClientError, &'static str),
     Local(String),
     Usage(String),
     Interrupted,
@@ -52,6 +64,7 @@ impl Trouble {
     pub(super) fn tell(&self) -> ExitCode {
         let (code, text) = match self {
             Self::Client(error) => (code(error), format!("{error}{}", advice(error))),
+            Self::Advised(error, advice) => (code(error), format!("{error} ({advice})")),
             Self::Local(text) => (1, text.clone()),
             Self::Usage(text) => (2, text.clone()),
             Self::Interrupted => (130, "interrupted".to_owned()),
@@ -88,6 +101,16 @@ const fn code(error: &ClientError) -> u8 {
         ClientError::Unreachable { .. } | ClientError::Msrp(_) | ClientError::Ended(_) => 3,
         ClientError::Address(_) | ClientError::Node { .. } | ClientError::Tls(_) => 2,
         ClientError::Io(_) | ClientError::Closed => 1,
+    }
+}
+
+/// An error, with `advice` where it is a refusal with `status` that says nothing itself.
+pub(super) fn advised(status: u16, advice: &'static str) -> impl Fn(ClientError) -> Trouble {
+    move |error| match &error {
+        ClientError::Refused(refusal) if refusal.status.0 == status && refusal.warning.is_none() => {
+            Trouble::Advised(error, advice)
+        }
+        _ => error.into(),
     }
 }
 

@@ -62,6 +62,8 @@ impl FromStr for NodeAddress {
         if secure && transport == Some(Transport::Udp) {
             return Err(fault("sips: is TLS, never UDP"));
         }
+        // What carries SIPS is TLS over TCP, whichever of the two is named.
+        let transport = transport.filter(|_| !secure);
         let (host, port) = host_and_port(rest).ok_or_else(|| fault("no host, or no port up to 65535"))?;
         let mut address = Self { host: host.to_owned(), port, transport, secure };
         if !secure && (address.is_known() || (port.is_some() && !is_uri)) {
@@ -106,12 +108,8 @@ impl NodeAddress {
             Ok(ip) => TargetHost::Address(ip),
             Err(_) => TargetHost::named(self.host.as_bytes()).map_err(fault)?,
         };
-        let transport = match (self.transport, self.secure) {
-            (Some(Transport::Tcp), true) => Some(Transport::Tls),
-            (transport, _) => transport,
-        };
-        let secure = self.secure || transport == Some(Transport::Tls);
-        Ok(Target { host, port: self.port, secure, transport })
+        let secure = self.secure || self.transport == Some(Transport::Tls);
+        Ok(Target { host, port: self.port, secure, transport: self.transport })
     }
 }
 
@@ -226,7 +224,7 @@ mod tests {
             let address: NodeAddress = text.parse().unwrap();
             assert_eq!(address.to_string(), written, "{text}");
             let again: NodeAddress = address.to_string().parse().unwrap();
-            assert_eq!(again.target().unwrap(), address.target().unwrap());
+            assert_eq!(again.target().unwrap(), address.target().unwrap(), "{text}");
         }
     }
 

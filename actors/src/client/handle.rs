@@ -75,8 +75,9 @@ impl Client {
         let places = u32::try_from(others.len() + 1).unwrap_or(u32::MAX);
         let local = config.local.unwrap_or_else(|| SocketAddr::new(local, 0));
         let eye = Eye(config.observer.clone());
+        // A little less, so that what is wrong with a connection is told before it is only late.
         let (sockets, inbound) =
-            SipSockets::bind(local, config.patience, Arc::clone(&secure), eye.clone()).await?;
+            SipSockets::bind(local, config.patience.mul_f32(0.9), Arc::clone(&secure), eye.clone()).await?;
         let local = sockets.local();
         let mut endpoint = EndpointConfig::new("c");
         endpoint.timers = config.timers;
