@@ -3,7 +3,7 @@
 use super::program::*;
 use crate::support::*;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -25,12 +25,15 @@ fn pass(mut from: TcpStream, mut to: TcpStream, mut left: usize) {
     while let Ok(read @ 1..) = from.read(&mut buffer) {
         let now = read.min(left);
         left -= now;
-        if to.write_all(&buffer[..now]).is_err() || left == 0 {
+        // What cannot be passed on is read all the same: a connection that is closed over unread bytes is
+        // reset, and takes from the client what had come before the cut.
+        let _ = to.write_all(&buffer[..now]);
+        if left == 0 {
+            let _ = from.shutdown(Shutdown::Both);
             break;
         }
     }
-    let _ = from.shutdown(std::net::Shutdown::Both);
-    let _ = to.shutdown(std::net::Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Write);
 }
 
 #[test]
