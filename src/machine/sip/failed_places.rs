@@ -204,7 +204,7 @@ mod tests {
             let avoided = failed.note(&to(1), Finding::Silent, now).unwrap();
             assert_eq!(failed.note(&to(1), Finding::Silent, now + MINUTE / 2), None, "the same failure");
             minutes.push(avoided.as_secs() / 60);
-            now = now + avoided;
+            now += avoided;
         }
         assert_eq!(minutes, [1, 2, 4, 8, 8, 8]);
     }
