@@ -5,8 +5,8 @@ use bytes::Bytes;
 use restante::focus::rejection::Rejection;
 use restante::machine::sip::locate::{LocateError, Place};
 use restante::machine::sip::{
-    Attempts, ClientTxn, Destination, Endpoint, EndpointConfig, EndpointEvent, Flow, NextAttempt, Outcome,
-    Sender, ServerTxn, TransmitId,
+    Attempts, ClientTxn, Destination, Endpoint, EndpointConfig, EndpointEvent, FailedPlaces, Flow,
+    NextAttempt, Outcome, Sender, ServerTxn, Terms, TransmitId,
 };
 use restante::wire::sip::{Message as SipMessage, Method, Request, Response, StatusCode};
 use rustc_hash::FxHashMap;
@@ -24,6 +24,9 @@ use crate::ports::{Adopt, Asked, DialogInput, Forget, Respond, SendRequest};
 use crate::refusals;
 use crate::shared::Shared;
 use crate::supervision::Vital;
+
+/// How many places are remembered that failed.
+const MOST_FAILED: usize = 1024;
 
 /// A request outside of every dialog of this shard: for the Shard to place.
 #[derive(Debug, Message)]
@@ -90,6 +93,7 @@ pub struct SipEndpoint {
     dialogs: FxHashMap<Vec<u8>, Held>,
     invites: FxHashMap<ServerTxn, Recipient<DialogInput>>,
     clients: FxHashMap<ClientTxn, Asking>,
+    failed_places: FailedPlaces,
     admission: Admission,
     admitted: FxHashMap<ServerTxn, Admitted>,
     arriving: Option<Admitted>,
@@ -112,6 +116,7 @@ impl SipEndpoint {
         vital: Vital,
     ) -> Self {
         let Entrance { gate, admission } = entrance;
+        let failed_places = FailedPlaces::new(shared.config.sip.avoid_failed, MOST_FAILED);
         Self {
             machine: Endpoint::new(config, &mut Chance),
             transport,
@@ -123,6 +128,7 @@ impl SipEndpoint {
             dialogs: FxHashMap::default(),
             invites: FxHashMap::default(),
             clients: FxHashMap::default(),
+            failed_places,
             admission,
             admitted: FxHashMap::default(),
             arriving: None,
@@ -179,6 +185,12 @@ impl SipEndpoint {
     /// A client transaction has ended: its user is told, or the next place is tried.
     fn outcome(&mut self, txn: ClientTxn, outcome: Outcome, ctx: &mut Context<Self>) {
         let Some(mut asking) = self.clients.remove(&txn) else { return };
+        if let Some((to, finding)) = asking.attempts.finding(&outcome)
+            && let Some(avoided) = self.failed_places.note(to, finding, clock::now())
+        {
+            let (peer, transport, seconds) = (to.addr, to.transport, avoided.as_secs());
+            tracing::warn!(%peer, %transport, cause = ?finding, seconds, "next hop failed: others come first for a while");
+        }
         match asking.attempts.handle_outcome(outcome) {
             Some(outcome) => asking.tell(outcome),
             None => self.proceed(asking, ctx),
@@ -196,7 +208,7 @@ impl SipEndpoint {
                 }
                 NextAttempt::Exhausted(outcome) => return asking.tell(outcome),
                 NextAttempt::Locate(uri) => match self.shared.resolver.sip_at_once(&uri) {
-                    Some(found) => asking.attempts.located(&places(found)),
+                    Some(found) => asking.attempts.located(&self.places(found)),
                     None => return self.locate(asking, &uri, ctx),
                 },
             }
@@ -206,10 +218,17 @@ impl SipEndpoint {
     fn locate(&self, mut asking: Asking, uri: &Bytes, ctx: &mut Context<Self>) {
         let resolving = self.shared.resolver.sip(uri);
         ctx.spawn(resolving.into_actor(self).map(move |found, endpoint, ctx| {
-            asking.attempts.located(&places(found));
+            asking.attempts.located(&endpoint.places(found));
             endpoint.proceed(asking, ctx);
             endpoint.drain(ctx);
         }));
+    }
+
+    /// The places that were found, in the order in which a request tries them.
+    fn places(&self, found: Result<Vec<Place>, LocateError>) -> Vec<Place> {
+        let mut places = places(found);
+        self.failed_places.sort(&mut places, clock::now());
+        places
     }
 
     /// RFC 3263 5: a response whose connection is gone goes where its Via stands for. Not for strangers:
@@ -316,14 +335,15 @@ impl Handler<SipReceived> for SipEndpoint {
         // The message is taken: the next one has room.
         drop(received.permit);
         match received.message {
-            Ok(SipMessage::Request(request)) if begins_work(&request) => {
-                self.arriving = self.admission.admit(now, received.since, &request.method);
-                match self.arriving {
-                    Some(_) => self.machine.handle_request(now, request, received.flow),
-                    None => self.machine.handle_request_refusing(now, request, received.flow),
+            Ok(SipMessage::Request(request)) => {
+                let begins = begins_work(&request);
+                if begins {
+                    self.arriving = self.admission.admit(now, received.since, &request.method);
                 }
+                let refusing = begins && self.arriving.is_none();
+                let terms = Terms { refusing, trusted: self.gate.trusts(&received.flow) };
+                self.machine.handle_request_on(now, request, received.flow, terms);
             }
-            Ok(SipMessage::Request(request)) => self.machine.handle_request(now, request, received.flow),
             Ok(SipMessage::Response(response)) => self.machine.handle_response(now, response, received.flow),
             Err(_) => {}
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use actix::Addr;
 use restante::focus::identity;
 use restante::focus::realm::{Place, Realm};
-use restante::machine::sip::{Destination, Flow, TransmitId};
+use restante::machine::sip::{Destination, Flow, StatelessTags, TransmitId};
 use restante::store::Owner;
 use restante::wire::sip::{
     HeaderName, MAGIC_COOKIE, Message, Method, ParseError, Request, Response, StatusCode, stamp_via, tag_of,
@@ -52,6 +52,7 @@ pub struct Router {
     realm: Realm,
     gate: Arc<Gate>,
     records: Records,
+    tags: StatelessTags,
     shards: OnceLock<Vec<Addr<SipEndpoint>>>,
     sender: OnceLock<SipSender>,
     /// What has come before [`Self::attach`]; `None` from then on.
@@ -66,6 +67,7 @@ impl Router {
             realm,
             gate,
             records,
+            tags: StatelessTags::new(&mut Chance),
             shards: OnceLock::new(),
             sender: OnceLock::new(),
             early: Mutex::new(Some(Vec::new())),
@@ -168,15 +170,11 @@ impl Router {
     fn answer(&self, request: &Request, flow: Flow, mut response: Response) {
         refusals::count(response.status);
         let Some(sender) = self.sender.get() else { return };
-        response.set_to_tag(&restante::entropy::Entropy::token(&mut Chance, 20));
-        let mut to = Destination::back(flow);
-        if !flow.transport.is_reliable()
-            && let Ok(via) = request.headers.via()
-            && via.rport().is_none()
-        {
-            // RFC 3261 18.2.2: back to the address it came from, at the port of sent-by.
-            to.addr.set_port(via.port_or_default());
-        }
+        response.set_to_tag(&self.tags.tag(request));
+        let to = match request.headers.via() {
+            Ok(via) => Destination::of_response(&via, flow, self.gate.trusts(&flow)),
+            Err(_) => Destination::back(flow),
+        };
         let bytes = response.encode();
         self.records.sent(to.addr, &bytes);
         sender.send(&to, bytes, TransmitId::Stateless);

@@ -25,16 +25,11 @@ impl Refusal {
         let text = |name: HeaderName| {
             response.headers.get(&name).map(|value| String::from_utf8_lossy(value).into_owned())
         };
-        // RFC 3261 20.33: a number, then perhaps a comment or parameters.
-        let seconds = text(HeaderName::RetryAfter).and_then(|value| {
-            let digits: String = value.trim().chars().take_while(char::is_ascii_digit).collect();
-            digits.parse().ok()
-        });
         Self {
             status: response.status,
             reason: String::from_utf8_lossy(&response.reason).into_owned(),
             warning: text(HeaderName::Warning).map(|value| warn_text(&value)),
-            retry_after: seconds.map(Duration::from_secs),
+            retry_after: response.headers.retry_after(),
         }
     }
 

@@ -64,6 +64,40 @@ fn a_notify_goes_to_the_next_target_when_the_first_does_not_answer() {
     assert!(asked.contains(&"SRV _sip._udp.phones.test".to_owned()), "{asked:?}");
 }
 
+// proves RFC 3263 4.3 for the requests that follow: what failed is known
+#[test]
+fn a_target_that_does_not_answer_costs_one_request_its_time_and_not_each() {
+    let silent = dead();
+    let live = ports::free("127.0.0.1".parse().unwrap());
+    let dns = Zone::default()
+        .srv("_sip._udp.phones.test", 10, silent.local_addr().unwrap().port(), "one.phones.test")
+        .srv("_sip._udp.phones.test", 20, live, "one.phones.test")
+        .address("one.phones.test", "127.0.0.1")
+        .serve();
+    let node = node(&dns);
+    let mut bob = Ua::at(node.sip, "bob", false, live);
+    let call_id = subscribe_at(&mut bob, "sip:bob@phones.test");
+    bob.wait_and_ok("NOTIFY", &call_id);
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let mut changes = Vec::new();
+    for _ in 0..3 {
+        let id = deposit(&mut alice, BOB, "x");
+        let change = bob.wait_and_ok("NOTIFY", &call_id).msg;
+        assert!(Summary::of(&change).ids().contains(&id), "{change}");
+        changes.push(change.branch());
+    }
+    let log = node.wait_log("next hop failed");
+    assert_eq!(log.matches("next hop failed").count(), 1, "{log}");
+    // The dead target has heard of the first NOTIFY alone, as often as timer E repeats it.
+    silent.set_nonblocking(true).unwrap();
+    let (mut heard, mut buffer) = (std::collections::BTreeSet::new(), [0; 65_536]);
+    while let Ok(length) = silent.recv(&mut buffer) {
+        heard.insert(Msg::parse(&buffer[..length]).unwrap().0.branch());
+    }
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(changes.iter().all(|branch| !heard.contains(branch)));
+}
+
 // proves RFC 3263 4.1, 4.3: NAPTR chooses the transport; a connection that is refused is a failure
 #[test]
 fn a_bye_goes_to_the_next_target_when_the_first_refuses_the_connection() {
@@ -166,7 +200,7 @@ fn a_response_goes_where_its_via_stands_for_when_the_connection_is_gone() {
     assert_eq!(bob.ask(request.clone()).status(), 200);
     // Not acknowledged, and the connection ends: the 200 is repeated by another.
     drop(bob);
-    let (mut stream, _) = listener.accept().unwrap();
+    let mut stream = ports::accept(&listener);
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut bytes = Vec::new();
     let again = loop {

@@ -40,6 +40,7 @@ mod session_refusal;
 mod session_report;
 mod session_setup;
 mod sipp;
+mod stateless;
 mod subscription;
 mod summary;
 mod summary_change;

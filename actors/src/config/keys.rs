@@ -142,6 +142,9 @@ sections! {
         target_delay: Duration = Duration::from_millis(250);
         /// A request that the store has not served within this time is answered 503.
         answer_within: Duration = seconds(10);
+        /// Where a name stands for several servers, one that does not answer or cannot be reached is tried last for so
+        /// long; up to eight times as long if it goes on so. 0 = each request begins with the first.
+        avoid_failed: Duration = seconds(MINUTE);
     }
     /// MSRP listeners and limits.
     msrp: Msrp {

@@ -64,6 +64,7 @@ max_transactions = 1313
 max_inflight = 14
 target_delay = "70ms"
 answer_within = "9s"
+avoid_failed = "9m"
 [msrp]
 listen = ["tcp:0.0.0.0:2856"]
 advertise = "[2001:db8::1]"

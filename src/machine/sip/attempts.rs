@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::event::FailureCause;
+use super::failed_places::Finding;
 use super::locate::{Place, Target, TargetHost};
 use super::transport::{Destination, Flow};
 use crate::wire::sip::{Request, Response, StatusCode};
@@ -37,6 +38,7 @@ pub enum NextAttempt {
 /// * Command: [`proceed`](Self::proceed), at first and whenever an attempt has failed.
 /// * Inputs: [`located`](Self::located), [`handle_provisional`](Self::handle_provisional),
 ///   [`handle_outcome`](Self::handle_outcome).
+/// * Getter: [`finding`](Self::finding), what the end of an attempt tells of its place.
 #[derive(Debug)]
 pub struct Attempts {
     request: Option<Box<Request>>,
@@ -44,6 +46,10 @@ pub struct Attempts {
     next_hop: Option<Bytes>,
     flow: Option<Flow>,
     places: VecDeque<Destination>,
+    /// Whether the next hop stands for several places.
+    several: bool,
+    /// The place of the current attempt, where the next hop stood for several.
+    trying: Option<Destination>,
     /// Whether anybody was heard in the current attempt.
     heard: bool,
     /// How the attempt before ended.
@@ -62,7 +68,16 @@ impl Attempts {
         // where the next hop's name leads nowhere.
         let living = flow.filter(|flow| is_open && flow.transport.is_reliable());
         let places = living.map(Destination::back).into_iter().collect();
-        Self { request: Some(request), next_hop: Some(next_hop), flow, places, heard: false, last: None }
+        Self {
+            request: Some(request),
+            next_hop: Some(next_hop),
+            flow,
+            places,
+            several: false,
+            trying: None,
+            heard: false,
+            last: None,
+        }
     }
 
     /// What to do now.
@@ -70,6 +85,7 @@ impl Attempts {
     pub fn proceed(&mut self) -> NextAttempt {
         if let Some(to) = self.places.pop_front() {
             self.heard = false;
+            self.trying = self.several.then(|| to.clone());
             // The request is kept only while there is somewhere else to go.
             let more = self.next_hop.is_some() || !self.places.is_empty();
             let request = if more { self.request.clone() } else { self.request.take() };
@@ -88,6 +104,7 @@ impl Attempts {
 
     /// Takes the places that the next hop stands for, best first; none where it leads nowhere.
     pub fn located(&mut self, places: &[Place]) {
+        self.several = places.len() > 1;
         for place in places {
             self.places.push_back(self.way(place));
         }
@@ -107,6 +124,22 @@ impl Attempts {
             upgrade: place.upgrade,
             domain: place.domain.clone(),
         }
+    }
+
+    /// What `outcome`, the end of the current attempt, tells of the place that was tried. `None`: nothing that
+    /// could help the next request, for there is no other place to go to.
+    #[must_use]
+    pub fn finding(&self, outcome: &Outcome) -> Option<(&Destination, Finding)> {
+        let finding = match outcome {
+            Outcome::Response(response) if response.status == StatusCode::SERVICE_UNAVAILABLE => {
+                // RFC 3261 21.5.4: without Retry-After, a 503 says no more than a 500.
+                response.headers.retry_after().map_or(Finding::Answered, Finding::Busy)
+            }
+            Outcome::Failed(FailureCause::Timeout) if !self.heard => Finding::Silent,
+            Outcome::Failed(FailureCause::Transport) => Finding::Unreachable,
+            Outcome::Response(_) | Outcome::Failed(FailureCause::Timeout) => Finding::Answered,
+        };
+        self.trying.as_ref().map(|to| (to, finding))
     }
 
     /// Takes note of a provisional response.
@@ -146,7 +179,8 @@ mod tests {
     use super::super::test_support::{bare, tcp, udp};
     use super::super::transport::Transport;
     use super::*;
-    use crate::wire::sip::Method;
+    use crate::wire::sip::{HeaderName, Method};
+    use std::time::Duration;
 
     fn attempts(next_hop: &'static str, flow: Option<Flow>, is_open: bool) -> Attempts {
         Attempts::new(Box::new(bare(Method::Notify, "n", 1)), Bytes::from(next_hop), flow, is_open)
@@ -207,6 +241,33 @@ mod tests {
         next(&mut attempts);
         attempts.handle_provisional();
         assert!(attempts.handle_outcome(Outcome::Failed(FailureCause::Timeout)).is_some());
+    }
+
+    // proves RFC 3261 21.5.4 in what a 503 tells
+    #[test]
+    fn each_outcome_tells_of_its_place_where_there_is_another() {
+        let found = |places: &[Place], outcome: &Outcome| {
+            let mut attempts = attempts("sip:example.com", None, false);
+            next(&mut attempts);
+            attempts.located(places);
+            next(&mut attempts);
+            attempts.finding(outcome).map(|(to, finding)| (to.addr.port(), finding))
+        };
+        let two = [place(Transport::Udp, "192.0.2.1:5061"), place(Transport::Udp, "192.0.2.1:5062")];
+        let (silent, refused) =
+            (Outcome::Failed(FailureCause::Timeout), Outcome::Failed(FailureCause::Transport));
+        assert_eq!(found(&two, &silent), Some((5061, Finding::Silent)));
+        assert_eq!(found(&two, &refused), Some((5061, Finding::Unreachable)));
+        assert_eq!(found(&two, &answer(StatusCode(481))), Some((5061, Finding::Answered)));
+        assert_eq!(found(&two, &answer(StatusCode(503))), Some((5061, Finding::Answered)));
+        let mut busy = bare(Method::Notify, "n", 1).respond(StatusCode(503));
+        busy.headers.push(HeaderName::RetryAfter, "18000;duration=3600");
+        let busy = Outcome::Response(Box::new(busy));
+        assert_eq!(found(&two, &busy), Some((5061, Finding::Busy(Duration::from_secs(18_000)))));
+        assert_eq!(found(&two[..1], &silent), None, "nowhere else to go");
+        let mut living = attempts("sip:example.com", Some(tcp()), true);
+        next(&mut living);
+        assert!(living.finding(&silent).is_none(), "a connection is no place");
     }
 
     #[test]

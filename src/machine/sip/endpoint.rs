@@ -13,7 +13,7 @@ use super::client::Client;
 use super::event::{ClientTxn, EndpointConfig, EndpointEvent, ServerTxn, Transmit, TransmitId};
 use super::fingerprint::{Fingerprint, Fingerprints};
 use super::refused::Refused;
-use super::server::Server;
+use super::server::{Server, Terms};
 use super::slab::Slab;
 use super::transport::{Destination, Transport};
 use crate::entropy::Entropy;
@@ -46,8 +46,8 @@ pub struct Endpoint {
     pub(super) ongoing: HashSet<Fingerprint, FxBuildHasher>,
     /// What was refused without a transaction.
     pub(super) refused: Refused,
-    /// Whether new work is refused just now.
-    pub(super) refusing: bool,
+    /// On which terms the request in hand is taken.
+    pub(super) terms: Terms,
     pub(super) alarms: Alarms<Txn>,
     pub(super) transmits: VecDeque<Transmit>,
     pub(super) events: VecDeque<EndpointEvent>,
@@ -74,7 +74,7 @@ impl Endpoint {
             client_keys: HashMap::default(),
             ongoing: HashSet::default(),
             refused: Refused::default(),
-            refusing: false,
+            terms: Terms::default(),
             alarms: Alarms::new(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),

@@ -77,6 +77,21 @@ impl Fingerprints {
         }
     }
 
+    /// What a request has in common with its repetition, however malformed it is.
+    pub(super) fn identical(&self, request: &Request) -> Fingerprint {
+        let headers = &request.headers;
+        let mut fields = Fields::new(b'i').add(request.method.as_bytes()).add(&request.uri);
+        fields = match headers.via() {
+            // What was stamped upon it differs where the repetition takes another way.
+            Ok(via) => fields.add(&via.branch().unwrap_or_default()).host(&via.host),
+            Err(_) => fields.add(&headers.values(&HeaderName::Via).next().unwrap_or_default()),
+        };
+        for name in [HeaderName::CallId, HeaderName::CSeq, HeaderName::From, HeaderName::To] {
+            fields = fields.add(&field(headers, &name));
+        }
+        self.take(fields)
+    }
+
     /// What two requests have in common that came of one by different ways; `None` where it does
     /// not matter.
     pub(super) fn merged(&self, request: &Request) -> Option<Fingerprint> {

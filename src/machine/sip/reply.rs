@@ -9,25 +9,31 @@ use bytes::Bytes;
 use super::transport::{Destination, Flow};
 use crate::wire::sip::{Host, Limits, Message, Response, StatusCode, Via, parse_datagram};
 
-/// Where the responses to a request go that came by `flow` with `via` on top.
-pub(super) fn destination(via: &Via, flow: Flow) -> Destination {
-    let sent_by_port = via.port.unwrap_or(flow.transport.default_port());
-    let addr = if flow.transport.is_reliable() {
-        // RFC 3261 18.2.2: over the same connection; if that is gone, to the address the request came
-        // from and the port of sent-by.
-        SocketAddr::new(flow.peer.ip(), sent_by_port)
-    } else if let Some(group) = maddr(via) {
-        // RFC 3261 18.2.2: with maddr, the response MUST go there, to the port of sent-by.
-        SocketAddr::new(group, sent_by_port)
-    } else if via.wants_rport() {
-        // RFC 3581 4: to the address and port the request came from, from where it was received.
-        flow.peer
-    } else {
-        // RFC 3261 18.2.2: to the received address, which is that of sent-by where they are the same,
-        // and the port of sent-by.
-        SocketAddr::new(flow.peer.ip(), sent_by_port)
-    };
-    Destination { transport: flow.transport, addr, flow: Some(flow), upgrade: false, domain: None }
+impl Destination {
+    /// Where the responses to a request go that came by `flow` with `via` on top, stamped. `trusted`: whether its
+    /// sender may have a datagram's answer sent to somebody else, by `maddr`.
+    #[must_use]
+    pub fn of_response(via: &Via, flow: Flow, trusted: bool) -> Self {
+        let sent_by_port = via.port.unwrap_or(flow.transport.default_port());
+        let addr = if flow.transport.is_reliable() {
+            // RFC 3261 18.2.2: over the same connection; if that is gone, to the address the request came
+            // from and the port of sent-by.
+            SocketAddr::new(flow.peer.ip(), sent_by_port)
+        } else if let Some(named) = maddr(via).filter(|_| trusted) {
+            // RFC 3261 18.2.2: with maddr, the response MUST go there, to the port of sent-by. Not for a
+            // stranger: he would have us send to whom he likes without so much as a forged source. By 18.1.1
+            // maddr is for requests to a multicast group, of which none comes here.
+            SocketAddr::new(named, sent_by_port)
+        } else if via.wants_rport() {
+            // RFC 3581 4: to the address and port the request came from, from where it was received.
+            flow.peer
+        } else {
+            // RFC 3261 18.2.2: to the received address, which is that of sent-by where they are the same,
+            // and the port of sent-by.
+            SocketAddr::new(flow.peer.ip(), sent_by_port)
+        };
+        Self { transport: flow.transport, addr, flow: Some(flow), upgrade: false, domain: None }
+    }
 }
 
 fn maddr(via: &Via) -> Option<IpAddr> {
@@ -85,13 +91,17 @@ mod tests {
     }
 
     fn goes_to(transport: Transport, text: &'static str) -> String {
+        goes(transport, text, true)
+    }
+
+    fn goes(transport: Transport, text: &'static str, trusted: bool) -> String {
         let flow = Flow {
             transport,
             connection: 7,
             local: "10.0.0.1:5060".parse().unwrap(),
             peer: "192.0.2.9:40000".parse().unwrap(),
         };
-        let to = destination(&via(text), flow);
+        let to = Destination::of_response(&via(text), flow, trusted);
         assert_eq!(to.flow, Some(flow));
         to.addr.to_string()
     }
@@ -113,6 +123,16 @@ mod tests {
             udp("SIP/2.0/UDP pc.example.com:5070;maddr=224.0.1.75;branch=z9hG4bKa;rport=40000"),
             "224.0.1.75:5070"
         );
+    }
+
+    #[test]
+    fn a_stranger_sends_nobody_else_an_answer() {
+        let stranger = |text| goes(Transport::Udp, text, false);
+        let via = "SIP/2.0/UDP pc.example.com:5070;maddr=203.0.113.7;branch=z9hG4bKa;received=192.0.2.9";
+        assert_eq!(goes_to(Transport::Udp, via), "203.0.113.7:5070");
+        assert_eq!(stranger(via), "192.0.2.9:5070");
+        let via = "SIP/2.0/UDP pc.example.com:5070;maddr=224.0.1.75;branch=z9hG4bKa;rport=40000";
+        assert_eq!(stranger(via), "192.0.2.9:40000");
     }
 
     // proves RFC 3261 18.2.2

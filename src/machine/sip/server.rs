@@ -13,6 +13,23 @@ use super::transport::{Destination, Flow};
 use crate::time::Instant;
 use crate::wire::sip::{HeaderName, Method, Request, Response, StatusCode, Via};
 
+/// On which terms a request is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Whether it is answered 503 where it is new and belongs to no dialog: there is more to do than can be done. A
+    /// repetition of one that is in work is what it always is.
+    pub refusing: bool,
+    /// Whether the peer may have a datagram's answer sent to somebody else, by `maddr`.
+    pub trusted: bool,
+}
+
+impl Default for Terms {
+    /// Those of a trusted peer at a quiet hour.
+    fn default() -> Self {
+        Self { refusing: false, trusted: true }
+    }
+}
+
 /// What is kept of a server transaction: no request, and of responses the last one, encoded.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -109,12 +126,11 @@ impl Endpoint {
         self.prune();
     }
 
-    /// As [`Self::handle_request`], but a request that is new, and belongs to no dialog, is answered 503: there is
-    /// more to do than can be done. A repetition of one that is in work is what it always is.
-    pub fn handle_request_refusing(&mut self, now: Instant, request: Request, flow: Flow) {
-        self.refusing = true;
+    /// As [`Self::handle_request`], of a peer who is not welcome in all respects.
+    pub fn handle_request_on(&mut self, now: Instant, request: Request, flow: Flow, terms: Terms) {
+        self.terms = terms;
         self.handle_request(now, request, flow);
-        self.refusing = false;
+        self.terms = Terms::default();
     }
 
     /// Answers a request. A To tag is added where there is none; further 2xx to an INVITE are sent
@@ -182,7 +198,7 @@ impl Endpoint {
             Method::Invite => request.respond(StatusCode::TRYING).encode(),
             _ => Bytes::new(),
         };
-        let to = reply::destination(via, flow);
+        let to = self.answers_go(via, flow);
         let clock = Clock::default();
         let server = Server { machine, key, merged, to, last, unsent: false, quiet: false, clock };
         let Some(id) = self.servers.insert(server) else { return };
@@ -206,7 +222,7 @@ impl Endpoint {
             return self.answer_stateless(flow, via, key, response);
         }
         let (machine, _) = Machine::new(&request.method);
-        let to = reply::destination(via, flow);
+        let to = self.answers_go(via, flow);
         let clock = Clock::default();
         let server =
             Server { machine, key, merged: None, to, last: Bytes::new(), unsent: false, quiet: true, clock };
@@ -218,7 +234,7 @@ impl Endpoint {
 
     fn answer_stateless(&mut self, flow: Flow, via: &Via, key: Fingerprint, mut response: Response) {
         self.complete_response(&mut response, key);
-        let (to, bytes) = (reply::destination(via, flow), response.encode());
+        let (to, bytes) = (self.answers_go(via, flow), response.encode());
         self.transmits.push_back(Transmit { to, bytes, id: TransmitId::Stateless });
     }
 
@@ -259,11 +275,15 @@ impl Endpoint {
         }
     }
 
+    fn answers_go(&self, via: &Via, flow: Flow) -> Destination {
+        Destination::of_response(via, flow, self.terms.trusted)
+    }
+
     /// Whether a new transaction may be opened; what belongs to a dialog gets an eighth more, so
     /// that what is going on can end.
     fn has_room(&self, request: &Request) -> bool {
         let begins = request.method != Method::Cancel && request.headers.to_tag().is_none();
-        if self.refusing && begins {
+        if self.terms.refusing && begins {
             return false;
         }
         let most = self.config.max_transactions;

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::test_support::*;
-use super::{EndpointEvent, TransmitId};
+use super::{EndpointEvent, Terms, TransmitId};
 use crate::wire::sip::{HeaderName, Method, StatusCode};
+
+/// There is more to do than can be done.
+const REFUSING: Terms = Terms { refusing: true, trusted: true };
 
 // proves RFC 3261 17.2.2: retransmissions are answered again, not told again, until timer J
 #[test]
@@ -244,16 +247,16 @@ fn an_endpoint_that_refuses_new_work_goes_on_with_what_it_has() {
     let known = incoming(Method::Message, "z9hG4bKknown");
     let txn = answered(&mut endpoint, at(0), known.clone(), 202);
     sent(&mut endpoint);
-    endpoint.handle_request_refusing(at(1), known, udp());
+    endpoint.handle_request_on(at(1), known, udp(), REFUSING);
     assert_eq!(lines(&mut endpoint), ["202"], "{txn:?}");
     let fresh = incoming(Method::Message, "z9hG4bKfresh");
-    endpoint.handle_request_refusing(at(2), fresh.clone(), udp());
+    endpoint.handle_request_on(at(2), fresh.clone(), udp(), REFUSING);
     let refusal = response(&sent(&mut endpoint)[0].bytes);
     assert_eq!(refusal.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refusal.headers.get(&HeaderName::RetryAfter).unwrap(), "5");
     let mut within = incoming(Method::Subscribe, "z9hG4bKwithin");
     within.headers.set(HeaderName::To, "<sip:bob@example.com>;tag=s0x");
-    endpoint.handle_request_refusing(at(3), within, udp());
+    endpoint.handle_request_on(at(3), within, udp(), REFUSING);
     assert_eq!(outcomes(&mut endpoint), ["SUBSCRIBE"]);
     // There is room again, but this one has had its answer; another branch has not.
     endpoint.handle_request(at(500), fresh, udp());
@@ -262,7 +265,12 @@ fn an_endpoint_that_refuses_new_work_goes_on_with_what_it_has() {
     assert_eq!(outcomes(&mut endpoint), ["MESSAGE"]);
     // No longer than it may be repeated, and no more of them than fit.
     for n in 0..70_000 {
-        endpoint.handle_request_refusing(at(700), incoming(Method::Message, &format!("z9hG4bKx{n}")), udp());
+        endpoint.handle_request_on(
+            at(700),
+            incoming(Method::Message, &format!("z9hG4bKx{n}")),
+            udp(),
+            REFUSING,
+        );
         endpoint.poll_transmit();
     }
     assert!(endpoint.refused.len() <= 2 * 32_768, "{}", endpoint.refused.len());

@@ -3,6 +3,8 @@
 //! Each reads the first field of its name; that fields of a single value stand once is
 //! [`super::validate`]'s to check.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::cseq::CSeq;
@@ -62,6 +64,16 @@ impl Headers {
     /// The CSeq.
     pub fn cseq(&self) -> Result<CSeq, HeaderError> {
         self.required(HeaderName::CSeq, CSeq::parse)
+    }
+
+    /// The time of Retry-After; `None` where there is none, or it is no number.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        // RFC 3261 20.33: a number of seconds, then perhaps a comment or parameters.
+        let value = self.get(&HeaderName::RetryAfter)?.trim_ascii();
+        let end = value.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(value.len());
+        let digits = std::str::from_utf8(value.get(..end)?).ok()?;
+        digits.parse().ok().map(Duration::from_secs)
     }
 
     /// The first Contact address; `None` when there is none, or it is `*`.
