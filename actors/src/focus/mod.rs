@@ -255,7 +255,9 @@ impl Focus {
             let marked = marking.await;
             match &marked {
                 Ok(_) => tracing::info!(parent: &span, message_id = ?id, "delivered"),
-                Err(error) => tracing::error!(parent: &span, message_id = ?id, %error, "delivered, but not marked: it stays new"),
+                Err(error) => {
+                    tracing::error!(parent: &span, message_id = ?id, %error, "delivered, but not marked: it stays new")
+                }
             }
             me.do_send(Marked { participant, stands: marked.is_ok() });
         });
