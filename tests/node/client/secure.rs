@@ -3,9 +3,10 @@
 use super::program::*;
 use crate::support::*;
 use crate::tls::SecureNode;
-use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 /// A command at the `tls:` listener of a node, whose authority is believed.
 fn command(secure: &SecureNode, who: &str, arguments: &[&str]) -> Command {
@@ -174,6 +175,54 @@ fn a_client_may_prove_itself_by_a_certificate() {
         "{}",
         half.stderr
     );
+}
+
+/// Passes connections on to `to` until it is told to cut those that are there.
+fn relay(to: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<TcpStream>>>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let (here, open) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<TcpStream>>>::default());
+    let known = Arc::clone(&open);
+    std::thread::spawn(move || {
+        for one in listener.incoming().flatten() {
+            let other = TcpStream::connect(to).unwrap();
+            let pairs = [(one.try_clone().unwrap(), other.try_clone().unwrap()), (other, one)];
+            for (mut from, mut to) in pairs {
+                known.lock().unwrap().push(from.try_clone().unwrap());
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Both);
+                });
+            }
+        }
+    });
+    (here, open)
+}
+
+// A node cannot connect to a client over TLS: what it has to tell waits for a connection of the client's.
+#[test]
+fn a_watch_outlives_its_connection() {
+    let secure = SecureNode::start();
+    let (here, open) = relay(secure.sips);
+    let mut watch = command_at(&format!("tls:{here}"), "bob", &["summary", "--watch", "--json"]);
+    watch.arg("--ca").arg(secure.node.folder().join("clients.pem"));
+    let mut watch = watch.spawn().unwrap();
+    let lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            let _ = tell.send(line);
+        }
+    });
+    let heard = |what: &str| {
+        let mut lines = std::iter::from_fn(|| told.recv_timeout(PATIENCE).ok());
+        lines.find(|line| line.contains(what)).unwrap_or_else(|| panic!("{what} is told"));
+    };
+    heard("\"waiting\":0");
+    open.lock().unwrap().drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+    client(&secure, "alice", &["send", "bob@example.com", "hello"]).ok();
+    heard("\"waiting\":1");
+    watch.kill().unwrap();
+    watch.wait().unwrap();
 }
 
 #[test]
