@@ -104,6 +104,15 @@ fn a_node_that_proves_nothing_is_told_nothing() {
     command.args(["--dns", &dns.addr.to_string()]).arg("--ca").arg(secure.node.folder().join("clients.pem"));
     let said = refused(&mut command);
     assert!(said.contains("its certificate is not for `proxy.example.com`"), "{said}");
+    // It shows the certificate of an authority, though of one that is believed: the pin is the way then.
+    let shown = Authority::showing(&["127.0.0.1"]);
+    let own = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let here = own.local_addr().unwrap();
+    std::fs::write(&other, &shown.certificate).unwrap();
+    let server = std::thread::spawn(move || Secure::accept(own.accept().unwrap().0, &shown).is_err());
+    let said = refused(command_at(&format!("tls:{here}"), "alice", &send).arg("--ca").arg(&other));
+    assert!(said.contains("it shows the certificate of an authority as its own (--ca"), "{said}");
+    server.join().unwrap();
     // It has another fingerprint than was pinned.
     let pin = Identity::self_signed(&["x.invalid"]).fingerprint();
     let said = refused(command_at(&tls, "alice", &send).args(["--pin", &pin]));
@@ -219,6 +228,8 @@ fn a_watch_outlives_its_connection() {
     };
     heard("\"waiting\":0");
     open.lock().unwrap().drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+    let subscribed = || secure.node.log().matches("SUBSCRIBE answered").count();
+    until("it is refreshed by a new connection", || (subscribed() == 2).then_some(()));
     client(&secure, "alice", &["send", "bob@example.com", "hello"]).ok();
     heard("\"waiting\":1");
     watch.kill().unwrap();
