@@ -24,6 +24,7 @@ mod ladder;
 mod limits;
 mod list;
 mod locate;
+mod operators;
 mod privacy;
 mod process;
 mod rates;

@@ -189,7 +189,6 @@ async fn aftermath(world: &World, dice: &Dice, devices: &[Device]) {
             world.wrong(format!("{} was told {told:?}, and has {true_counts:?}", device.ua.user()));
         }
     }
-    world.reopen_store();
     for (number, user) in (0_u8..).zip(USERS) {
         let device = Device::new(Ua::new(world, &world.aor(user), address(100 + number)));
         if !device.retrieve_all(world, dice, Manner::Good).await {

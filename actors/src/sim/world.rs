@@ -279,11 +279,6 @@ impl World {
     pub(crate) fn deletes(&self) -> bool {
         self.0.config.retrieval.after == crate::config::After::Delete
     }
-
-    /// Sessions that a failing store left open become items, as when the store is opened again.
-    pub(crate) fn reopen_store(&self) {
-        self.0.memory.restart();
-    }
 }
 
 /// A configuration with short times, so that what waits ends soon, and small limits, so that they are met.
