@@ -10,7 +10,7 @@ use actix::{
 use bytes::Bytes;
 use restante::focus::rejection::Rejection;
 use restante::focus::subscriber::{Ticket, Told, Written};
-use restante::focus::subscriptions::{Action, Subscriptions};
+use restante::focus::subscriptions::{Action, Subscriptions, Writing};
 use restante::focus::summary;
 use restante::machine::sip::NotifyOutcome;
 use restante::store::{ListQuery, Owner, Store, StoreError, SubscriptionCursor, SubscriptionRecord};
@@ -22,6 +22,7 @@ use crate::endpoint::SipEndpoint;
 use crate::fault;
 use crate::gate::Guest;
 use crate::ports::{Adopt, Asked, DialogInput, Forget, SendRequest};
+use crate::refusals;
 use crate::shard::{Idle, Shard};
 use crate::shared::Shared;
 use crate::supervision::{self, Exited};
@@ -56,8 +57,6 @@ pub struct Mailbox {
     received: u64,
     /// A SUBSCRIBE and its answer, until it is known whether something is written down first.
     answer: Option<Box<(Asked, Response)>>,
-    /// SUBSCRIBEs whose answer waits for the store.
-    answering: usize,
     user: Option<Recipient<DialogInput>>,
     alarm: Alarm,
     span: tracing::Span,
@@ -83,7 +82,6 @@ impl Mailbox {
             shard_tag,
             received: 0,
             answer: None,
-            answering: 0,
             user: None,
             alarm: Alarm::default(),
             span,
@@ -131,13 +129,10 @@ impl Mailbox {
 
     fn drain(&mut self, ctx: &mut Context<Self>) {
         self.subscriptions.drive(clock::now());
-        // RFC 6665 4.2.1.2: a NOTIFY follows the 200. What is to be done behind one that waits for the store waits, too.
-        while self.answering == 0
-            && let Some(action) = self.subscriptions.poll_action(clock::now(), clock::wall())
-        {
+        while let Some(action) = self.subscriptions.poll_action(clock::now(), clock::wall()) {
             self.act(action, ctx);
         }
-        if self.subscriptions.is_empty() && self.answering == 0 {
+        if self.subscriptions.is_empty() {
             self.shard.do_send(Idle { owner: self.owner.clone(), received: self.received });
         }
         self.alarm.arm(ctx, self.subscriptions.poll_timeout(), Self::ring);
@@ -155,7 +150,7 @@ impl Mailbox {
                     self.endpoint.do_send(SendRequest { request, next_hop, flow, user, ticket });
                 }
             }
-            Action::WriteDown(tag, written) => self.write_down(tag, &written, ctx),
+            Action::WriteDown(writing) => self.write_down(writing, ctx),
             Action::Ended(tag) => self.let_go(tag, ctx),
         }
     }
@@ -174,30 +169,49 @@ impl Mailbox {
         }));
     }
 
-    /// What fails is tried again with the next NOTIFY.
-    /// The 200 to a SUBSCRIBE says that there is a subscription: it waits until a kill cannot undo that.
-    fn write_down(&mut self, tag: String, written: &Written, ctx: &mut Context<Self>) {
-        let Ok(record) = serde_json::to_vec(written) else { return };
-        let answer = self.answer.take();
-        self.answering += usize::from(answer.is_some());
-        let writing = self.shared.store.put_subscription(SubscriptionRecord {
+    /// The answer that waits for it goes when it is written, or is a refusal: nothing is granted that a kill
+    /// would undo. What else cannot be written is written with the next NOTIFY that arrives.
+    fn write_down(&mut self, writing: Writing, ctx: &mut Context<Self>) {
+        let Writing { ticket, tag, written, ends, answers } = writing;
+        let answer = self.answer.take_if(|_| answers);
+        let putting = self.shared.store.put_subscription(SubscriptionRecord {
             owner: self.owner.clone(),
             key: Bytes::from(tag),
-            record: Bytes::from(record),
+            // invariant: of strings and numbers, which can all be written.
+            record: Bytes::from(serde_json::to_vec(&written).unwrap_or_default()),
             expires: written.notifier.expires,
         });
-        let writing = self.shared.in_time(writing);
-        ctx.spawn(writing.into_actor(self).map(|written, mailbox, ctx| {
-            if let Err(error) = written {
-                tracing::error!(parent: &mailbox.span, %error, "subscription not written down; it ends with this run of the node");
-            }
+        let putting = self.shared.in_time(putting);
+        ctx.spawn(putting.into_actor(self).map(move |put, mailbox, ctx| {
+            let stands = mailbox.subscriptions.handle_written(ticket, ends, answers, put.is_ok());
             if let Some(answer) = answer {
-                let (asked, response) = *answer;
+                let (asked, granted) = *answer;
+                let response = mailbox.confirmed(&asked, granted, put.err().as_ref(), stands);
                 asked.respond(response);
-                mailbox.answering -= 1;
-                mailbox.drain(ctx);
+            } else if let Err(error) = put {
+                tracing::warn!(parent: &mailbox.span, %error, "not written down which items a NOTIFY has listed: they are listed again if the node starts anew before the next NOTIFY");
             }
+            mailbox.drain(ctx);
         }));
+    }
+
+    /// The answer to a SUBSCRIBE whose subscription was written down, or was not for this `error`.
+    fn confirmed(
+        &self,
+        asked: &Asked,
+        granted: Response,
+        error: Option<&StoreError>,
+        stands: bool,
+    ) -> Response {
+        match error {
+            Some(error) => {
+                let rejection = refusals::of_store(error, self.shared.agent());
+                tracing::error!(parent: &self.span, %error, status = rejection.status.0, "SUBSCRIBE refused: the subscription could not be written down");
+                rejection.response(asked.request())
+            }
+            None if stands => granted,
+            None => asked.request().respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST),
+        }
     }
 
     fn let_go(&self, tag: String, ctx: &mut Context<Self>) {

@@ -43,6 +43,10 @@ pub(super) struct Subscriber {
     more: bool,
     /// Whether nothing was told yet.
     first: bool,
+    /// SUBSCRIBEs whose answer waits for the store.
+    pub(super) unanswered: u32,
+    /// When it ends by what is written down; none where nothing is.
+    pub(super) durable: Option<Instant>,
 }
 
 impl Subscriber {
@@ -57,6 +61,8 @@ impl Subscriber {
             offered: None,
             more: false,
             first: true,
+            unanswered: 0,
+            durable: None,
         }
     }
 
@@ -67,7 +73,24 @@ impl Subscriber {
         notifier: Notifier,
         listed: Option<u64>,
     ) -> Self {
-        Self { ticket, tag, notifier, flow: None, listed, offered: None, more: false, first: false }
+        let durable = Some(notifier.expires());
+        Self {
+            ticket,
+            tag,
+            notifier,
+            flow: None,
+            listed,
+            offered: None,
+            more: false,
+            first: false,
+            unanswered: 0,
+            durable,
+        }
+    }
+
+    /// Whether its NOTIFYs, and its end, wait until a SUBSCRIBE is answered.
+    pub(super) const fn is_held(&self) -> bool {
+        self.unanswered > 0
     }
 
     /// The items to ask of the store for the next NOTIFY, if any.

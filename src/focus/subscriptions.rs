@@ -51,17 +51,32 @@ pub enum Action {
         /// The connection to use while it lives.
         flow: Option<Flow>,
     },
-    /// Write this down under the tag, in place of what was written before.
-    WriteDown(String, Box<Written>),
+    /// Write a subscription down; [`Subscriptions::handle_written`].
+    WriteDown(Writing),
     /// The subscription with this tag is over: forget its dialog, and what was written down.
     Ended(String),
+}
+
+/// A subscription to be written down under its tag, in place of what was written before.
+#[derive(Debug)]
+pub struct Writing {
+    /// Whose it is.
+    pub ticket: Ticket,
+    /// The dialog's local tag.
+    pub tag: String,
+    /// What to write.
+    pub written: Box<Written>,
+    /// When the subscription ends by that.
+    pub ends: Instant,
+    /// Whether the answer to the SUBSCRIBE that was taken last waits for this.
+    pub answers: bool,
 }
 
 /// What is to be done with a subscription, to be worked out when it is.
 #[derive(Debug)]
 enum Due {
     Action(Action),
-    WriteDown(Ticket),
+    WriteDown { ticket: Ticket, answers: bool },
 }
 
 /// All subscriptions to one mailbox.
@@ -107,7 +122,8 @@ impl Subscriptions {
         self.subscribers.iter().map(|subscriber| subscriber.tag.as_str())
     }
 
-    /// Takes a SUBSCRIBE, and gives its answer. `tag` and `contact` are for a new subscription.
+    /// Takes a SUBSCRIBE, and gives its answer, to be sent at once unless the next
+    /// [`Action::WriteDown`] says that it waits. `tag` and `contact` are for a new subscription.
     #[must_use]
     pub fn handle_subscribe(
         &mut self,
@@ -145,10 +161,10 @@ impl Subscriptions {
             .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
         self.tickets += 1;
         self.due.push_back(Due::Action(Action::Adopt(tag.clone(), Some(flow))));
-        self.due.push_back(Due::WriteDown(self.tickets));
         // Most mailboxes have one subscriber: no room for three more that never come.
         self.subscribers.reserve_exact(1);
         self.subscribers.push(Subscriber::new(self.tickets, tag, notifier, flow));
+        self.hold(self.tickets, granted);
         Ok(response)
     }
 
@@ -164,8 +180,48 @@ impl Subscriptions {
             return request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
         };
         subscriber.flow = Some(flow);
-        self.due.push_back(Due::WriteDown(subscriber.ticket));
-        subscriber.notifier.handle_subscribe(now, request, granted)
+        let ticket = subscriber.ticket;
+        let response = subscriber.notifier.handle_subscribe(now, request, granted);
+        if response.status.is_success() {
+            self.hold(ticket, granted);
+        }
+        response
+    }
+
+    /// The 200 says that there is a subscription: it waits until a kill cannot undo that, and its NOTIFY
+    /// behind it (RFC 6665 4.2.1.2). What is over with its next NOTIFY is not written down.
+    fn hold(&mut self, ticket: Ticket, granted: Duration) {
+        if !granted.is_zero()
+            && let Some(subscriber) = self.subscriber(ticket)
+        {
+            subscriber.unanswered += 1;
+            self.due.push_back(Due::WriteDown { ticket, answers: true });
+        }
+    }
+
+    fn subscriber(&mut self, ticket: Ticket) -> Option<&mut Subscriber> {
+        self.subscribers.iter_mut().find(|known| known.ticket == ticket)
+    }
+
+    /// Takes what came of [`Action::WriteDown`]: whether it is written (`ends` as asked), and whether an answer
+    /// waited for it. Gives whether the subscription stands as the answer says; else the SUBSCRIBE is to be
+    /// refused.
+    ///
+    /// What could not be written was not granted: a new subscription is over, another ends when it would have.
+    /// Nothing is lost where no answer waited: what a NOTIFY has listed is written down with the next one, and
+    /// listed again should the node start anew before.
+    pub fn handle_written(&mut self, ticket: Ticket, ends: Instant, answers: bool, done: bool) -> bool {
+        let Some(subscriber) = self.subscriber(ticket) else { return false };
+        subscriber.unanswered -= u32::from(answers);
+        if done {
+            subscriber.durable = Some(ends);
+        } else if answers {
+            match subscriber.durable {
+                Some(durable) => subscriber.notifier.end_at(durable),
+                None => subscriber.notifier.handle_failed(),
+            }
+        }
+        done && !subscriber.notifier.is_ended()
     }
 
     /// Goes on with a subscription of another run; `now` and `wall` are the same moment by both clocks.
@@ -207,33 +263,32 @@ impl Subscriptions {
 
     /// Takes the status of a response to a NOTIFY.
     pub fn handle_response(&mut self, now: Instant, ticket: Ticket, status: StatusCode) -> NotifyOutcome {
-        let Some(subscriber) = self.subscribers.iter_mut().find(|known| known.ticket == ticket) else {
-            return NotifyOutcome::Ended;
-        };
+        let Some(subscriber) = self.subscriber(ticket) else { return NotifyOutcome::Ended };
         let outcome = subscriber.handle_response(now, status);
         if outcome == NotifyOutcome::Delivered {
-            self.due.push_back(Due::WriteDown(ticket));
+            self.due.push_back(Due::WriteDown { ticket, answers: false });
         }
         outcome
     }
 
     /// A NOTIFY was not answered, or could not be sent.
     pub fn handle_failed(&mut self, ticket: Ticket) {
-        if let Some(subscriber) = self.subscribers.iter_mut().find(|known| known.ticket == ticket) {
+        if let Some(subscriber) = self.subscriber(ticket) {
             subscriber.notifier.handle_failed();
         }
     }
 
     /// Does what time asks for: subscriptions expire, NOTIFYs fall due, what has ended is let go.
     pub fn drive(&mut self, now: Instant) {
-        for subscriber in &mut self.subscribers {
+        for subscriber in self.subscribers.iter_mut().filter(|subscriber| !subscriber.is_held()) {
             subscriber.notifier.handle_timeout(now);
             if subscriber.notifier.due(now) {
                 let query = subscriber.query(&self.rules.summary);
                 self.due.push_back(Due::Action(Action::Ask(subscriber.ticket, query)));
             }
         }
-        let ended = self.subscribers.extract_if(.., |subscriber| subscriber.notifier.is_ended());
+        let is_over = |subscriber: &mut Subscriber| subscriber.notifier.is_ended() && !subscriber.is_held();
+        let ended = self.subscribers.extract_if(.., is_over);
         self.due.extend(ended.map(|subscriber| Due::Action(Action::Ended(subscriber.tag))));
     }
 
@@ -242,11 +297,14 @@ impl Subscriptions {
         while let Some(due) = self.due.pop_front() {
             match due {
                 Due::Action(action) => return Some(action),
-                Due::WriteDown(ticket) => {
-                    let known = self.subscribers.iter().find(|known| known.ticket == ticket);
-                    let written = known.and_then(|it| Some((it.tag.clone(), it.written(now, wall)?)));
-                    if let Some((tag, written)) = written {
-                        return Some(Action::WriteDown(tag, Box::new(written)));
+                Due::WriteDown { ticket, answers } => {
+                    let writing = self.subscriber(ticket).and_then(|known| {
+                        let written = Box::new(known.written(now, wall)?);
+                        let (tag, ends) = (known.tag.clone(), known.notifier.expires());
+                        Some(Writing { ticket, tag, written, ends, answers })
+                    });
+                    if let Some(writing) = writing {
+                        return Some(Action::WriteDown(writing));
                     }
                 }
             }
@@ -259,7 +317,8 @@ impl Subscriptions {
     /// When to call [`drive`](Self::drive).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.subscribers.iter().filter_map(|subscriber| subscriber.notifier.poll_timeout()).min()
+        let waiting = self.subscribers.iter().filter(|subscriber| !subscriber.is_held());
+        waiting.filter_map(|subscriber| subscriber.notifier.poll_timeout()).min()
     }
 }
 

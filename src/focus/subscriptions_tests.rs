@@ -83,6 +83,9 @@ struct Bench {
     /// Whose NOTIFYs are on their way, and the sequences that each lists.
     sent: Vec<(Ticket, Vec<u64>, String)>,
     written: Vec<(String, Written)>,
+    /// Whether what is to be written down waits here until [`Bench::write`] is called.
+    slow: bool,
+    writing: Vec<Writing>,
     ended: Vec<String>,
     adopted: Vec<String>,
 }
@@ -96,6 +99,8 @@ impl Bench {
             asked: Vec::new(),
             sent: Vec::new(),
             written: Vec::new(),
+            slow: false,
+            writing: Vec::new(),
             ended: Vec::new(),
             adopted: Vec::new(),
         }
@@ -123,7 +128,14 @@ impl Bench {
                     assert!(flow.is_some() || !self.adopted.is_empty());
                     self.sent.push((ticket, listed, state));
                 }
-                Action::WriteDown(tag, written) => self.written.push((tag, *written)),
+                Action::WriteDown(writing) if self.slow => self.writing.push(writing),
+                Action::WriteDown(writing) => {
+                    let Writing { ticket, tag, written, ends, answers } = writing;
+                    self.written.push((tag, *written));
+                    let stands = self.machine.handle_written(ticket, ends, answers, true);
+                    assert!(stands || !answers);
+                    self.machine.drive(now);
+                }
                 Action::Ended(tag) => self.ended.push(tag),
             }
         }
@@ -141,6 +153,15 @@ impl Bench {
             let listed: Vec<String> = told.items.iter().map(|item| item.sequence.to_string()).collect();
             Bytes::from(listed.join(" "))
         });
+    }
+
+    /// The oldest of what waits to be written down is, or cannot be: whether its answer waited for it, and
+    /// whether the subscription stands.
+    fn write(&mut self, now: Instant, done: bool) -> (bool, bool) {
+        let Writing { ticket, ends, answers, .. } = self.writing.remove(0);
+        let stands = self.machine.handle_written(ticket, ends, answers, done);
+        self.run(now);
+        (answers, stands)
     }
 
     /// The sequences of the only NOTIFY on its way, which is answered.
@@ -277,4 +298,62 @@ fn a_subscription_goes_on_from_what_was_written_down() {
     assert_eq!(next.adopted, [tag]);
     assert_eq!(next.sent[0].2, "active;expires=590");
     assert_eq!(next.notified(at(10), 200), [3]);
+}
+
+// proves RFC 6665 4.2.1.2: the NOTIFY follows the 200, which follows the store
+#[test]
+fn a_subscription_that_is_not_written_down_yet_is_not_notified_and_holds_up_no_other() {
+    let mut bench = Bench::new(Listing::Pending, 10);
+    bench.ask(at(0), &subscribe("phone", 1, None, "600"));
+    bench.notified(at(10), 200);
+    bench.slow = true;
+    bench.ask(at(20), &subscribe("desk", 1, None, "600"));
+    assert!(bench.sent.is_empty(), "its 200 waits: {:?}", bench.sent);
+    bench.change(at(2000), 1);
+    assert_eq!(bench.notified(at(2010), 200), [1], "the phone knows nothing of the desk");
+    assert_eq!(bench.machine.poll_timeout(), Some(at(600_000)), "nobody is waked for what is held");
+    assert_eq!(bench.write(at(2020), true), (true, true));
+    assert_eq!(bench.notified(at(2030), 200), [1], "to the desk, as soon as it has its 200");
+    assert_eq!(bench.write(at(2040), true), (false, true), "what the phone was told");
+}
+
+// proves RFC 6665 4.1.2.3: a refused refresh leaves the subscription as it was
+#[test]
+fn what_cannot_be_written_down_is_not_granted() {
+    let mut bench = Bench::new(Listing::Pending, 10);
+    bench.slow = true;
+    bench.ask(at(0), &subscribe("c1", 1, None, "600"));
+    assert_eq!(bench.write(at(10), false), (true, false));
+    assert_eq!((bench.ended.clone(), bench.machine.is_empty()), (vec!["t0".to_owned()], true));
+    assert!(bench.sent.is_empty(), "there never was one");
+
+    bench.ask(at(20), &subscribe("c2", 1, None, "600"));
+    assert_eq!(bench.write(at(30), true), (true, true));
+    bench.notified(at(40), 200);
+    assert_eq!(bench.write(at(50), false), (false, false), "of no consequence: the next NOTIFY tries again");
+    bench.ask(at(60), &subscribe("c2", 2, Some("t1"), "7000"));
+    assert_eq!(bench.write(at(70), false), (true, false));
+    assert_eq!(bench.sent[0].2, "active;expires=599", "as long as the first SUBSCRIBE was granted");
+    bench.notified(at(80), 200);
+    assert_eq!(bench.machine.len(), 1);
+}
+
+#[test]
+fn an_answer_that_waits_is_given_whatever_becomes_of_its_subscription() {
+    let mut bench = Bench::new(Listing::Pending, 10);
+    bench.ask(at(0), &subscribe("c1", 1, None, "600"));
+    let ticket = bench.sent.remove(0).0;
+    bench.slow = true;
+    bench.ask(at(10), &subscribe("c1", 2, Some("t0"), "7000"));
+    bench.machine.handle_failed(ticket);
+    bench.run(at(20));
+    assert_eq!((bench.machine.len(), bench.ended.len()), (1, 0), "somebody waits for an answer");
+    assert_eq!(bench.write(at(30), true), (true, false), "which says that it is gone");
+    assert_eq!((bench.machine.len(), bench.ended.len()), (0, 1));
+
+    bench.ask(at(40), &subscribe("c2", 1, None, "600"));
+    bench.ask(at(50), &subscribe("c2", 2, Some("t1"), "0"));
+    assert!(bench.sent.is_empty(), "the first 200 is still to come");
+    assert_eq!(bench.write(at(60), true), (true, true));
+    assert!(bench.sent[0].2.starts_with("terminated;reason=timeout"));
 }

@@ -231,7 +231,7 @@ fn the_node_verifies_whom_it_notifies() {
     let subscribe = |bob: &mut Ua| {
         let request = subscribe_request(bob, BOB, 3600).with("Contact", &contact);
         assert_eq!(bob.ask(request).status(), 200);
-        listener.accept().unwrap().0
+        ports::accept(&listener)
     };
     let stranger = Secure::accept(subscribe(&mut bob), &Identity::self_signed(&["127.0.0.1"]));
     assert!(stranger.is_err() || stranger.unwrap().read(&mut [0; 1]).is_err());

@@ -151,3 +151,32 @@ fn a_store_that_hangs_is_not_answered_by_silence() {
         assert_eq!(world.counts("bob").await, (1, 0));
     });
 }
+
+#[test]
+fn a_subscription_is_not_granted_before_it_is_kept() {
+    simulate(9, async {
+        let world = world(9);
+        world.spawn(world.fabric().run());
+        world.boot().await;
+        let bob = device(&world, "sip:bob@example.com", 1);
+        let subscribe = || {
+            let request = bob.request("SUBSCRIBE", bob.aor(), false).add("Event", "message-summary");
+            request.add("Expires", "600")
+        };
+        world.set_disk(Disk { slow: 600_000, ..Disk::default() });
+        let request = subscribe();
+        let mut inbox = bob.expect(&request.call_id());
+        let response = bob.ask(&request).await.expect("an answer");
+        assert_eq!(response.status(), 503, "{response}");
+        assert!(response.get("Retry-After").is_some());
+        sleep(Duration::from_secs(30)).await;
+        assert!(inbox.try_recv().is_err(), "no NOTIFY for what was refused");
+        world.set_disk(Disk::default());
+        sleep(Duration::from_secs(1_300)).await;
+        let request = subscribe();
+        let mut inbox = bob.expect(&request.call_id());
+        assert_eq!(bob.ask(&request).await.unwrap().status(), 200);
+        let notify = inbox.recv().await.expect("a NOTIFY");
+        assert_eq!(notify.msg.method(), "NOTIFY");
+    });
+}

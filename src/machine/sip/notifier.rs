@@ -197,6 +197,11 @@ impl Notifier {
         self.expires
     }
 
+    /// What was granted last is taken back: it ends at `expires` unless it is refreshed.
+    pub const fn end_at(&mut self, expires: Instant) {
+        self.expires = expires;
+    }
+
     /// Whether it is neither over nor about to be.
     #[must_use]
     pub fn is_active(&self) -> bool {

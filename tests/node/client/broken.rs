@@ -2,35 +2,61 @@
 
 use super::program::*;
 use crate::support::*;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 
-/// Passes connections on to `to`; each is cut after so many bytes toward the client, as long as `left` allows.
-fn cutting_relay(listener: TcpListener, to: SocketAddr, after: usize, left: Arc<AtomicUsize>) {
+/// Passes connections on to `to`; each is cut after so many bytes toward the client, as long as `left` allows,
+/// and not before `ripe` says so, or nobody is there to say it.
+fn cutting_relay(
+    listener: TcpListener,
+    to: SocketAddr,
+    after: usize,
+    left: Arc<AtomicUsize>,
+    ripe: mpsc::Receiver<()>,
+) {
+    let mut ripe = Some(ripe);
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let cut = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
             let other = TcpStream::connect(to).unwrap();
             let (up, down) = (stream.try_clone().unwrap(), other.try_clone().unwrap());
-            std::thread::spawn(move || pass(stream, other, usize::MAX));
-            std::thread::spawn(move || pass(down, up, if cut { after } else { usize::MAX }));
+            std::thread::spawn(move || pass(stream, other, usize::MAX, None));
+            let (after, ripe) = if cut { (after, ripe.take()) } else { (usize::MAX, None) };
+            std::thread::spawn(move || pass(down, up, after, ripe));
         }
     });
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, mut left: usize) {
+fn pass(mut from: TcpStream, mut to: TcpStream, mut left: usize, ripe: Option<mpsc::Receiver<()>>) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer) {
         let now = read.min(left);
         left -= now;
-        if to.write_all(&buffer[..now]).is_err() || left == 0 {
+        // What cannot be passed on is read all the same: a connection that is closed over unread bytes is
+        // reset, and takes from the client what had come before the cut.
+        let _ = to.write_all(&buffer[..now]);
+        if left == 0 {
+            let _ = ripe.map(|ripe| ripe.recv_timeout(PATIENCE));
+            let _ = from.shutdown(Shutdown::Both);
             break;
         }
     }
-    let _ = from.shutdown(std::net::Shutdown::Both);
-    let _ = to.shutdown(std::net::Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Write);
+}
+
+/// Runs a command to its end; `heard` is told of every line of its standard error as it comes.
+fn run_heard(mut command: Command, mut heard: impl FnMut(&str)) -> Ran {
+    let mut child = command.spawn().unwrap();
+    let mut stderr = String::new();
+    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+        let line = line.unwrap();
+        heard(&line);
+        stderr += &(line + "\n");
+    }
+    Ran { stderr, ..finished(child.wait_with_output().unwrap()) }
 }
 
 #[test]
@@ -39,7 +65,8 @@ fn what_was_complete_is_not_fetched_again() {
     let relay = listener.local_addr().unwrap();
     let node = Plan::new().set("msrp", &format!("advertise = \"{relay}\"")).start();
     let left = Arc::new(AtomicUsize::new(0));
-    cutting_relay(listener, node.msrp, 1_000_000, Arc::clone(&left));
+    let (ripen, ripe) = mpsc::channel();
+    cutting_relay(listener, node.msrp, 1_000_000, Arc::clone(&left), ripe);
 
     let folder = tempfile::tempdir().unwrap();
     let large = folder.path().join("large.bin");
@@ -52,7 +79,13 @@ fn what_was_complete_is_not_fetched_again() {
     left.store(1, Ordering::SeqCst);
     let out = folder.path().join("out");
     let out = out.to_str().unwrap();
-    let cut = client(&node, "bob", &["fetch", &small, &large, "--out", out]);
+    // The connection is cut when the client has been told that it has the small one.
+    let cut = command(&node, "bob", &["fetch", &small, &large, "--out", out, "--trace"]);
+    let cut = run_heard(cut, |line| {
+        if line.contains("disconnected") {
+            let _ = ripen.send(());
+        }
+    });
     assert_eq!(cut.code, 6, "{}{}", cut.stdout, cut.stderr);
     assert!(cut.stderr.contains(&format!("{large}: broken off after ")), "{}", cut.stderr);
     let there = |out: &str| std::fs::read_dir(out).unwrap().count();
@@ -73,7 +106,7 @@ fn a_node_that_dies_midway_is_told() {
     let mut node = Plan::new().set("msrp", &format!("advertise = \"{relay}\"")).start();
     // The relay takes the connection and passes nothing: the client waits for messages when the node dies.
     let left = Arc::new(AtomicUsize::new(1));
-    cutting_relay(listener, node.msrp, 1, Arc::clone(&left));
+    cutting_relay(listener, node.msrp, 1, Arc::clone(&left), mpsc::channel().1);
     let id = leave(&node, "bob", "hello");
     let fetch = command(&node, "bob", &["fetch", &id, "--store", "mailserver.example.com"]).spawn().unwrap();
     until("the client has connected", || (left.load(Ordering::SeqCst) == 0).then_some(()));

@@ -38,7 +38,12 @@ pub fn command(node: &Node, who: &str, arguments: &[&str]) -> Command {
 
 /// Runs a command to its end.
 pub fn run(command: &mut Command) -> Ran {
-    let Output { status, stdout, stderr } = command.output().unwrap();
+    finished(command.output().unwrap())
+}
+
+/// What came of a command that has ended.
+pub fn finished(output: Output) -> Ran {
+    let Output { status, stdout, stderr } = output;
     Ran {
         code: status.code().expect("it exits by itself"),
         stdout: String::from_utf8_lossy(&stdout).into_owned(),

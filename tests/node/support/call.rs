@@ -135,13 +135,13 @@ impl Call {
 
     /// The connection that the node opens, secured as the function does it.
     pub fn join_accepted(&mut self, secure: impl FnOnce(TcpStream) -> TcpStream) {
-        let (stream, _) = self.listener.accept().unwrap();
+        let stream = ports::accept(&self.listener);
         self.msrp = Some(Msrp::over(secure(stream), &self.local, &self.answer.path));
     }
 
     /// Takes the connection that the node opens, for something else than MSRP.
     pub fn turn_away(&mut self, with: impl FnOnce(TcpStream)) {
-        with(self.listener.accept().unwrap().0);
+        with(ports::accept(&self.listener));
     }
 
     /// Opens a connection and sends nothing.

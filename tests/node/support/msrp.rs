@@ -2,6 +2,7 @@
 
 use super::clock::{Deadline, PATIENCE};
 use super::frame::{Chunk, Frame, assert_ident, response, success_report};
+use super::ports;
 use super::sdp::uri_address;
 use socket2::SockRef;
 use std::collections::VecDeque;
@@ -71,10 +72,7 @@ impl Msrp {
 
     /// Waits for the node's connection.
     pub fn accept(listener: &TcpListener, local: &str, remote: &str) -> Self {
-        // On Linux the receive timeout of a listening socket bounds accept().
-        SockRef::from(listener).set_read_timeout(Some(PATIENCE)).unwrap();
-        let (stream, _) = listener.accept().expect("the node connects");
-        Self::new(stream, local, remote)
+        Self::new(ports::accept(listener), local, remote)
     }
 
     /// Takes a connection that was made in another way.

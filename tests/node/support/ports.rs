@@ -1,7 +1,12 @@
-//! Free ports below the ephemeral range, so that no connection takes one between the choice and its use.
+//! Free ports below the ephemeral range, so that no connection takes one between the choice and its use;
+//! and connections that are waited for, but not for ever.
 
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
+
+use socket2::SockRef;
+
+use super::clock::PATIENCE;
 
 const FIRST: u16 = 10_000;
 const LAST: u16 = 31_000;
@@ -19,4 +24,11 @@ pub fn free(host: IpAddr) -> u16 {
             return address.port();
         }
     }
+}
+
+/// The connection that the node opens to `listener`.
+pub fn accept(listener: &TcpListener) -> TcpStream {
+    // On Linux the receive timeout of a listening socket bounds accept().
+    SockRef::from(listener).set_read_timeout(Some(PATIENCE)).unwrap();
+    listener.accept().expect("the node connects").0
 }

@@ -36,22 +36,48 @@ pub(crate) async fn connect(
 ) -> io::Result<(TlsSession, TlsPeer)> {
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).map_err(io::Error::other)?;
     let verified = matches!(expect, Expect::Authority);
-    let verifier: Arc<dyn ServerCertVerifier> = match expect {
-        Expect::Authority => Arc::new(DomainVerifier { roots: tls.roots() }),
-        Expect::Fingerprint(fingerprints) => Arc::new(FingerprintVerifier { fingerprints }),
+    let verifier = match expect {
+        Expect::Authority => PeerVerifier::Certified(tls.roots()),
+        Expect::Fingerprint(fingerprints) => PeerVerifier::Fingerprint(fingerprints),
     };
-    let config = tls.client_config(verifier).map_err(io::Error::other)?;
+    let config = tls.client_config(Arc::new(verifier)).map_err(io::Error::other)?;
     let session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
     handshake(tcp, Connection::Client(session), verified).await.map_err(|(error, _)| error)
 }
 
-/// Certified by an authority, for the domain or address that was connected to.
+/// Judges the certificate by what is expected; that the peer has its key is proved the same way for all.
 #[derive(Debug)]
-struct DomainVerifier {
-    roots: Arc<RootCertStore>,
+enum PeerVerifier {
+    /// Certified by one of these authorities, for the domain or address that was connected to.
+    Certified(Arc<RootCertStore>),
+    /// Of one of these fingerprints.
+    Fingerprint(Vec<Fingerprint>),
 }
 
-impl ServerCertVerifier for DomainVerifier {
+/// Whether an authority has certified it for `name`.
+fn certified(
+    roots: &RootCertStore,
+    certificate: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    name: &ServerName<'_>,
+    now: UnixTime,
+) -> Result<(), Error> {
+    let parsed = ParsedCertificate::try_from(certificate)?;
+    let algorithms = provider().signature_verification_algorithms.all;
+    verify_server_cert_signed_by_trust_anchor(&parsed, roots, intermediates, now, algorithms)?;
+    match name {
+        // RFC 5922 7.3: the client MUST compare the identities of the certificate with the domain of the
+        // URI it resolved; 7.2: exactly, without wildcards
+        ServerName::DnsName(domain) => {
+            let domain = domain.as_ref().to_ascii_lowercase();
+            let is_named = sip_domains(certificate).contains(&domain);
+            is_named.then_some(()).ok_or_else(|| CertificateError::NotValidForName.into())
+        }
+        address => verify_server_name(&parsed, address),
+    }
+}
+
+impl ServerCertVerifier for PeerVerifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -60,69 +86,14 @@ impl ServerCertVerifier for DomainVerifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let parsed = ParsedCertificate::try_from(certificate)?;
-        let algorithms = provider().signature_verification_algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, algorithms)?;
-        match name {
-            // RFC 5922 7.3: the client MUST compare the identities of the certificate with the domain of the
-            // URI it resolved; 7.2: exactly, without wildcards
-            ServerName::DnsName(domain) => {
-                let domain = domain.as_ref().to_ascii_lowercase();
-                if !sip_domains(certificate).contains(&domain) {
-                    return Err(CertificateError::NotValidForName.into());
-                }
-            }
-            address => verify_server_name(&parsed, address)?,
+        match self {
+            Self::Certified(roots) => certified(roots, certificate, intermediates, name, now)?,
+            Self::Fingerprint(fingerprints) if Fingerprint::accept(fingerprints, certificate) => {}
+            // RFC 8122 6.2: if the certificate does not match, the client endpoint MUST terminate the media
+            // connection with a bad_certificate error; NotValidForName is what becomes that alert.
+            Self::Fingerprint(_) => return Err(CertificateError::NotValidForName.into()),
         }
         Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &provider().signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &provider().signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Of one of these fingerprints.
-#[derive(Debug)]
-struct FingerprintVerifier {
-    fingerprints: Vec<Fingerprint>,
-}
-
-impl ServerCertVerifier for FingerprintVerifier {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        // RFC 8122 6.2: if the certificate does not match, the client endpoint MUST terminate the media
-        // connection with a bad_certificate error
-        if Fingerprint::accept(&self.fingerprints, certificate) {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            // NotValidForName is what becomes the alert bad_certificate.
-            Err(CertificateError::NotValidForName.into())
-        }
     }
 
     fn verify_tls12_signature(
