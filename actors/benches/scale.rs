@@ -67,7 +67,7 @@ fn by_mailbox(runtime: &Runtime, directory: &Path, sizes: &[u64]) {
     }
 }
 
-const HEADINGS: &str = "deposits/s at 64   list of 20   list after       counts        head";
+const HEADINGS: &str = "deposits/s at 64   list of 20   list after       counts        open";
 
 /// Deposits until `next` is `until`.
 fn fill(runtime: &Runtime, store: &Archive, next: &mut u64, until: u64, owner: impl Fn(u64) -> Owner) {
@@ -117,11 +117,11 @@ fn measure(runtime: &Runtime, store: &Archive, next: &mut u64, owner: impl Fn(u6
         runtime.block_on(store.counts(owner(number))).unwrap();
     });
     let ids = runtime.block_on(store.list(owner(0), some(None))).unwrap();
-    let head = timed(|number| {
+    let open = timed(|number| {
         let id = ids[number as usize % ids.len()].message_id.clone();
-        runtime.block_on(store.head(owner(0), id)).unwrap().unwrap();
+        runtime.block_on(store.open(owner(0), id)).unwrap().unwrap();
     });
-    format!("{rate:>18.0} {list:>12.1?} {after:>12.1?} {counts:>12.1?} {head:>11.1?}")
+    format!("{rate:>18.0} {list:>12.1?} {after:>12.1?} {counts:>12.1?} {open:>11.1?}")
 }
 
 /// What one of many reads takes, in the middle.

@@ -22,6 +22,7 @@ pub mod link;
 pub mod logging;
 pub mod mailbox;
 pub mod node;
+pub mod pager_depositing;
 pub mod party;
 pub mod ports;
 pub mod recorder;

@@ -1,9 +1,15 @@
 //! The binary `restante`: reads the command line and does what it says.
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use restante_node::cli::Cli;
 use std::io::Write;
 use std::process::ExitCode;
+
+/// What is read on one thread is freed on another after it was written to a socket; the C library's allocator
+/// gives such memory back to the system and asks for it again, page by page (`docs/benchmarks.md`, *Memory*).
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     match Cli::parse().command().run() {

@@ -429,6 +429,7 @@ pub(crate) fn tls_files(config: &Config) -> TlsFiles {
         key: tls.key.clone(),
         client_ca: tls.client_ca.clone(),
         roots: tls.roots.clone(),
+        roots_alone: false,
     }
 }
 

@@ -26,6 +26,7 @@ use crate::fault;
 use crate::focus::{Focus, FocusBirth, Selection};
 use crate::gate::{Caller, Gate};
 use crate::mailbox::{self, Changed, Mailbox, Restore, Retire};
+use crate::pager_depositing::PagerDepositing;
 use crate::ports::{Asked, DialogInput, Respond};
 use crate::recorder::{Recorder, RecorderBirth};
 use crate::refusals;
@@ -139,7 +140,7 @@ impl Shard {
         let served = match intent {
             Intent::Capabilities => self.capabilities(&visitor),
             Intent::DepositPager(owner) => {
-                self.gate.deposit_of(&visitor.caller).and_then(|()| self.deposit(&visitor, owner, ctx))
+                self.gate.deposit_of(&visitor.caller).and_then(|()| self.deposit(&visitor, owner))
             }
             Intent::DepositSession(owner) => {
                 self.gate.deposit_of(&visitor.caller).and_then(|()| self.record(&visitor, owner, ctx))
@@ -162,7 +163,7 @@ impl Shard {
 
     // ---- deposit ----
 
-    fn deposit(&self, visitor: &Visitor, owner: Owner, ctx: &mut Context<Self>) -> Result<(), Rejection> {
+    fn deposit(&self, visitor: &Visitor, owner: Owner) -> Result<(), Rejection> {
         let now = clock::wall();
         let request = &visitor.request;
         let Pager::Kept { key, envelope, ends } = pager::pager(request, &self.shared.deposit, now)? else {
@@ -180,27 +181,11 @@ impl Shard {
             ends,
             remember: self.shared.config.deposit.remember,
         };
-        let accepted = request.respond(StatusCode::ACCEPTED);
         let storing = self.shared.in_time(self.shared.store.deposit(deposit));
-        let txn = visitor.txn;
-        ctx.spawn(storing.into_actor(self).map(move |stored, shard, _| {
-            match stored {
-                Ok(deposited) => {
-                    metrics::counter!("restante_deposits_total", "outcome" => if deposited.repeated { "repeated" } else { "stored" }).increment(1);
-                    tracing::debug!(call_id = %call_id(&accepted.headers), message_id = ?deposited.message_id, repeated = deposited.repeated, "deposited");
-                    shard.respond(txn, accepted);
-                }
-                Err(error) => {
-                    let rejection = refusals::of_store(&error, shard.shared.agent());
-                    if rejection.status == StatusCode::SERVICE_UNAVAILABLE {
-                        tracing::error!(call_id = %call_id(&accepted.headers), %error, "deposit refused: the store failed");
-                    } else {
-                        tracing::info!(call_id = %call_id(&accepted.headers), %error, status = rejection.status.0, "deposit refused");
-                    }
-                    shard.respond(txn, restamp(accepted, &rejection));
-                }
-            }
-        }));
+        let endpoint = self.endpoint.clone().ok_or_else(|| Rejection::unavailable(1))?;
+        let accepted = request.respond(StatusCode::ACCEPTED);
+        let agent = self.shared.agent().to_owned();
+        actix::spawn(PagerDepositing { endpoint, txn: visitor.txn, accepted, agent }.answer(storing));
         Ok(())
     }
 
@@ -400,14 +385,6 @@ fn busy(agent: &str, why: &str) -> Rejection {
     Rejection::new(StatusCode::TEMPORARILY_UNAVAILABLE)
         .with(HeaderName::RetryAfter, "10")
         .warning(399, agent, why)
-}
-
-/// Turns the prepared 202 into the refusal: same headers, another status.
-fn restamp(mut response: Response, rejection: &Rejection) -> Response {
-    response.status = rejection.status;
-    response.reason = rejection.status.reason().into();
-    rejection.add_headers(&mut response.headers);
-    response
 }
 
 impl Actor for Shard {

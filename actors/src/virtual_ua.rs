@@ -208,8 +208,9 @@ impl VirtualUa {
             if room == 0 {
                 return self.hand_over(Piece { frames, more: true }, ctx);
             }
-            let len = usize::try_from(message.size - offset).unwrap_or(usize::MAX).min(room);
+            let left = usize::try_from(message.size - offset).unwrap_or(usize::MAX);
             if let Content::Inline(body) = &message.content {
+                let len = left.min(room);
                 let start = usize::try_from(offset).unwrap_or(usize::MAX);
                 let end = start.saturating_add(len).min(body.len());
                 frames.push(Frame::Body(body.slice(start.min(end)..end)));
@@ -217,36 +218,54 @@ impl VirtualUa {
                 room -= len;
                 continue;
             }
+            // One visit to the disk serves every grant at hand: each costs two changes of thread.
+            let ahead = self.grants.saturating_mul(self.birth.window);
+            let len = left.min(room.saturating_add(ahead));
             let reading = self.birth.store.read(message.content.clone(), offset, len);
-            ctx.spawn(reading.into_actor(self).map(move |read, ua, ctx| ua.read(frames, read, ctx)));
+            ctx.spawn(reading.into_actor(self).map(move |read, ua, ctx| ua.read(frames, room, read, ctx)));
             return;
         }
     }
 
-    fn read(&mut self, mut frames: Vec<Frame>, read: Result<Bytes, StoreError>, ctx: &mut Context<Self>) {
+    /// Hands over what was read: the first piece has `room` bytes left, each other is a window's and takes a
+    /// grant of its own.
+    fn read(
+        &mut self,
+        mut frames: Vec<Frame>,
+        room: usize,
+        read: Result<Bytes, StoreError>,
+        ctx: &mut Context<Self>,
+    ) {
         let Some(replay) = &mut self.replay else { return };
-        match read {
-            Ok(bytes) if !bytes.is_empty() => {
-                let offset = replay.offset.unwrap_or(0) + bytes.len() as u64;
-                replay.offset = Some(offset);
-                frames.push(Frame::Body(bytes));
-                let ended =
-                    replay.item.messages.get(replay.message).is_none_or(|message| offset >= message.size)
-                        && replay.message + 1 >= replay.item.messages.len();
-                if ended {
-                    self.end(Ok(Piece { frames, more: false }), ctx)
-                } else {
-                    self.hand_over(Piece { frames, more: true }, ctx)
-                }
-            }
+        let mut bytes = match read {
+            Ok(bytes) if !bytes.is_empty() => bytes,
             Ok(_) => {
                 tracing::error!(message_id = ?self.birth.message_id, "content ends before its recorded size");
-                self.end(Err(Failure::Store), ctx);
+                return self.end(Err(Failure::Store), ctx);
             }
             Err(error) => {
                 tracing::error!(message_id = ?self.birth.message_id, %error, "content cannot be read");
-                self.end(Err(Failure::Store), ctx);
+                return self.end(Err(Failure::Store), ctx);
             }
+        };
+        let offset = replay.offset.unwrap_or(0) + bytes.len() as u64;
+        replay.offset = Some(offset);
+        let ended = replay.item.messages.get(replay.message).is_none_or(|message| offset >= message.size)
+            && replay.message + 1 >= replay.item.messages.len();
+        let mut room = room;
+        loop {
+            frames.push(Frame::Body(bytes.split_to(bytes.len().min(room))));
+            if bytes.is_empty() {
+                break;
+            }
+            self.tell(Ok(Piece { frames: std::mem::take(&mut frames), more: true }));
+            self.grants = self.grants.saturating_sub(1);
+            room = self.birth.window.max(1);
+        }
+        if ended {
+            self.end(Ok(Piece { frames, more: false }), ctx);
+        } else {
+            self.hand_over(Piece { frames, more: true }, ctx);
         }
     }
 

@@ -228,7 +228,7 @@ impl Invitation {
             Method::Info => self.respond(txn, request.respond(StatusCode::BAD_INFO_PACKAGE)),
             _ => {
                 let mut response = request.respond(StatusCode::METHOD_NOT_ALLOWED);
-                response.headers.push(HeaderName::Allow, Bytes::from_static(super::user_agent::ALLOW));
+                response.headers.push(HeaderName::Allow, Bytes::from_static(super::stray::ALLOW));
                 self.respond(txn, response);
             }
         }

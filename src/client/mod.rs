@@ -15,19 +15,25 @@
 
 mod account;
 mod arrival;
+mod errand;
 mod inbox;
 mod invitation;
 mod opening;
+mod outbound;
 mod pager;
 mod reception;
 mod refusal;
 mod retrieval;
 mod selection;
+mod stray;
 mod subscription;
+mod usage;
 mod user_agent;
 
 #[cfg(test)]
 mod invitation_tests;
+#[cfg(test)]
+mod outbound_tests;
 #[cfg(test)]
 mod reception_tests;
 #[cfg(test)]
@@ -47,4 +53,5 @@ pub use refusal::Refusal;
 pub use retrieval::{ItemState, Retrieval, RetrievedItem};
 pub use selection::{Selection, message_id, message_uri};
 pub use subscription::{Subscription, SubscriptionAction, SubscriptionEnd, SubscriptionEvent};
-pub use user_agent::{Invite, Usage, UserAgent, UserAgentConfig, UserAgentEvent};
+pub use usage::{Invite, Usage, UserAgentEvent};
+pub use user_agent::{UserAgent, UserAgentConfig};

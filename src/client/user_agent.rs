@@ -6,26 +6,23 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::account::Account;
-use super::invitation::{Invitation, InvitationAction, InvitationEvent};
-use super::opening::{Draw, Opening};
+use super::errand::{Errand, Role};
+use super::invitation::{Invitation, InvitationAction};
+use super::opening::Opening;
+use super::outbound::{Outbound, next_hop};
 use super::pager::PagerMessage;
-use super::refusal::Refusal;
 use super::selection::OPTION;
-use super::subscription::{Subscription, SubscriptionAction, SubscriptionEvent};
+use super::stray::{ALLOW, stray};
+use super::subscription::{Subscription, SubscriptionAction};
+use super::usage::{Going, Invite, Kind, Usage, UserAgentEvent};
 use crate::entropy::Entropy;
 use crate::machine::digest::Login;
 use crate::machine::sip::{
-    Body, ClientTxn, Destination, Dialog, Endpoint, EndpointConfig, EndpointEvent, FailureCause, Flow,
-    ServerTxn, Transmit, TransmitId, Transport,
+    ClientTxn, Destination, Endpoint, EndpointConfig, EndpointEvent, Flow, ServerTxn, Timers, Transmit,
+    TransmitId, Transport,
 };
 use crate::time::Instant;
-use crate::wire::sip::{HeaderName, Host, Message, Method, Request, Response, SipUri, StatusCode};
-
-/// The methods a client answers to.
-pub(super) const ALLOW: &[u8] = b"INVITE, ACK, BYE, CANCEL, OPTIONS, NOTIFY, UPDATE";
-
-/// How often a request is sent: once, with credentials, with a fresh nonce.
-const MOST_ATTEMPTS: u8 = 3;
+use crate::wire::sip::{HeaderName, Message, Method, Request};
 
 /// What a user agent is set up with.
 #[derive(Clone, Debug)]
@@ -34,31 +31,16 @@ pub struct UserAgentConfig {
     pub account: Account,
     /// Where its requests go: the node, or a proxy before it.
     pub outbound: Destination,
+    /// Where they go if that fails, in this order (RFC 3263 4.3).
+    pub fallbacks: Vec<Destination>,
+    /// How long one of several places may keep silent before the next is tried.
+    pub patience: Duration,
     /// The address at which it is reached, `host:port`, for Contact.
     pub contact: String,
     /// Timers, and the addresses it sends from.
     pub endpoint: EndpointConfig,
     /// What answers a challenge; without it, a challenge is a refusal.
     pub login: Option<Login>,
-}
-
-/// Names something a user agent was asked to do; never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Usage(u64);
-
-/// What a user agent tells its user of a [`Usage`].
-#[derive(Debug)]
-pub enum UserAgentEvent {
-    /// A request of its own was answered with 2xx. Nothing follows.
-    Answered(Response),
-    /// It was refused. Nothing follows.
-    Refused(Refusal),
-    /// It was not answered. Nothing follows.
-    Failed(FailureCause),
-    /// Something happened to a session.
-    Session(InvitationEvent),
-    /// Something happened to a subscription.
-    Subscription(SubscriptionEvent),
 }
 
 /// A client's SIP side, without IO.
@@ -72,85 +54,36 @@ pub enum UserAgentEvent {
 #[derive(Debug)]
 pub struct UserAgent {
     account: Account,
-    outbound: Destination,
-    contact: String,
-    timers: crate::machine::sip::Timers,
-    endpoint: Endpoint,
-    login: Option<Login>,
-    usages: BTreeMap<Usage, Kind>,
-    sent: HashMap<ClientTxn, Sent>,
+    pub(super) outbound: Outbound,
+    pub(super) patience: Duration,
+    /// Where it is reached, `user@host:port`, and the transport that goes with it.
+    contact: (String, Transport),
+    timers: Timers,
+    pub(super) endpoint: Endpoint,
+    pub(super) login: Option<Login>,
+    pub(super) usages: BTreeMap<Usage, Going>,
+    pub(super) errands: HashMap<ClientTxn, Errand>,
     /// Sessions that are over, kept for 2xx that come again.
     lingering: VecDeque<(Instant, Usage)>,
     next: u64,
-    events: VecDeque<(Usage, UserAgentEvent)>,
-}
-
-#[derive(Debug)]
-enum Kind {
-    /// One request.
-    Single,
-    Session {
-        invitation: Box<Invitation>,
-        txn: Option<ClientTxn>,
-    },
-    Subscription(Box<Subscription>),
-}
-
-/// A request on its way.
-#[derive(Debug)]
-struct Sent {
-    usage: Usage,
-    role: Role,
-    /// As it was given, without Via and credentials, where a challenge may have to be answered.
-    request: Option<Box<Request>>,
-    /// Whether it went with credentials.
-    authorized: bool,
-    to: Destination,
-    attempts: u8,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    /// What opens the usage, or a SUBSCRIBE that refreshes it.
-    Opening,
-    Bye,
-    /// Nobody waits for the response.
-    Unawaited,
-}
-
-/// A session to be opened.
-#[derive(Clone, Debug)]
-pub struct Invite<'a> {
-    /// The Request-URI.
-    pub uri: &'a str,
-    /// The URI in To.
-    pub to: &'a str,
-    /// The offer, with a URI-list where there is one.
-    pub body: Body,
-    /// Whether the peer must understand the URI-list.
-    pub needs_list: bool,
-    /// What is told about it: subject, priority, date and expiry of the message that is deposited.
-    pub about: Option<&'a PagerMessage>,
+    pub(super) events: VecDeque<(Usage, UserAgentEvent)>,
 }
 
 impl UserAgent {
     /// A user agent that has done nothing.
     #[must_use]
     pub fn new(config: UserAgentConfig, entropy: &mut dyn Entropy) -> Self {
-        let UserAgentConfig { account, outbound, contact, endpoint, login } = config;
-        let transport = match outbound.transport {
-            Transport::Udp => String::new(),
-            other => format!(";transport={}", other.via_name().to_ascii_lowercase()),
-        };
+        let UserAgentConfig { account, outbound, fallbacks, patience, contact, endpoint, login } = config;
         Self {
-            contact: format!("<sip:{}@{contact}{transport}>", account.user()),
+            contact: (format!("{}@{contact}", account.user()), outbound.transport),
             account,
-            outbound,
+            outbound: Outbound::new(outbound, fallbacks),
+            patience,
             timers: endpoint.timers,
             endpoint: Endpoint::new(endpoint, entropy),
             login,
             usages: BTreeMap::new(),
-            sent: HashMap::new(),
+            errands: HashMap::new(),
             lingering: VecDeque::new(),
             next: 0,
             events: VecDeque::new(),
@@ -179,7 +112,7 @@ impl UserAgent {
     #[must_use]
     pub fn sender_of(&self, id: TransmitId) -> Option<Usage> {
         match id {
-            TransmitId::Client(txn, _) => self.sent.get(&txn).map(|sent| sent.usage),
+            TransmitId::Client(txn, _) => self.errands.get(&txn).map(|errand| errand.usage),
             TransmitId::Server(_) | TransmitId::Stateless => None,
         }
     }
@@ -197,12 +130,10 @@ impl UserAgent {
     /// When to call [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let subscriptions = self.usages.values().filter_map(|kind| match kind {
-            Kind::Subscription(subscription) => subscription.poll_timeout(),
-            _ => None,
-        });
+        let usages = self.usages.values().filter_map(Going::poll_timeout);
+        let places = self.errands.values().filter_map(|errand| errand.until);
         let linger = self.lingering.front().map(|(at, _)| *at);
-        subscriptions.chain(self.endpoint.poll_timeout()).chain(linger).min()
+        usages.chain(places).chain(self.endpoint.poll_timeout()).chain(linger).min()
     }
 
     /// Deposits a page-mode message: [`UserAgentEvent::Answered`] says that it is in safe hands. The same
@@ -216,8 +147,7 @@ impl UserAgent {
     ) -> Usage {
         let request = message.request(opening, &self.account);
         let usage = self.begin(Kind::Single);
-        let outbound = self.outbound.clone();
-        self.send(now, usage, Role::Opening, request, outbound, entropy);
+        self.send_out(now, usage, request, entropy);
         self.drain(now, usage, entropy);
         usage
     }
@@ -233,7 +163,7 @@ impl UserAgent {
         let mut request = opening.request(Method::Invite, invite.uri, invite.to, &self.account);
         let headers = &mut request.headers;
         // RFC 3261 8.1.1.8: a request that can open a dialog MUST have a Contact.
-        headers.push(HeaderName::Contact, self.contact.clone());
+        headers.push(HeaderName::Contact, self.contact(invite.uri));
         headers.push(HeaderName::Allow, Bytes::from_static(ALLOW));
         if invite.needs_list {
             // RFC 5366 5: the option tag stands in Require.
@@ -244,8 +174,7 @@ impl UserAgent {
         }
         request.headers.push(HeaderName::ContentType, invite.body.content_type);
         request.body = invite.body.bytes;
-        let invitation = Box::new(Invitation::new(request));
-        let usage = self.begin(Kind::Session { invitation, txn: None });
+        let usage = self.begin(Kind::Session(Box::new(Invitation::new(request))));
         self.drain(now, usage, entropy);
         usage
     }
@@ -262,7 +191,7 @@ impl UserAgent {
         let mut request = opening.request(Method::Subscribe, uri, uri, &self.account);
         request.headers.push(HeaderName::Event, event.to_owned());
         request.headers.push(HeaderName::Accept, accept.to_owned());
-        let subscription = Subscription::new(now, request, self.contact.clone(), wanted, self.timers);
+        let subscription = Subscription::new(now, request, self.contact(uri), wanted, self.timers);
         let usage = self.begin(Kind::Subscription(Box::new(subscription)));
         self.drain(now, usage, entropy);
         usage
@@ -270,7 +199,7 @@ impl UserAgent {
 
     /// Ends a session, or gives it up before it is accepted.
     pub fn bye(&mut self, now: Instant, usage: Usage, reason: Option<&str>, entropy: &mut dyn Entropy) {
-        if let Some(Kind::Session { invitation, .. }) = self.usages.get_mut(&usage) {
+        if let Some(invitation) = self.usages.get_mut(&usage).and_then(Going::invitation) {
             invitation.bye(reason);
         }
         self.drain(now, usage, entropy);
@@ -278,7 +207,7 @@ impl UserAgent {
 
     /// Ends a subscription.
     pub fn unsubscribe(&mut self, now: Instant, usage: Usage, entropy: &mut dyn Entropy) {
-        if let Some(Kind::Subscription(subscription)) = self.usages.get_mut(&usage) {
+        if let Some(subscription) = self.usages.get_mut(&usage).and_then(Going::subscription) {
             subscription.unsubscribe(now);
         }
         self.drain(now, usage, entropy);
@@ -305,18 +234,16 @@ impl UserAgent {
             self.lingering.pop_front();
             self.usages.remove(&usage);
         }
-        let due = |kind: &Kind| match kind {
-            Kind::Subscription(subscription) => subscription.poll_timeout().is_some_and(|at| at <= now),
-            _ => false,
-        };
+        let due = |going: &Going| going.poll_timeout().is_some_and(|at| at <= now);
         let usages: Vec<Usage> =
-            self.usages.iter().filter(|(_, kind)| due(kind)).map(|(usage, _)| *usage).collect();
+            self.usages.iter().filter(|(_, going)| due(going)).map(|(usage, _)| *usage).collect();
         for usage in usages {
-            if let Some(Kind::Subscription(subscription)) = self.usages.get_mut(&usage) {
+            if let Some(subscription) = self.usages.get_mut(&usage).and_then(Going::subscription) {
                 subscription.handle_timeout(now);
             }
             self.drain(now, usage, entropy);
         }
+        self.give_up_places(now, entropy);
         self.endpoint.handle_timeout(now);
         self.drain_endpoint(now, entropy);
     }
@@ -324,83 +251,21 @@ impl UserAgent {
     fn begin(&mut self, kind: Kind) -> Usage {
         self.next += 1;
         let usage = Usage(self.next);
-        self.usages.insert(usage, kind);
+        self.usages.insert(usage, Going::new(kind));
         usage
     }
 
-    fn send(
-        &mut self,
-        now: Instant,
-        usage: Usage,
-        role: Role,
-        request: Request,
-        to: Destination,
-        entropy: &mut dyn Entropy,
-    ) {
-        let sent = Sent { usage, role, request: None, authorized: false, to, attempts: 1 };
-        self.transmit(now, sent, request, entropy);
-    }
-
-    /// Sends a request, with credentials where they have been asked for before.
-    fn transmit(&mut self, now: Instant, mut sent: Sent, mut request: Request, entropy: &mut dyn Entropy) {
-        if let Some(login) = &mut self.login {
-            sent.request = Some(Box::new(request.clone()));
-            sent.authorized = login.is_challenged();
-            if sent.authorized {
-                login.authorize(&mut request, &Draw(entropy).token(16));
-            }
+    /// The Contact of a request to `uri`.
+    fn contact(&self, uri: &str) -> String {
+        let (address, transport) = &self.contact;
+        // RFC 3261 8.1.1.8: where the Request-URI is a SIPS URI, the Contact MUST be one, too.
+        if uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:")) {
+            return format!("<sips:{address}>");
         }
-        if sent.role != Role::Unawaited {
-            let again = sent.attempts > 1;
-            match self.usages.get_mut(&sent.usage) {
-                Some(Kind::Session { invitation, .. }) => invitation.sent(&request, again),
-                Some(Kind::Subscription(subscription)) => subscription.sent(&request, again),
-                _ => {}
-            }
+        match transport {
+            Transport::Udp => format!("<sip:{address}>"),
+            other => format!("<sip:{address};transport={}>", other.label()),
         }
-        let opens = sent.role == Role::Opening;
-        let (usage, to) = (sent.usage, sent.to.clone());
-        let txn = self.endpoint.request(now, request, to, entropy);
-        self.sent.insert(txn, sent);
-        if let Some(Kind::Session { txn: known, .. }) = self.usages.get_mut(&usage)
-            && opens
-        {
-            *known = Some(txn);
-        }
-    }
-
-    /// Answers a challenge by the same request with credentials. Says whether it could.
-    fn answer_challenge(
-        &mut self,
-        now: Instant,
-        txn: ClientTxn,
-        response: &Response,
-        entropy: &mut dyn Entropy,
-    ) -> bool {
-        let Some(login) = &mut self.login else { return false };
-        if !matches!(response.status.0, 401 | 407) {
-            if response.status.is_final() {
-                login.accepted();
-            }
-            return false;
-        }
-        let Some(sent) = self.sent.get(&txn).filter(|sent| sent.attempts < MOST_ATTEMPTS) else {
-            return false;
-        };
-        // Where it went without, while another request was being challenged, nothing was refused.
-        let ready = login.is_challenged() && !sent.authorized;
-        if !ready && login.challenged(response).is_err() {
-            return false;
-        }
-        let Some(mut sent) = self.sent.remove(&txn) else { return false };
-        let Some(mut request) = sent.request.take() else { return false };
-        // RFC 3261 22.2: the CSeq MUST be incremented, as it would be for any new request.
-        let number = request.headers.cseq().map_or(1, |cseq| cseq.number) + 1;
-        let cseq = format!("{number} {}", request.method);
-        request.headers.set(HeaderName::CSeq, cseq);
-        sent.attempts += 1;
-        self.transmit(now, sent, *request, entropy);
-        true
     }
 
     fn drain_endpoint(&mut self, now: Instant, entropy: &mut dyn Entropy) {
@@ -417,77 +282,26 @@ impl UserAgent {
         }
     }
 
-    fn response(&mut self, now: Instant, txn: ClientTxn, response: &Response, entropy: &mut dyn Entropy) {
-        let Some(Sent { usage, role, .. }) = self.sent.get(&txn) else { return };
-        let (usage, role) = (*usage, *role);
-        if self.answer_challenge(now, txn, response, entropy) {
-            return self.drain(now, usage, entropy);
-        }
-        let is_final = response.status.is_final();
-        match (self.usages.get_mut(&usage), role) {
-            (Some(Kind::Session { invitation, .. }), Role::Opening) => invitation.handle_response(response),
-            (Some(Kind::Session { invitation, .. }), Role::Bye) if is_final => {
-                invitation.handle_bye_response();
-            }
-            (Some(Kind::Subscription(subscription)), Role::Opening) => {
-                subscription.handle_response(now, response);
-            }
-            (Some(Kind::Single), _) if is_final => {
-                self.usages.remove(&usage);
-                self.events.push_back(match response.status.is_success() {
-                    true => (usage, UserAgentEvent::Answered(response.clone())),
-                    false => (usage, UserAgentEvent::Refused(Refusal::of(response))),
-                });
-            }
-            _ => {}
-        }
-        // Further 2xx to an INVITE may come (RFC 6026 7.2).
-        let more = response.status.is_success() && response.is_for(&Method::Invite);
-        if is_final && !more {
-            self.sent.remove(&txn);
-        }
-        self.drain(now, usage, entropy);
-    }
-
-    fn failed(&mut self, now: Instant, txn: ClientTxn, cause: FailureCause, entropy: &mut dyn Entropy) {
-        let Some(Sent { usage, role, .. }) = self.sent.remove(&txn) else { return };
-        match (self.usages.get_mut(&usage), role) {
-            (Some(Kind::Session { invitation, .. }), Role::Opening) => invitation.handle_failed(cause),
-            (Some(Kind::Session { invitation, .. }), Role::Bye) => invitation.handle_bye_response(),
-            (Some(Kind::Subscription(subscription)), Role::Opening) => subscription.handle_failed(cause),
-            (Some(Kind::Single), _) => {
-                self.usages.remove(&usage);
-                self.events.push_back((usage, UserAgentEvent::Failed(cause)));
-            }
-            _ => {}
-        }
-        self.drain(now, usage, entropy);
-    }
-
     /// Gives a request to the usage it belongs to, or answers it.
     fn request(&mut self, now: Instant, txn: ServerTxn, request: &Request, entropy: &mut dyn Entropy) {
-        let found = self.usages.iter().find(|(_, kind)| match kind {
-            Kind::Single => false,
-            Kind::Session { invitation, .. } => invitation.matches(request),
-            Kind::Subscription(subscription) => subscription.matches(request),
-        });
+        let found = self.usages.iter().find(|(_, going)| going.matches(request));
         let Some(usage) = found.map(|(usage, _)| *usage) else {
             self.endpoint.respond(now, txn, stray(request));
             return;
         };
-        match self.usages.get_mut(&usage) {
-            Some(Kind::Session { invitation, .. }) => invitation.handle_request(txn, request),
+        match self.usages.get_mut(&usage).map(|going| &mut going.kind) {
+            Some(Kind::Session(invitation)) => invitation.handle_request(txn, request),
             Some(Kind::Subscription(subscription)) => subscription.handle_request(now, txn, request),
-            _ => {}
+            Some(Kind::Single) | None => {}
         }
         self.drain(now, usage, entropy);
     }
 
     /// Does what a usage wants, and tells what it tells.
-    fn drain(&mut self, now: Instant, usage: Usage, entropy: &mut dyn Entropy) {
+    pub(super) fn drain(&mut self, now: Instant, usage: Usage, entropy: &mut dyn Entropy) {
         loop {
-            let acted = match self.usages.get_mut(&usage) {
-                Some(Kind::Session { invitation, .. }) => match invitation.poll_action() {
+            let acted = match self.usages.get_mut(&usage).map(|going| &mut going.kind) {
+                Some(Kind::Session(invitation)) => match invitation.poll_action() {
                     Some(action) => self.act(now, usage, action, entropy),
                     None => false,
                 },
@@ -495,7 +309,7 @@ impl UserAgent {
                     Some(action) => self.act_subscription(now, usage, action, entropy),
                     None => false,
                 },
-                _ => false,
+                Some(Kind::Single) | None => false,
             };
             if !acted {
                 break;
@@ -517,20 +331,17 @@ impl UserAgent {
     ) -> bool {
         let next = self.next_hop(usage);
         match action {
-            InvitationAction::Invite(request) => {
-                let outbound = self.outbound.clone();
-                self.send(now, usage, Role::Opening, request, outbound, entropy);
-            }
+            InvitationAction::Invite(request) => self.send_out(now, usage, request, entropy),
             InvitationAction::Bye(request) => {
-                self.send(now, usage, Role::Bye, request, next, entropy);
+                self.transmit(now, Errand::new(usage, Role::Bye, next, None), request, entropy);
             }
             InvitationAction::HangUp(request) => {
-                self.send(now, usage, Role::Unawaited, request, next, entropy);
+                self.transmit(now, Errand::new(usage, Role::Unawaited, next, None), request, entropy);
             }
             InvitationAction::Ack(request) => self.endpoint.send_ack(request, next, entropy),
             InvitationAction::Cancel => {
-                if let Some(Kind::Session { txn: Some(txn), .. }) = self.usages.get(&usage) {
-                    self.endpoint.cancel(now, *txn);
+                if let Some(txn) = self.usages.get(&usage).and_then(|going| going.txn) {
+                    self.endpoint.cancel(now, txn);
                 }
             }
             InvitationAction::Respond(txn, response) => {
@@ -549,8 +360,12 @@ impl UserAgent {
     ) -> bool {
         match action {
             SubscriptionAction::Subscribe(request) => {
-                let next = self.next_hop(usage);
-                self.send(now, usage, Role::Opening, request, next, entropy);
+                if self.usages.get(&usage).and_then(Going::dialog).is_none() {
+                    self.send_out(now, usage, request, entropy);
+                } else {
+                    let next = self.next_hop(usage);
+                    self.transmit(now, Errand::new(usage, Role::Opening, next, None), request, entropy);
+                }
             }
             SubscriptionAction::Respond(txn, response) => {
                 self.endpoint.respond(now, txn, response);
@@ -560,8 +375,8 @@ impl UserAgent {
     }
 
     fn tell(&mut self, now: Instant, usage: Usage) {
-        match self.usages.get_mut(&usage) {
-            Some(Kind::Session { invitation, .. }) => {
+        match self.usages.get_mut(&usage).map(|going| &mut going.kind) {
+            Some(Kind::Session(invitation)) => {
                 while let Some(event) = invitation.poll_event() {
                     self.events.push_back((usage, UserAgentEvent::Session(event)));
                 }
@@ -577,60 +392,14 @@ impl UserAgent {
                     self.usages.remove(&usage);
                 }
             }
-            _ => {}
+            Some(Kind::Single) | None => {}
         }
     }
 
-    /// Where the next request of a usage goes: over a connection always the way out; over UDP to where its
-    /// dialog says, if that is an address (RFC 3261 12.2.1.1).
+    /// Where the next request of a usage's dialog goes.
     fn next_hop(&self, usage: Usage) -> Destination {
-        let dialog = match self.usages.get(&usage) {
-            Some(Kind::Session { invitation, .. }) => invitation.dialog(),
-            Some(Kind::Subscription(subscription)) => subscription.dialog(),
-            _ => None,
-        };
-        if self.outbound.transport != Transport::Udp {
-            return self.outbound.clone();
-        }
-        dialog.and_then(address).unwrap_or_else(|| self.outbound.clone())
-    }
-}
-
-/// The address a dialog's next hop names, if it does.
-fn address(dialog: &Dialog) -> Option<Destination> {
-    let uri = SipUri::parse(&dialog.next_hop()).ok()?;
-    let transport = match uri.transport() {
-        Some(name) => Transport::parse(&name)?,
-        None => Transport::Udp,
-    };
-    let ip = match &uri.host {
-        Host::V4(ip) => (*ip).into(),
-        Host::V6(ip) => (*ip).into(),
-        Host::Name(_) => return None,
-    };
-    let port = uri.port.unwrap_or_else(|| transport.default_port());
-    matches!(transport, Transport::Udp | Transport::Tcp)
-        .then(|| Destination::new(transport, std::net::SocketAddr::new(ip, port)))
-}
-
-/// The answer to a request that belongs to nothing.
-fn stray(request: &Request) -> Response {
-    let in_dialog = request.headers.to_tag().is_some();
-    match request.method {
-        // RFC 6665 4.1.3: a NOTIFY that matches no subscription is answered 481.
-        Method::Notify | Method::Bye => request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST),
-        _ if in_dialog => request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST),
-        Method::Options => {
-            let mut response = request.respond(StatusCode::OK);
-            response.headers.push(HeaderName::Allow, Bytes::from_static(ALLOW));
-            response
-        }
-        Method::Invite => request.respond(StatusCode::TEMPORARILY_UNAVAILABLE),
-        ref method if method.is_known() => {
-            let mut response = request.respond(StatusCode::METHOD_NOT_ALLOWED);
-            response.headers.push(HeaderName::Allow, Bytes::from_static(ALLOW));
-            response
-        }
-        _ => request.respond(StatusCode::NOT_IMPLEMENTED),
+        let going = self.usages.get(&usage);
+        let place = going.and_then(|going| going.place.clone()).unwrap_or_else(|| self.outbound.first().1);
+        next_hop(&place, going.and_then(Going::dialog))
     }
 }

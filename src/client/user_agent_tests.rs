@@ -54,6 +54,8 @@ impl Scene {
         let config = UserAgentConfig {
             account: account(),
             outbound: Destination::new(Transport::Udp, flow().peer),
+            fallbacks: Vec::new(),
+            patience: Duration::from_secs(10),
             contact: "192.0.2.9:5070".to_owned(),
             endpoint: endpoint(flow().local),
             login: Some(Login::new("charlie", "secret")),
@@ -376,26 +378,40 @@ fn challenges_are_answered() {
     );
 }
 
+/// How often a MESSAGE is sent to one who answers each with a challenge of this tail.
+fn challenged_for_ever(tail: &str) -> (Vec<String>, String) {
+    let mut scene = Scene::new(0);
+    deposit(&mut scene);
+    while let Some(transmit) = scene.client.poll_transmit() {
+        let Ok(Message::Request(request)) = parse_datagram(transmit.bytes, &Limits::default()) else {
+            panic!()
+        };
+        let number = request.headers.cseq().unwrap().number;
+        scene.store.seen.push(number.to_string());
+        assert!(number < 10, "for ever");
+        let mut response = request.respond(StatusCode::UNAUTHORIZED);
+        let challenge = format!("Digest realm=\"example.com\", nonce=\"n{number}\", qop=\"auth\"{tail}");
+        response.headers.push(HeaderName::WwwAuthenticate, challenge);
+        scene.client.handle_message(at(1), Message::Response(response), flow(), &mut scene.entropy);
+    }
+    let told = scene.client.poll_event().map(|(_, event)| word(&event)).unwrap();
+    (scene.store.seen, told)
+}
+
 // proves RFC 3261 22.1: credentials that were refused are not tried again
 #[test]
 fn a_wrong_password_is_a_refusal() {
-    let mut scene = Scene::new(0);
-    deposit(&mut scene);
-    for _ in 0..5 {
-        while let Some(transmit) = scene.client.poll_transmit() {
-            let Ok(Message::Request(request)) = parse_datagram(transmit.bytes, &Limits::default()) else {
-                panic!()
-            };
-            scene.store.seen.push(request.headers.cseq().unwrap().number.to_string());
-            let mut response = request.respond(StatusCode::UNAUTHORIZED);
-            let challenge = "Digest realm=\"example.com\", nonce=\"n1\", qop=\"auth\", algorithm=MD5";
-            response.headers.push(HeaderName::WwwAuthenticate, challenge);
-            let message = Message::Response(response);
-            scene.client.handle_message(at(1), message, flow(), &mut scene.entropy);
-        }
-    }
-    assert_eq!(scene.store.seen, ["1", "2"]);
-    assert_eq!(scene.client.poll_event().map(|(_, event)| word(&event)).unwrap(), "refused 401");
+    let (sent, told) = challenged_for_ever(", algorithm=MD5");
+    assert_eq!((sent, told.as_str()), (vec!["1".to_owned(), "2".to_owned()], "refused 401"));
+}
+
+// proves RFC 7616 3.3: a stale nonce is no refusal; but one who calls each nonce stale is not believed for ever
+#[test]
+fn a_stale_nonce_is_renewed_and_the_loop_ends() {
+    let (sent, told) = challenged_for_ever(", algorithm=SHA-256, stale=true");
+    assert_eq!((sent, told.as_str()), (["1", "2", "3"].map(str::to_owned).to_vec(), "refused 401"));
+    let (sent, told) = challenged_for_ever(", algorithm=SHA-9");
+    assert_eq!((sent, told.as_str()), (vec!["1".to_owned()], "refused 401"), "nothing that can be answered");
 }
 
 // proves RFC 6665 4.1.3, RFC 3261 8.2.1, 12.2.2

@@ -120,11 +120,10 @@ pub trait Store: Send + Sync + 'static {
     /// Items that cannot be read are reported in the log and left out.
     fn list(&self, owner: Owner, query: ListQuery) -> Answer<Vec<ItemHead>>;
 
-    /// One item without its messages; `None` when there is none of this id.
+    /// Of each id, whether an item of it is there, in the order of `ids`.
     ///
-    /// # Errors
-    /// [`StoreError::Damaged`] when it is there but cannot be read.
-    fn head(&self, owner: Owner, id: MessageId) -> Answer<Option<ItemHead>>;
+    /// One that is there but cannot be read counts: whoever opens it is told.
+    fn held(&self, owner: Owner, ids: Vec<MessageId>) -> Answer<Vec<bool>>;
 
     /// One item with its messages; `None` when there is none of this id.
     ///

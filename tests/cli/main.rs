@@ -1,8 +1,12 @@
 //! The command line of the real binary: what it prints, what it refuses, and how it exits.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../text.rs"]
+mod text;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use text::in_order;
 
 /// The binary with a clean environment, in a folder of its own.
 fn restante(folder: &Path, arguments: &[&str]) -> Command {
@@ -156,18 +160,6 @@ fn usage_errors_exit_with_two_and_help_with_zero() {
     }
     let (code, stdout, _) = run(&mut restante(folder.path(), &["--version"]));
     assert_eq!((code, stdout.starts_with("restante ")), (Some(0), true));
-}
-
-/// Whether these words stand in the text in this order.
-fn in_order(text: &str, words: &[&str]) -> bool {
-    let mut rest = text;
-    words.iter().all(|word| match rest.split_once(word) {
-        Some((_, behind)) => {
-            rest = behind;
-            true
-        }
-        None => false,
-    })
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `restante ladder`: the call flow of a session, from the node's own records.
 
 use crate::support::*;
+use crate::text::in_order;
 
 /// What the program prints, or says on stderr when it fails.
 fn ladder(node: &Node, arguments: &[&str]) -> Result<String, String> {
@@ -11,18 +12,6 @@ fn ladder(node: &Node, arguments: &[&str]) -> Result<String, String> {
         true => Ok(String::from_utf8(output.stdout).unwrap()),
         false => Err(String::from_utf8(output.stderr).unwrap()),
     }
-}
-
-/// Whether these words stand in the lines in this order.
-fn in_order(text: &str, words: &[&str]) -> bool {
-    let mut rest = text;
-    words.iter().all(|word| match rest.split_once(word) {
-        Some((_, behind)) => {
-            rest = behind;
-            true
-        }
-        None => false,
-    })
 }
 
 #[test]

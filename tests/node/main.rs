@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
+#[path = "../text.rs"]
+mod text;
 
 mod all;
 mod challenge;

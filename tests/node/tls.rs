@@ -25,11 +25,11 @@ fn port() -> SocketAddr {
 }
 
 impl SecureNode {
-    fn start() -> Self {
+    pub fn start() -> Self {
         Self::plan(Plan::new())
     }
 
-    fn plan(plan: Plan) -> Self {
+    pub fn plan(plan: Plan) -> Self {
         let [sip, sips, msrp, msrps] = std::array::from_fn(|_| port());
         let plan = plan
             .set("sip", &format!("listen = [\"udp:{sip}\", \"tcp:{sip}\", \"tls:{sips}\"]"))
@@ -37,7 +37,7 @@ impl SecureNode {
             .set("tls", "certificate = \"node.pem\"\nkey = \"node.key\"\nreload = \"100ms\"")
             .set("tls", "client_ca = \"clients.pem\"\nroots = \"clients.pem\"");
         let authority = Authority::new();
-        let identity = authority.issue(&[HOST]);
+        let identity = authority.issue(&[HOST, "127.0.0.1"]);
         let mut node = plan.prepare();
         (node.sip, node.msrp) = (sip, msrp);
         identity.write(node.folder());

@@ -67,7 +67,7 @@ impl Node {
             for number in books.iter().flat_map(Outcome::numbers) {
                 let owner = Owner::new(format!("user{}", number % MAILBOXES).as_bytes(), "example.com");
                 let id = MessageId::new(format!("load{number}"));
-                missing += usize::from(store.head(owner, id).await.unwrap().is_none());
+                missing += usize::from(store.open(owner, id).await.unwrap().is_none());
             }
             missing
         })

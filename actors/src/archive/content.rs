@@ -2,8 +2,7 @@
 //! names it, unlinked after the last record that named it is gone.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -69,15 +68,26 @@ impl Contents {
 
     /// Reads up to `len` bytes from `offset`; `None` when the file is not there.
     pub(super) fn read(&self, id: ContentId, offset: u64, len: usize) -> Result<Option<Bytes>, StoreError> {
-        let file = match File::open(self.path(id)) {
+        let mut file = match File::open(self.path(id)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.broken(&error)),
         };
         let size = file.metadata().map_err(|error| self.broken(&error))?.len();
         let left = usize::try_from(size.saturating_sub(offset)).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; len.min(left)];
-        file.read_exact_at(&mut bytes, offset).map_err(|error| self.broken(&error))?;
+        let len = len.min(left);
+        if len == 0 {
+            return Ok(Some(Bytes::new()));
+        }
+        let mut bytes = Vec::with_capacity(len);
+        // Read to the end of the part: so the memory is not cleared first.
+        let read = file
+            .seek(SeekFrom::Start(offset))
+            .and_then(|_| file.take(len as u64).read_to_end(&mut bytes))
+            .map_err(|error| self.broken(&error))?;
+        if read < len {
+            return Err(self.broken(&io::ErrorKind::UnexpectedEof.into()));
+        }
         Ok(Some(bytes.into()))
     }
 

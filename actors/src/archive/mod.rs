@@ -220,8 +220,8 @@ impl Store for Archive {
         self.reading(move |reader| reader.list(&owner, query))
     }
 
-    fn head(&self, owner: Owner, id: MessageId) -> Answer<Option<ItemHead>> {
-        self.reading(move |reader| reader.head(&owner, &id))
+    fn held(&self, owner: Owner, ids: Vec<MessageId>) -> Answer<Vec<bool>> {
+        self.reading(move |reader| reader.held(&owner, &ids))
     }
 
     fn open(&self, owner: Owner, id: MessageId) -> Answer<Option<Item>> {

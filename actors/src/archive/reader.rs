@@ -71,8 +71,14 @@ impl Reader {
         }
     }
 
-    pub(super) fn head(&self, owner: &Owner, id: &MessageId) -> Result<Option<ItemHead>, StoreError> {
-        Ok(Self::item(&self.tree.moment(), owner, id)?.map(|(_, record)| record.head))
+    pub(super) fn held(&self, owner: &Owner, ids: &[MessageId]) -> Result<Vec<bool>, StoreError> {
+        let moment = self.tree.moment();
+        let Some(mailbox) = lookup::mailbox(&moment, owner)? else { return Ok(vec![false; ids.len()]) };
+        let stands = |id| match lookup::standing(&moment, mailbox, id)? {
+            Standing::Live(..) | Standing::Damaged => Ok(true),
+            Standing::Free(_) | Standing::Gone(..) => Ok(false),
+        };
+        ids.iter().map(stands).collect()
     }
 
     pub(super) fn open(&self, owner: &Owner, id: &MessageId) -> Result<Option<Item>, StoreError> {

@@ -1,6 +1,7 @@
 //! What the commands of the client have in common: who asks, whom, and how it is told.
 
 use std::io::{IsTerminal as _, Read as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use restante::machine::digest::Login;
 use serde::Deserialize;
 
 use super::outcome::{Outcome, Trouble};
-use crate::client::{Account, Client, ClientConfig, NodeAddress, Observer, Seen};
+use crate::client::{Account, Client, ClientConfig, Fingerprint, NodeAddress, Observer, Seen, TlsSettings};
 use crate::config::CLIENT_PASSWORD;
 
 /// A file of credentials or of an account is not larger.
@@ -29,7 +30,8 @@ pub struct Access {
     #[arg(long = "as", value_name = "ADDRESS", env = "RESTANTE_CLIENT_ADDRESS", hide_env_values = true)]
     pub address: Option<String>,
 
-    /// Where requests go: tcp:HOST:PORT or udp:HOST:PORT [default: tcp:127.0.0.1:5060]
+    /// Where requests go: a domain, or tcp:HOST[:PORT], tls:HOST[:PORT], udp:HOST[:PORT], sips:HOST
+    /// [default: tcp:127.0.0.1:5060]
     #[arg(long, value_name = "NODE", env = "RESTANTE_CLIENT_NODE", hide_env_values = true)]
     pub node: Option<String>,
 
@@ -45,8 +47,32 @@ pub struct Access {
     #[arg(long, value_name = "HOST", env = "RESTANTE_CLIENT_STORE", hide_env_values = true)]
     pub store: Option<String>,
 
-    /// A TOML file with address, node, user, password or password_file, store [default: restante/account.toml in
-    /// the user's configuration folder, if it is there]
+    /// Authorities (PEM) that may certify a node over TLS [default: those of the system]
+    #[arg(long, value_name = "FILE", env = "RESTANTE_CLIENT_CA", hide_env_values = true)]
+    pub ca: Option<PathBuf>,
+
+    /// The fingerprint that the node's certificate must have, whoever has signed it
+    #[arg(long, value_name = "FINGERPRINT", env = "RESTANTE_CLIENT_PIN", hide_env_values = true)]
+    pub pin: Option<String>,
+
+    /// Your certificate (PEM), for a node that asks for one
+    #[arg(long, value_name = "FILE", env = "RESTANTE_CLIENT_CERT", hide_env_values = true)]
+    pub cert: Option<PathBuf>,
+
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", env = "RESTANTE_CLIENT_KEY", hide_env_values = true)]
+    pub key: Option<PathBuf>,
+
+    /// How sessions are carried [default: by TLS where requests are]
+    #[arg(long, value_name = "HOW", env = "RESTANTE_CLIENT_MSRP", hide_env_values = true, value_parser = ["tcp", "tls"])]
+    pub msrp: Option<String>,
+
+    /// A DNS server to ask [default: those of the system]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "RESTANTE_CLIENT_DNS", hide_env_values = true)]
+    pub dns: Option<SocketAddr>,
+
+    /// A TOML file with any of address, node, user, password, password_file, store, ca, pin, cert, key, msrp, dns
+    /// [default: restante/account.toml in the user's configuration folder, if it is there]
     #[arg(long, value_name = "FILE", env = "RESTANTE_CLIENT_ACCOUNT", hide_env_values = true)]
     pub account: Option<PathBuf>,
 
@@ -73,6 +99,12 @@ struct AccountFile {
     password: Option<String>,
     password_file: Option<PathBuf>,
     store: Option<String>,
+    ca: Option<PathBuf>,
+    pin: Option<String>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    msrp: Option<String>,
+    dns: Option<SocketAddr>,
 }
 
 impl Access {
@@ -107,7 +139,15 @@ impl Access {
     }
 
     fn config(&self) -> anyhow::Result<ClientConfig> {
-        let file = self.file()?;
+        let mut file = self.file()?;
+        let tls = self.tls(&mut file)?;
+        let msrp = self.msrp.clone().or(file.msrp);
+        let secure_sessions = match msrp.as_deref() {
+            None => None,
+            Some("tls") => Some(true),
+            Some("tcp") => Some(false),
+            Some(other) => anyhow::bail!("msrp: expected tcp or tls, found `{other}`"),
+        };
         let address = self.address.clone().or(file.address);
         let address = address.context("who are you? Give --as ADDRESS, or an account file")?;
         let account = Account::parse(&address)?;
@@ -123,9 +163,26 @@ impl Access {
         Ok(ClientConfig {
             login: password.map(|password| Login::new(user, password)),
             store_host: self.store.clone().or(file.store),
+            tls,
+            secure_sessions,
+            dns: self.dns.or(file.dns).into_iter().collect(),
             patience: Duration::from_secs(self.timeout),
             observer: self.trace.then(tracer),
             ..ClientConfig::new(account, node)
+        })
+    }
+
+    fn tls(&self, file: &mut AccountFile) -> anyhow::Result<TlsSettings> {
+        let pin = self.pin.clone().or(file.pin.take());
+        let (certificate, key) = match (&self.cert, &self.key) {
+            (None, None) => (file.cert.take(), file.key.take()),
+            (cert, key) => (cert.clone(), key.clone()),
+        };
+        Ok(TlsSettings {
+            ca: self.ca.clone().or(file.ca.take()),
+            certificate,
+            key,
+            pins: pin.as_deref().map(fingerprint).transpose()?.into_iter().collect(),
         })
     }
 
@@ -149,6 +206,17 @@ impl Access {
         }
         Ok(file)
     }
+}
+
+/// A fingerprint as RFC 8122 writes it, or as `openssl x509 -fingerprint -sha256` does.
+fn fingerprint(text: &str) -> anyhow::Result<Fingerprint> {
+    let digits = text.trim().rsplit(['=', ' ']).next().unwrap_or_default();
+    let named = match text.trim().split_once(' ') {
+        Some((name, _)) if !text.contains('=') => format!("{name} {digits}"),
+        _ => format!("sha-256 {digits}"),
+    };
+    Fingerprint::parse(&named)
+        .with_context(|| format!("pin: `{text}` is no fingerprint like sha-256 12:34:...:EF with 32 octets"))
 }
 
 /// Shows everything on stderr.
@@ -184,4 +252,27 @@ fn first_line(path: &Path) -> anyhow::Result<String> {
 fn is_open(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_are_read_as_they_are_printed() {
+        let digits = ["AB"; 32].join(":");
+        let expected = Fingerprint::parse(&format!("sha-256 {digits}")).unwrap();
+        for text in [
+            digits.clone(),
+            format!("sha-256 {digits}"),
+            format!("SHA-256 {}", digits.to_ascii_lowercase()),
+            format!("sha256 Fingerprint={digits}\n"),
+        ] {
+            assert_eq!(fingerprint(&text).unwrap(), expected, "{text}");
+        }
+        for text in ["", "AB:CD", "sha-1 AB", &format!("md5 {digits}")] {
+            assert!(fingerprint(text).is_err(), "{text}");
+        }
+    }
 }

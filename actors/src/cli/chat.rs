@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::access::Access;
-use super::outcome::{Outcome, Trouble};
+use super::outcome::{Outcome, Trouble, UNKNOWN_RECIPIENT, advised};
 use super::printer::about;
 use crate::client::{Account, Chat as Session, ChatEvent, Client, PagerMessage, ReceivedMessage, visible};
 
@@ -55,7 +55,8 @@ impl Chat {
             priority: self.priority.clone(),
             ..PagerMessage::text(to, "")
         };
-        let mut session = client.chat(to, Some(about)).await?;
+        let opened = client.chat(to, Some(about)).await;
+        let mut session = opened.map_err(advised(404, UNKNOWN_RECIPIENT))?;
         let interactive = std::io::stdin().is_terminal() && !self.access.json;
         if interactive {
             let hint = "connected; each line is a message, Ctrl-D ends";

@@ -2,23 +2,23 @@
 //!
 //! A message is written under a name of its own, synced, and only then takes its final name; only then the store is
 //! told. Names are made of the item's Message-ID, of which nothing can lead out of the folder. Files that the record
-//! does not know are never overwritten, but by `--force`.
+//! does not know are never overwritten, but by `--force`. What a client that was killed has left half written is removed
+//! by the next one.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use restante::entropy::Entropy as _;
 use restante::wire::mime;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::outcome::Trouble;
+use super::part::{self, Part};
 use super::printer::{about, show};
 use super::progress::Progress;
-use crate::chance::Chance;
 use crate::client::{IncomingId, ItemState, Keep, MessageHead, RetrievedItem};
 
 /// The record: a JSON object a line, one for each message kept, and one for each item complete.
@@ -45,8 +45,7 @@ struct Writing {
     item: String,
     number: usize,
     head: MessageHead,
-    file: BufWriter<File>,
-    part: PathBuf,
+    part: Part,
     name: String,
     size: u64,
 }
@@ -58,6 +57,7 @@ impl Directory {
         fs::create_dir_all(folder).map_err(local)?;
         let path = folder.join(RECORD);
         let (complete, known) = read_record(&path).map_err(local)?;
+        part::sweep(folder).map_err(local)?;
         let record = OpenOptions::new().create(true).append(true).open(&path).map_err(local)?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -98,11 +98,11 @@ impl Directory {
     fn name(&self, writing: &Writing) -> io::Result<()> {
         let path = self.folder.join(&writing.name);
         if self.force || self.known.contains(&writing.name) {
-            fs::rename(&writing.part, &path)?;
+            fs::rename(writing.part.path(), &path)?;
         } else {
             // A link is made only where there is nothing of that name, not even a link that leads nowhere.
-            fs::hard_link(&writing.part, &path).map_err(taken)?;
-            fs::remove_file(&writing.part)?;
+            fs::hard_link(writing.part.path(), &path).map_err(taken)?;
+            fs::remove_file(writing.part.path())?;
         }
         File::open(&self.folder)?.sync_all()
     }
@@ -115,17 +115,8 @@ impl Keep for Directory {
         if !ours && fs::symlink_metadata(self.folder.join(&name)).is_ok() {
             return Err(taken(io::ErrorKind::AlreadyExists.into()));
         }
-        let part = self.folder.join(format!(".restante-{}.part", Chance.token(12)));
-        let file = OpenOptions::new().write(true).create_new(true).open(&part)?;
-        let writing = Writing {
-            item: item.to_owned(),
-            number,
-            head: head.clone(),
-            file: BufWriter::new(file),
-            part,
-            name,
-            size: 0,
-        };
+        let part = Part::create(&self.folder)?;
+        let writing = Writing { item: item.to_owned(), number, head: head.clone(), part, name, size: 0 };
         self.arriving.insert(id, writing);
         Ok(())
     }
@@ -133,16 +124,15 @@ impl Keep for Directory {
     fn data(&mut self, id: IncomingId, bytes: &Bytes) -> io::Result<()> {
         let Some(writing) = self.arriving.get_mut(&id) else { return Ok(()) };
         writing.size += bytes.len() as u64;
-        writing.file.write_all(bytes)
+        writing.part.write(bytes)
     }
 
     fn commit(&mut self, id: IncomingId) -> io::Result<()> {
         let Some(writing) = self.arriving.get_mut(&id) else { return Ok(()) };
-        writing.file.flush()?;
-        writing.file.get_ref().sync_all()?;
+        writing.part.sync()?;
         let Some(writing) = self.arriving.remove(&id) else { return Ok(()) };
         if let Err(error) = self.name(&writing) {
-            let _ = fs::remove_file(&writing.part);
+            writing.part.remove();
             return Err(error);
         }
         let Writing { item, number, head, name, size, .. } = writing;
@@ -163,7 +153,7 @@ impl Keep for Directory {
 
     fn discard(&mut self, id: IncomingId) {
         if let Some(writing) = self.arriving.remove(&id) {
-            let _ = fs::remove_file(&writing.part);
+            writing.part.remove();
         }
     }
 
@@ -174,8 +164,8 @@ impl Keep for Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        for writing in self.arriving.values() {
-            let _ = fs::remove_file(&writing.part);
+        for (_, writing) in self.arriving.drain() {
+            writing.part.remove();
         }
     }
 }
@@ -258,6 +248,7 @@ fn extension(content_type: &str) -> &'static str {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::chance::Chance;
     use proptest::prelude::*;
 
     #[test]

@@ -8,11 +8,14 @@ use std::io::Write as _;
 
 use super::access::Access;
 use super::directory::Directory;
-use super::outcome::{Outcome, Trouble};
+use super::outcome::{Outcome, Trouble, advised, tell_nothing};
 use super::printer::Printer;
 use crate::client::{
     Client, ClientError, Fetched, ItemState, Keep, Refusal, RetrievedItem, Selection, visible,
 };
+
+/// What a 404 means to one who fetches.
+const UNKNOWN_ITEM: &str = "no such item of yours; `restante summary` tells what waits";
 
 /// Arguments of `restante fetch`.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
@@ -62,6 +65,7 @@ impl Fetch {
         }
         let inbox = client.summary().await?;
         if inbox.waiting() == 0 {
+            tell_nothing(self.access.json);
             return Ok(Outcome::Nothing);
         }
         ids(client, inbox.items.into_iter().map(|item| item.id).collect(), target).await
@@ -81,6 +85,13 @@ impl Target {
             Some(folder) => Self::Files(Box::new(Directory::open(folder, force, json)?)),
             None => Self::Stdout(Printer::new(json)),
         })
+    }
+
+    const fn is_json(&self) -> bool {
+        match self {
+            Self::Files(directory) => directory.is_json(),
+            Self::Stdout(printer) => printer.is_json(),
+        }
     }
 
     fn keep(&mut self) -> &mut dyn Keep {
@@ -129,9 +140,10 @@ async fn retrieve(client: &Client, selection: &Selection, mut target: Target) ->
         Err(ClientError::Refused(Refusal { status, .. }))
             if status.0 == 480 && *selection == Selection::New =>
         {
+            tell_nothing(target.is_json());
             return Ok(Outcome::Nothing);
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(advised(404, UNKNOWN_ITEM)(error)),
     };
     target.finish(&fetched.items)?;
     for line in complaints(&fetched) {

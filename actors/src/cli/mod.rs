@@ -10,6 +10,7 @@ mod directory;
 mod fetch;
 mod ladder;
 mod outcome;
+mod part;
 mod printer;
 mod progress;
 mod send;
@@ -37,7 +38,7 @@ pub use user::User;
 
 /// A SIP/MSRP store for messages and sessions whose recipient is away.
 #[derive(Debug, Parser)]
-#[command(name = "restante", version, about)]
+#[command(name = "restante", version)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

@@ -10,9 +10,10 @@
 //! | 5 | the node does not accept who asks: name or password |
 //! | 6 | some of it is done, some is not |
 //! | 7 | nothing waits |
+//! | 8 | the node does not prove to be who it must be: its certificate |
 //! | 130 | interrupted by Ctrl-C |
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use crate::client::{ClientError, Refusal, visible};
@@ -23,6 +24,16 @@ pub(super) enum Outcome {
     Done,
     Partly,
     Nothing,
+}
+
+/// What a 404 means to one who leaves something.
+pub(super) const UNKNOWN_RECIPIENT: &str = "the node keeps nothing for that address";
+
+/// Tells a person that nothing waits; a script sees it in the exit code.
+pub(super) fn tell_nothing(json: bool) {
+    if !json && io::stderr().is_terminal() {
+        eprintln!("nothing new waits");
+    }
 }
 
 impl From<Outcome> for ExitCode {
@@ -39,6 +50,8 @@ impl From<Outcome> for ExitCode {
 #[derive(Debug)]
 pub(super) enum Trouble {
     Client(ClientError),
+    /// The same, and what that may mean here.
+    Advised(ClientError, &'static str),
     Local(String),
     Usage(String),
     Interrupted,
@@ -50,7 +63,8 @@ impl Trouble {
     /// Says it on stderr, in one line; gives the exit code.
     pub(super) fn tell(&self) -> ExitCode {
         let (code, text) = match self {
-            Self::Client(error) => (code(error), error.to_string()),
+            Self::Client(error) => (code(error), format!("{error}{}", advice(error))),
+            Self::Advised(error, advice) => (code(error), format!("{error} ({advice})")),
             Self::Local(text) => (1, text.clone()),
             Self::Usage(text) => (2, text.clone()),
             Self::Interrupted => (130, "interrupted".to_owned()),
@@ -62,6 +76,18 @@ impl Trouble {
     }
 }
 
+/// What can be done about it, where that is not told by what is wrong.
+const fn advice(error: &ClientError) -> &'static str {
+    match error {
+        ClientError::Untrusted { .. } => {
+            " (--ca FILE names an authority to believe, --pin FINGERPRINT the one certificate)"
+        }
+        ClientError::Unauthorized { user: None } => " (give one by --password-file FILE)",
+        ClientError::Unauthorized { user: Some(_) } => " (--user, --password-file)",
+        _ => "",
+    }
+}
+
 const fn code(error: &ClientError) -> u8 {
     match error {
         ClientError::Refused(Refusal { status, .. }) => match status.0 {
@@ -70,9 +96,21 @@ const fn code(error: &ClientError) -> u8 {
             _ => 4,
         },
         ClientError::MessageRefused(_) => 4,
+        ClientError::Unauthorized { .. } => 5,
+        ClientError::Untrusted { .. } => 8,
         ClientError::Unreachable { .. } | ClientError::Msrp(_) | ClientError::Ended(_) => 3,
-        ClientError::Address(_) | ClientError::Node { .. } => 2,
+        ClientError::Address(_) | ClientError::Node { .. } | ClientError::Tls(_) => 2,
         ClientError::Io(_) | ClientError::Closed => 1,
+    }
+}
+
+/// An error, with `advice` where it is a refusal with `status` that says nothing itself.
+pub(super) fn advised(status: u16, advice: &'static str) -> impl Fn(ClientError) -> Trouble {
+    move |error| match &error {
+        ClientError::Refused(refusal) if refusal.status.0 == status && refusal.warning.is_none() => {
+            Trouble::Advised(error, advice)
+        }
+        _ => error.into(),
     }
 }
 
@@ -112,6 +150,11 @@ mod tests {
         }
         let unreachable = ClientError::Unreachable { node: "tcp:h:1".into(), cause: "no answer".into() };
         assert_eq!(code(&unreachable), 3);
+        let untrusted = ClientError::Untrusted { peer: "tls:h".into(), cause: "expired".into() };
+        assert!(code(&untrusted) == 8 && advice(&untrusted).contains("--ca"));
+        let unauthorized = ClientError::Unauthorized { user: Some("bob".into()) };
+        assert_eq!(code(&unauthorized), 5);
+        assert_eq!(unauthorized.to_string(), "the node does not accept the name `bob` or its password");
         assert_eq!(code(&ClientError::Io(io::ErrorKind::NotFound.into())), 1);
         assert!(matches!(Trouble::from(io::Error::from(io::ErrorKind::BrokenPipe)), Trouble::EnoughSeen));
     }

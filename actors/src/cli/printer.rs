@@ -30,6 +30,10 @@ impl Printer {
         Self { json, terminal, left: IN_MEMORY, arriving: HashMap::new(), bar: Progress::growing(json) }
     }
 
+    pub(super) const fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Takes the progress bar away; says whether results are told as JSON.
     pub(super) fn finish(self) -> bool {
         self.bar.finish();

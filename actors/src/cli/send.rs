@@ -10,7 +10,7 @@ use restante::time::Timestamp;
 use serde_json::json;
 
 use super::access::Access;
-use super::outcome::{Outcome, Trouble};
+use super::outcome::{Outcome, Trouble, UNKNOWN_RECIPIENT, advised};
 use super::progress::Progress;
 use crate::client::{Account, Body, Client, PagerMessage};
 use crate::clock;
@@ -74,7 +74,8 @@ impl Send {
         let (message_id, how) = if self.session || message.body.bytes.len() > LARGEST_PAGER {
             (self.by_session(client, message).await?, "session")
         } else {
-            (client.send(message).await?.call_id, "message")
+            let sent = client.send(message).await.map_err(advised(404, UNKNOWN_RECIPIENT))?;
+            (sent.call_id, "message")
         };
         let mut stdout = std::io::stdout().lock();
         if self.access.json {
@@ -89,7 +90,8 @@ impl Send {
         let Body { content_type, bytes } = message.body.clone();
         let content_type = String::from_utf8_lossy(&content_type).into_owned();
         let bar = Progress::of_bytes(bytes.len() as u64, self.access.json);
-        let mut chat = client.chat(&message.to.clone(), Some(message)).await?;
+        let opened = client.chat(&message.to.clone(), Some(message)).await;
+        let mut chat = opened.map_err(advised(404, UNKNOWN_RECIPIENT))?;
         let sent = chat.send(&content_type, bytes, |sent| bar.at(sent)).await;
         bar.finish();
         let message_id = chat.call_id().to_owned();

@@ -8,10 +8,13 @@ use serde_json::{Value, json};
 
 use super::access::{Access, is_interactive};
 use super::fetch::{self, Target};
-use super::outcome::{Outcome, Trouble};
+use super::outcome::{Outcome, Trouble, advised};
 use super::table;
 use crate::client::{Client, Inbox, WaitingItem};
 use restante::wire::message_summary::Counts;
+
+/// What a 403 means to one who looks.
+const NOT_YOURS: &str = "the node does not take you for the owner of that mailbox: --as, --user";
 
 /// Arguments of `restante summary`.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
@@ -46,7 +49,7 @@ impl Summary {
     }
 
     async fn once(&self, client: &Client) -> Result<Outcome, Trouble> {
-        let inbox = client.summary().await?;
+        let inbox = client.summary().await.map_err(advised(403, NOT_YOURS))?;
         self.show(&inbox, &inbox.items)?;
         if inbox.waiting() == 0 {
             return Ok(Outcome::Nothing);
@@ -63,7 +66,7 @@ impl Summary {
     }
 
     async fn watch(&self, client: &Client) -> Result<Outcome, Trouble> {
-        let mut summaries = client.subscribe().await?;
+        let mut summaries = client.subscribe().await.map_err(advised(403, NOT_YOURS))?;
         loop {
             let added = summaries.next().await?;
             self.show(summaries.inbox(), &added)?;

@@ -92,7 +92,7 @@ impl Client {
         about: Option<PagerMessage>,
         opening: Opening,
     ) -> Result<Chat, ClientError> {
-        let ours = OurMedia::prepare(self.shared.local, Direction::SendRecv)?;
+        let ours = OurMedia::prepare(self, Direction::SendRecv)?;
         let call_id = opening.call_id.clone();
         let invite = invite(to.to_owned(), Body::sdp(ours.offer()), false, about);
         let Accepted { begun, agreed, .. } = ours.invite(self, invite, opening).await?;

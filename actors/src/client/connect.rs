@@ -1,5 +1,6 @@
 //! An INVITE and the MSRP connection it leads to, as the client sets them up.
 
+use std::io;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -16,8 +17,9 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::driver::{Begun, Command, OwnedInvite};
 use super::error::ClientError;
-use super::handle::{Client, lookup};
+use super::handle::Client;
 use super::msrp::MsrpSession;
+use super::stream::{Fault, Stream};
 use crate::chance::Chance;
 
 /// The port of an MSRP URI that names none (RFC 4975 15.4).
@@ -44,23 +46,25 @@ pub(super) struct Accepted {
 
 impl OurMedia {
     /// Binds the socket from which the connection will be opened.
-    pub(super) fn prepare(local: SocketAddr, direction: Direction) -> Result<Self, ClientError> {
-        let socket = if local.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.bind(SocketAddr::new(local.ip(), 0))?;
+    pub(super) fn prepare(client: &Client, direction: Direction) -> Result<Self, ClientError> {
+        let (local, secure) = (client.shared.local, client.shared.secure_sessions);
+        let socket = socket_at(local)?;
         let port = socket.local_addr()?.port();
         let host = match local.ip() {
             std::net::IpAddr::V6(ip) => format!("[{ip}]"),
             std::net::IpAddr::V4(ip) => ip.to_string(),
         };
         // RFC 4975 14.1: at least 80 random bits.
-        let uri = MsrpUri::new(false, &host, port, &Chance.token(20));
+        let uri = MsrpUri::new(secure, &host, port, &Chance.token(20));
         let uri = uri.map_err(|error| ClientError::Msrp(error.to_string()))?;
         let session = (u64::from(port) << 32 | (Chance.next_u64() >> 33), 1);
+        // RFC 4975 14.4: MUST include the fingerprint of the certificate in the description
+        let fingerprint = secure.then(|| client.shared.secure.fingerprint()).transpose()?;
         // RFC 4975 8.6: wrapped as message/cpim by preference, but anything is taken.
         let accept_types = vec!["message/cpim".to_owned(), "*".to_owned()];
         Ok(Self {
             socket,
-            media: LocalMedia { uri, fingerprint: None, accept_types, max_size: 0, direction, session },
+            media: LocalMedia { uri, fingerprint, accept_types, max_size: 0, direction, session },
         })
     }
 
@@ -79,15 +83,28 @@ impl OurMedia {
         let Some(first) = agreed.remote_path.first() else {
             return Err(ClientError::Msrp("the answer names no way".to_owned()));
         };
-        let host = String::from_utf8_lossy(&first.host);
-        let found = client.patient(lookup(&host, first.port.unwrap_or(MSRP_PORT))).await?;
-        let addr = found.map_err(|error| ClientError::Msrp(format!("{first}: {error}")))?;
-        let stream: TcpStream = client
-            .patient(self.socket.connect(addr))
-            .await?
-            .map_err(|error| ClientError::Msrp(format!("no connection to {addr}: {error}")))?;
-        stream.set_nodelay(true)?;
-        let way = (stream.local_addr()?, addr);
+        // Without the session-id, which whoever may join must know.
+        let scheme = if first.secure { "msrps" } else { "msrp" };
+        let port = first.port.unwrap_or(MSRP_PORT);
+        let peer = format!("{scheme}://{}:{port}", String::from_utf8_lossy(&first.host));
+        let wrong = |cause: String| ClientError::Msrp(format!("no connection to {peer}: {cause}"));
+        let found = client.patient(client.shared.resolver.msrp(first)).await?;
+        let addrs = found.map_err(|error| wrong(error.to_string()))?;
+        let tcp = client.patient(first_of(self.socket, client.shared.local, &addrs)).await?;
+        let tcp = tcp.map_err(|error| wrong(error.to_string()))?;
+        tcp.set_nodelay(true)?;
+        let way = (tcp.local_addr()?, tcp.peer_addr()?);
+        let secure = first.secure;
+        let stream: Box<dyn Stream> = if secure {
+            let host = String::from_utf8_lossy(&first.host).into_owned();
+            let secured = client.shared.secure.session(tcp, &host, &agreed.fingerprints);
+            Box::new(client.patient(secured).await?.map_err(|fault| match fault {
+                Fault::Unreachable(cause) => wrong(cause),
+                Fault::Untrusted(cause) => ClientError::Untrusted { peer: peer.clone(), cause },
+            })?)
+        } else {
+            Box::new(tcp)
+        };
         let config = SessionConfig {
             max_message: LARGEST,
             max_incoming: AT_ONCE,
@@ -96,7 +113,7 @@ impl OurMedia {
             receives,
             ..SessionConfig::new(self.media.uri, agreed.remote_path.clone())
         };
-        Ok(MsrpSession::over(Box::new(stream), way, false, config, client.shared.eye.clone()))
+        Ok(MsrpSession::over(stream, way, secure, config, client.shared.eye.clone()))
     }
 
     /// Invites, and waits for the answer.
@@ -106,6 +123,7 @@ impl OurMedia {
         invite: OwnedInvite,
         opening: Opening,
     ) -> Result<Accepted, ClientError> {
+        client.secure_enough(&invite.uri)?;
         let invite = Box::new(invite);
         let mut begun = client.begin(|begun| Command::Invite { invite, opening, begun }).await?;
         loop {
@@ -120,7 +138,7 @@ impl OurMedia {
                     };
                 }
                 Some(UserAgentEvent::Session(InvitationEvent::Refused(refusal))) => {
-                    return Err(refusal.into());
+                    return Err(client.refused(refusal));
                 }
                 Some(UserAgentEvent::Session(InvitationEvent::Ended(end))) => {
                     return Err(match end {
@@ -147,6 +165,30 @@ impl OurMedia {
         }
         Ok(agreed)
     }
+}
+
+/// A socket that connects from this address.
+fn socket_at(local: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if local.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.bind(SocketAddr::new(local.ip(), 0))?;
+    Ok(socket)
+}
+
+/// Connects to the first address that takes it: by `socket` at first, and then by others like it.
+async fn first_of(socket: TcpSocket, local: SocketAddr, addrs: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut socket = Some(socket);
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address that can be reached");
+    for addr in addrs.iter().filter(|addr| addr.is_ipv4() == local.is_ipv4()) {
+        let by = match socket.take() {
+            Some(socket) => socket,
+            None => socket_at(local)?,
+        };
+        match by.connect(*addr).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// An INVITE to `uri`, with this body.

@@ -9,6 +9,7 @@ use restante::client::{
 use restante::machine::sip::{Body, TransmitId};
 use tokio::sync::{mpsc, oneshot};
 
+use super::stream::Fault;
 use super::transport::{Inbound, SipSockets};
 use crate::chance::Chance;
 use crate::clock;
@@ -23,8 +24,8 @@ const FAREWELL: Duration = Duration::from_secs(4);
 pub(super) enum News {
     /// The user agent's own event.
     Event(UserAgentEvent),
-    /// A request could not be sent, for this reason; its failure follows.
-    Unsent(String),
+    /// A request could not be sent, for this reason; its failure follows, or the next place is tried.
+    Unsent(Fault),
 }
 
 /// What the driver is asked to do.
@@ -75,7 +76,7 @@ pub(super) struct Begun {
     events: mpsc::Receiver<News>,
     commands: mpsc::Sender<Command>,
     /// Why a request of it could not be sent.
-    unsent: Option<String>,
+    unsent: Option<Fault>,
 }
 
 impl Begun {
@@ -90,8 +91,8 @@ impl Begun {
     }
 
     /// Why a request of it could not be sent, if that is what happened.
-    pub(super) fn unsent(&self) -> Option<&str> {
-        self.unsent.as_deref()
+    pub(super) const fn unsent(&self) -> Option<&Fault> {
+        self.unsent.as_ref()
     }
 }
 
@@ -218,7 +219,7 @@ impl Driver {
         }
     }
 
-    fn unsent(&mut self, id: TransmitId, cause: String) {
+    fn unsent(&mut self, id: TransmitId, cause: Fault) {
         if let Some(listener) = self.agent.sender_of(id).and_then(|usage| self.listeners.get(&usage)) {
             let _ = listener.try_send(News::Unsent(cause));
         }

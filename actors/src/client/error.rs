@@ -4,6 +4,8 @@ use std::io;
 
 use restante::client::{AccountError, Refusal};
 
+use crate::link::TlsError;
+
 /// What went wrong, and whose fault it is.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -26,6 +28,23 @@ pub enum ClientError {
         /// Why it did not arrive, or was not answered.
         cause: String,
     },
+    /// Somebody is there who does not prove to be who he must be.
+    #[error("{peer} is not trusted: {cause}")]
+    Untrusted {
+        /// Whom it should have been.
+        peer: String,
+        /// What is wrong with his certificate.
+        cause: String,
+    },
+    /// The files for TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The node does not believe who asks.
+    #[error("the node does not accept {}", credentials(.user.as_deref()))]
+    Unauthorized {
+        /// The name that was given with a password; none, where there was none.
+        user: Option<String>,
+    },
     /// The request was refused.
     #[error("refused: {0}")]
     Refused(#[from] Refusal),
@@ -44,6 +63,13 @@ pub enum ClientError {
     /// The client was closed.
     #[error("the client was closed")]
     Closed,
+}
+
+fn credentials(user: Option<&str>) -> String {
+    match user {
+        Some(user) => format!("the name `{user}` or its password"),
+        None => "an identity without a password".to_owned(),
+    }
 }
 
 fn reason(text: &str) -> String {

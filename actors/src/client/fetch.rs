@@ -91,7 +91,7 @@ impl Client {
         selection: &Selection,
         keep: &mut dyn Keep,
     ) -> Result<Fetched, ClientError> {
-        let ours = OurMedia::prepare(self.shared.local, Direction::RecvOnly)?;
+        let ours = OurMedia::prepare(self, Direction::RecvOnly)?;
         let body: Body = selection.body(ours.offer(), &mut Chance);
         let uri = selection.request_uri(&self.shared.config.account);
         let invite = invite(uri, body, selection.needs_list(), None);
@@ -104,17 +104,8 @@ impl Client {
         };
         keep.progress(retrieval.items());
         let msrp = ours.connect(self, &agreed, true).await?;
-        let fetch = Fetch {
-            client: self,
-            keep,
-            retrieval,
-            msrp,
-            begun,
-            focus,
-            unkept: Vec::new(),
-            orderly: None,
-            doubtful: false,
-        };
+        let fetch =
+            Fetch { client: self, keep, retrieval, msrp, begun, focus, unkept: Vec::new(), orderly: None };
         fetch.run().await
     }
 
@@ -153,8 +144,6 @@ struct Fetch<'a> {
     unkept: Vec<(String, String)>,
     /// Whether the store ended the session by a BYE; none while it goes on.
     orderly: Option<bool>,
-    /// Whether the connection went before the BYE came, and the focus could be heard on what that means.
-    doubtful: bool,
 }
 
 /// What woke the retrieval.
@@ -171,7 +160,9 @@ impl Fetch<'_> {
         while self.orderly.is_none() {
             match self.wait(patience).await {
                 Woken::Msrp(Ok(event)) => self.msrp(event),
-                Woken::Msrp(Err(_)) => self.await_bye().await,
+                // Without its connection the session is over. Whether every message had come the focus alone can
+                // say: a BYE that follows may say that the store is done, or that it has given up.
+                Woken::Msrp(Err(_)) => self.orderly = Some(false),
                 Woken::Session(event) => self.session(event),
                 Woken::Focus(event) => self.focus(event),
                 Woken::Silence => self.orderly = Some(false),
@@ -179,7 +170,7 @@ impl Fetch<'_> {
         }
         self.hear_out().await;
         self.msrp.finish().await;
-        self.retrieval.ended(self.orderly == Some(true) && !self.doubtful);
+        self.retrieval.ended(self.orderly == Some(true));
         self.keep.progress(self.retrieval.items());
         Ok(Fetched { messages: Vec::new(), items: self.retrieval.items().to_vec(), unkept: self.unkept })
     }
@@ -197,19 +188,6 @@ impl Fetch<'_> {
             event = focus => Woken::Focus(event),
             () = tokio::time::sleep(patience) => Woken::Silence,
         }
-    }
-
-    /// The connection is gone: a BYE that is on its way says whether that was meant.
-    async fn await_bye(&mut self) {
-        self.doubtful = self.focus.is_some();
-        let bye = async {
-            while self.orderly.is_none() {
-                let event = self.begun.next().await;
-                self.session(event);
-            }
-        };
-        let _ = tokio::time::timeout(WORD, bye).await;
-        self.orderly.get_or_insert(false);
     }
 
     /// The session is over: what the focus has still to say of its participants.

@@ -6,19 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use restante::client::{
-    Inbox, Opening, PagerMessage, Selection, SubscriptionEnd, UserAgent, UserAgentConfig, UserAgentEvent,
-    identify, message_uri,
+    Inbox, Opening, PagerMessage, Refusal, Selection, SubscriptionEnd, UserAgent, UserAgentConfig,
+    UserAgentEvent, identify, message_uri,
 };
-use restante::machine::sip::{Destination, EndpointConfig, FailureCause, Transport};
+use restante::machine::sip::{EndpointConfig, FailureCause, Transport};
 use restante::wire::message_summary;
 use tokio::sync::{mpsc, oneshot};
 
-use super::config::{ClientConfig, NodeAddress};
+use super::config::ClientConfig;
 use super::driver::{Begun, Command, Driver, Subscribe};
 use super::error::ClientError;
+use super::places::{self, Found};
+use super::secure::Secure;
+use super::stream::Fault;
 use super::summaries::Summaries;
-use super::transport::{Eye, SipSockets, toward};
+use super::transport::{Eye, SipSockets};
 use crate::chance::Chance;
+use crate::link::Resolver;
 
 /// Commands that wait for the driver.
 const COMMANDS: usize = 64;
@@ -36,6 +40,14 @@ pub struct Client {
 pub(super) struct Shared {
     pub(super) config: ClientConfig,
     pub(super) local: SocketAddr,
+    pub(super) resolver: Resolver,
+    pub(super) secure: Arc<Secure>,
+    /// Whether sessions are carried within TLS.
+    pub(super) secure_sessions: bool,
+    /// Whether requests go over TLS to every place.
+    is_secure: bool,
+    /// The places that are tried.
+    places: u32,
     pub(super) eye: Eye,
     pub(super) commands: mpsc::Sender<Command>,
 }
@@ -50,28 +62,35 @@ pub struct Deposited {
 }
 
 impl Client {
-    /// Binds the client's sockets and finds the node. Nothing is sent yet.
+    /// Finds the node, by the DNS where its address leaves something open (RFC 3263), and binds the client's sockets.
+    /// Nothing is sent yet.
     ///
     /// # Errors
-    /// The node's name has no address, or no socket could be bound.
+    /// The node's name has no address, a file for TLS cannot be used, or no socket could be bound.
     pub async fn connect(config: ClientConfig) -> Result<Self, ClientError> {
-        let outbound = outbound(&config).await?;
-        let local = match config.local {
-            Some(local) => local,
-            None => SocketAddr::new(toward(outbound.addr).await?, 0),
-        };
+        let secure = Arc::new(Secure::new(&config.tls)?);
+        let resolver = places::resolver(&config)?;
+        let Found { best, others, local } = places::find(&config, &resolver).await?;
+        let is_secure = best.transport.is_secure() && others.iter().all(|it| it.transport.is_secure());
+        let places = u32::try_from(others.len() + 1).unwrap_or(u32::MAX);
+        let local = config.local.unwrap_or_else(|| SocketAddr::new(local, 0));
         let eye = Eye(config.observer.clone());
-        let (sockets, inbound) = SipSockets::bind(local, config.patience, eye.clone()).await?;
+        // A little less, so that what is wrong with a connection is told before it is only late.
+        let (sockets, inbound) =
+            SipSockets::bind(local, config.patience.mul_f32(0.9), Arc::clone(&secure), eye.clone()).await?;
         let local = sockets.local();
         let mut endpoint = EndpointConfig::new("c");
         endpoint.timers = config.timers;
         endpoint.max_transactions = 1000;
         endpoint.server_name = concat!("restante/", env!("CARGO_PKG_VERSION")).to_owned();
-        endpoint.sent_by =
-            [Transport::Udp, Transport::Tcp].map(|transport| (transport, local, local.to_string())).into();
+        endpoint.sent_by = [Transport::Udp, Transport::Tcp, Transport::Tls]
+            .map(|transport| (transport, local, local.to_string()))
+            .into();
         let agent = UserAgentConfig {
             account: config.account.clone(),
-            outbound,
+            outbound: best,
+            fallbacks: others,
+            patience: config.patience,
             contact: local.to_string(),
             endpoint,
             login: config.login.clone(),
@@ -87,7 +106,10 @@ impl Client {
             closing: None,
         };
         tokio::spawn(driver.run());
-        Ok(Self { shared: Arc::new(Shared { config, local, eye, commands }) })
+        let secure_sessions = config.secure_sessions.unwrap_or(is_secure);
+        let shared =
+            Shared { config, local, resolver, secure, secure_sessions, is_secure, places, eye, commands };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The address it sends from and listens at.
@@ -125,12 +147,13 @@ impl Client {
     /// As [`Client::send`].
     pub async fn send_as(&self, message: PagerMessage, opening: Opening) -> Result<Deposited, ClientError> {
         let call_id = opening.call_id.clone();
+        self.secure_enough(&message.to)?;
         let message = Box::new(message);
         let mut begun = self.begin(|begun| Command::Deposit { message, opening, begun }).await?;
         let answer = self.patient(begun.next()).await?;
         match answer {
             Some(UserAgentEvent::Answered(response)) => Ok(Deposited { call_id, status: response.status.0 }),
-            Some(UserAgentEvent::Refused(refusal)) => Err(refusal.into()),
+            Some(UserAgentEvent::Refused(refusal)) => Err(self.refused(refusal)),
             Some(UserAgentEvent::Failed(cause)) => Err(self.unreachable(cause, begun.unsent())),
             _ => Err(ClientError::Closed),
         }
@@ -203,6 +226,7 @@ impl Client {
         accept: &'static str,
         wanted: Duration,
     ) -> Result<Begun, ClientError> {
+        self.secure_enough(&uri)?;
         let subscribe = Box::new(Subscribe { uri, event, accept, wanted });
         let opening = self.opening();
         self.begin(|begun| Command::Subscribe { subscribe, opening, begun }).await
@@ -222,9 +246,9 @@ impl Client {
         self.shared.commands.send(command).await.map_err(|_| ClientError::Closed)
     }
 
-    /// Waits for something of the node's, as long as the configuration says.
+    /// Waits for something of the node's, as long as the configuration says for each of its places.
     pub(super) async fn patient<T>(&self, something: impl Future<Output = T>) -> Result<T, ClientError> {
-        let patience = self.shared.config.patience;
+        let patience = self.shared.config.patience.saturating_mul(self.shared.places);
         match tokio::time::timeout(patience, something).await {
             Ok(value) => Ok(value),
             Err(_) => Err(ClientError::Unreachable {
@@ -234,42 +258,48 @@ impl Client {
         }
     }
 
-    pub(super) fn unreachable(&self, cause: FailureCause, unsent: Option<&str>) -> ClientError {
-        let cause = match (unsent, cause) {
-            (Some(unsent), _) => unsent.to_owned(),
-            (None, FailureCause::Timeout) => "no answer".to_owned(),
-            (None, FailureCause::Transport) => "the request could not be sent".to_owned(),
-        };
-        ClientError::Unreachable { node: self.shared.config.node.to_string(), cause }
+    /// Whether the way to the node is as secure as `uri` demands.
+    pub(super) fn secure_enough(&self, uri: &str) -> Result<(), ClientError> {
+        let demands = uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"));
+        if demands && !self.shared.is_secure {
+            // RFC 3261 26.2.2: a SIPS URI specifies that TLS is to be used on every hop.
+            return Err(ClientError::Node {
+                text: self.shared.config.node.to_string(),
+                problem: "a sips: address is reached over TLS alone, as by a node tls:HOST".to_owned(),
+            });
+        }
+        Ok(())
     }
 
-    pub(super) fn ended(&self, end: SubscriptionEnd, unsent: Option<&str>) -> ClientError {
+    pub(super) fn unreachable(&self, cause: FailureCause, unsent: Option<&Fault>) -> ClientError {
+        let node = self.shared.config.node.to_string();
+        match (unsent, cause) {
+            (Some(Fault::Untrusted(cause)), _) => ClientError::Untrusted { peer: node, cause: cause.clone() },
+            (Some(Fault::Unreachable(cause)), _) => ClientError::Unreachable { node, cause: cause.clone() },
+            (None, FailureCause::Timeout) => ClientError::Unreachable { node, cause: "no answer".to_owned() },
+            (None, FailureCause::Transport) => {
+                ClientError::Unreachable { node, cause: "the request could not be sent".to_owned() }
+            }
+        }
+    }
+
+    /// A refusal, told apart by whether it is about who asks.
+    pub(super) fn refused(&self, refusal: Refusal) -> ClientError {
+        match refusal.status.0 {
+            401 | 407 => {
+                let user = self.shared.config.login.as_ref().map(|login| login.user().into_owned());
+                ClientError::Unauthorized { user }
+            }
+            _ => refusal.into(),
+        }
+    }
+
+    pub(super) fn ended(&self, end: SubscriptionEnd, unsent: Option<&Fault>) -> ClientError {
         match end {
-            SubscriptionEnd::Refused(refusal) => refusal.into(),
+            SubscriptionEnd::Refused(refusal) => self.refused(refusal),
             SubscriptionEnd::Failed(cause) => self.unreachable(cause, unsent),
             SubscriptionEnd::Terminated { reason, .. } => ClientError::Ended(reason),
             SubscriptionEnd::Done => ClientError::Closed,
         }
-    }
-}
-
-/// The first address of a host, as the system knows it.
-pub(super) async fn lookup(host: &str, port: u16) -> std::io::Result<SocketAddr> {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let found = tokio::net::lookup_host((host, port)).await?.next();
-    found.ok_or_else(|| std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address"))
-}
-
-async fn outbound(config: &ClientConfig) -> Result<Destination, ClientError> {
-    let NodeAddress { transport, host, port } = &config.node;
-    let unreachable = |cause: String| ClientError::Unreachable { node: config.node.to_string(), cause };
-    match tokio::time::timeout(config.patience, lookup(host, *port)).await {
-        Ok(Ok(addr)) => {
-            let domain =
-                host.parse::<std::net::IpAddr>().is_err().then(|| Arc::from(host.to_ascii_lowercase()));
-            Ok(Destination { domain, ..Destination::new(*transport, addr) })
-        }
-        Ok(Err(error)) => Err(unreachable(error.to_string())),
-        Err(_) => Err(unreachable("the name was not resolved in time".to_owned())),
     }
 }

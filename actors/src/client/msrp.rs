@@ -8,19 +8,16 @@ use restante::client::{Reception, ReceptionEvent};
 use restante::machine::msrp::{Event, IncomingId, Session, SessionConfig, Verdict};
 use restante::machine::sip::Transport;
 use restante::wire::msrp::{Decoder, DecoderLimits};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 
 use super::driver::sleep_until;
 use super::error::ClientError;
 use super::observer::SeenProtocol;
+use super::stream::Stream;
 use super::tap::Tap;
 use super::transport::Eye;
 use crate::chance::Chance;
 use crate::clock;
-
-/// A byte stream.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// What happens in the session.
 #[derive(Debug)]
@@ -43,6 +40,8 @@ pub(super) struct MsrpSession {
     writer: WriteHalf<Box<dyn Stream>>,
     out: VecDeque<Bytes>,
     queued: usize,
+    /// Whether the stream may hold back something that was written: TLS does.
+    unflushed: bool,
     ended: bool,
     eye: Eye,
     way: (SocketAddr, SocketAddr),
@@ -72,6 +71,7 @@ impl MsrpSession {
             writer,
             out: VecDeque::new(),
             queued: 0,
+            unflushed: false,
             ended: false,
             eye,
             way,
@@ -126,12 +126,13 @@ impl MsrpSession {
                         Ok(length) => self.decode(length)?,
                     }
                 }
-                written = write(&mut self.writer, unwritten.as_ref()) => {
-                    match written {
-                        Ok(length) => {
+                pushed = push(&mut self.writer, unwritten.as_ref(), self.unflushed) => {
+                    match pushed {
+                        Ok(Pushed::Written(length)) => {
                             self.written(length);
                             return Ok(MsrpEvent::Progress);
                         }
+                        Ok(Pushed::Flushed) => self.unflushed = false,
                         Err(_) => self.closed(),
                     }
                 }
@@ -164,6 +165,7 @@ impl MsrpSession {
 
     fn written(&mut self, length: usize) {
         self.queued -= length;
+        self.unflushed = true;
         if let Some(front) = self.out.front_mut() {
             front.advance(length);
             if front.is_empty() {
@@ -196,16 +198,25 @@ impl MsrpSession {
     }
 }
 
-/// Writes some of `bytes`; waits for ever where there are none.
-async fn write(writer: &mut WriteHalf<Box<dyn Stream>>, bytes: Option<&Bytes>) -> std::io::Result<usize> {
+/// What was done with a stream.
+enum Pushed {
+    Written(usize),
+    Flushed,
+}
+
+/// Writes some of `bytes`, or flushes where there are none; waits for ever where nothing is to be done. Given up at
+/// any point, nothing is written twice.
+async fn push(
+    writer: &mut WriteHalf<Box<dyn Stream>>,
+    bytes: Option<&Bytes>,
+    unflushed: bool,
+) -> std::io::Result<Pushed> {
     match bytes {
-        Some(bytes) => {
-            let length = writer.write(bytes).await?;
-            if length == 0 {
-                return Err(std::io::ErrorKind::WriteZero.into());
-            }
-            Ok(length)
-        }
+        Some(bytes) => match writer.write(bytes).await? {
+            0 => Err(std::io::ErrorKind::WriteZero.into()),
+            length => Ok(Pushed::Written(length)),
+        },
+        None if unflushed => writer.flush().await.map(|()| Pushed::Flushed),
         None => std::future::pending().await,
     }
 }

@@ -1,9 +1,9 @@
 //! The SIP sockets of a client: one UDP socket, one TCP listener of the same port, and the connections it opened
-//! or accepted. What is read becomes messages; what cannot be sent is reported.
+//! (TCP or TLS) or accepted. What is read becomes messages; what cannot be sent is reported.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::observer::{Observer, Seen, SeenProtocol};
+use super::secure::{self, Secure};
+use super::stream::{Fault, Stream, dial};
 use crate::clock;
 
 /// Messages read and not yet worked on.
@@ -24,6 +26,8 @@ const RECEIVED: usize = 256;
 const UNSENT: usize = 256;
 /// How often a free port is looked for that both UDP and TCP have.
 const ATTEMPTS: usize = 32;
+/// Messages written to a connection last, of which nothing may have been read when it breaks.
+const IN_FLIGHT: usize = 32;
 
 /// What comes up from the sockets.
 #[derive(Debug)]
@@ -31,7 +35,7 @@ pub(super) enum Inbound {
     /// A message.
     Message(Box<Message>, Flow),
     /// Something could not be sent, for this reason.
-    Unsent(TransmitId, String),
+    Unsent(TransmitId, Fault),
     /// A connection is no more.
     Closed(u64),
 }
@@ -69,6 +73,7 @@ pub(super) struct SipSockets {
     inbound: mpsc::Sender<Inbound>,
     limits: Limits,
     timeout: Duration,
+    secure: Arc<Secure>,
     eye: Eye,
     /// Readers of the UDP socket and of the listener: they end with the sockets.
     _tasks: JoinSet<()>,
@@ -80,6 +85,7 @@ pub(super) struct SipSockets {
 struct Connection {
     peer: SocketAddr,
     transport: Transport,
+    domain: Option<Arc<str>>,
     outgoing: mpsc::Sender<Transmit>,
 }
 
@@ -88,6 +94,7 @@ impl SipSockets {
     pub(super) async fn bind(
         local: SocketAddr,
         timeout: Duration,
+        secure: Arc<Secure>,
         eye: Eye,
     ) -> io::Result<(Self, mpsc::Receiver<Inbound>)> {
         let (udp, tcp) = bind_both(local).await?;
@@ -109,6 +116,7 @@ impl SipSockets {
             inbound,
             limits,
             timeout,
+            secure,
             eye,
             _tasks: tasks,
             writers: JoinSet::new(),
@@ -129,7 +137,7 @@ impl SipSockets {
 
     /// Reads from and writes to a connection that somebody opened to us.
     pub(super) fn adopt(&mut self, (stream, peer): (TcpStream, SocketAddr)) {
-        self.open(Transport::Tcp, peer, Some(stream));
+        self.open(Transport::Tcp, peer, None, Some(stream));
     }
 
     /// A connection is no more.
@@ -145,48 +153,60 @@ impl SipSockets {
     }
 
     /// Sends; gives back what cannot be, with the reason.
-    pub(super) fn send(&mut self, transmit: Transmit) -> Result<(), (TransmitId, String)> {
+    pub(super) fn send(&mut self, transmit: Transmit) -> Result<(), (TransmitId, Fault)> {
         let (transport, addr, id) = (transmit.to.transport, transmit.to.addr, transmit.id);
         match transport {
             Transport::Udp => {
                 // A datagram that finds the buffer full is lost as any other may be.
                 self.eye.see(true, SeenProtocol::Sip, transport, (self.local, addr), &transmit.bytes);
                 match self.udp.try_send_to(&transmit.bytes, addr) {
-                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err((id, error.to_string())),
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err((id, error.into())),
                     _ => Ok(()),
                 }
             }
-            Transport::Tcp => {
+            Transport::Tcp | Transport::Tls => {
+                let domain = transmit.to.domain.clone();
                 let flow = transmit.to.flow.map(|flow| flow.connection);
                 let known =
                     flow.filter(|connection| self.connections.contains_key(connection)).or_else(|| {
-                        let same = |it: &Connection| it.peer == addr && it.transport == transport;
+                        let same = |it: &Connection| {
+                            it.peer == addr && it.transport == transport && it.domain == domain
+                        };
                         self.connections.iter().find(|(_, it)| same(it)).map(|(number, _)| *number)
                     });
-                let number = known.unwrap_or_else(|| self.open(transport, addr, None));
+                let number = known.unwrap_or_else(|| self.open(transport, addr, domain, None));
                 let to = self.connections.get(&number);
                 match to.is_some_and(|it| it.outgoing.try_send(transmit).is_ok()) {
                     true => Ok(()),
-                    false => Err((id, "the connection does not take more".to_owned())),
+                    false => Err((id, Fault::Unreachable("the connection does not take more".to_owned()))),
                 }
             }
-            other => Err((id, format!("{other} is not spoken"))),
+            other => Err((id, Fault::Unreachable(format!("{other} is not spoken")))),
         }
     }
 
-    fn open(&mut self, transport: Transport, peer: SocketAddr, stream: Option<TcpStream>) -> u64 {
+    fn open(
+        &mut self,
+        transport: Transport,
+        peer: SocketAddr,
+        domain: Option<Arc<str>>,
+        stream: Option<TcpStream>,
+    ) -> u64 {
         while self.writers.try_join_next().is_some() {}
         self.next += 1;
         let number = self.next;
         let (outgoing, unsent) = mpsc::channel(UNSENT);
-        self.connections.insert(number, Connection { peer, transport, outgoing });
+        self.connections.insert(number, Connection { peer, transport, domain: domain.clone(), outgoing });
         let task = ConnectionTask {
             number,
             transport,
             peer,
+            domain,
             unsent,
+            in_flight: VecDeque::new(),
             inbound: self.inbound.clone(),
             limits: self.limits,
+            secure: Arc::clone(&self.secure),
             eye: self.eye.clone(),
         };
         self.writers.spawn(task.run(stream, self.timeout));
@@ -199,38 +219,75 @@ struct ConnectionTask {
     number: u64,
     transport: Transport,
     peer: SocketAddr,
+    domain: Option<Arc<str>>,
     unsent: mpsc::Receiver<Transmit>,
+    in_flight: VecDeque<TransmitId>,
     inbound: mpsc::Sender<Inbound>,
     limits: Limits,
+    secure: Arc<Secure>,
     eye: Eye,
 }
 
 impl ConnectionTask {
     async fn run(mut self, stream: Option<TcpStream>, timeout: Duration) {
-        let stream = match stream {
-            Some(stream) => Ok(stream),
-            None => connect(self.peer, timeout).await,
+        let opened = match stream {
+            Some(stream) => adopted(stream).map_err(Fault::from),
+            None => self.open(timeout).await,
         };
-        let cause = match stream {
-            Ok(stream) => self.serve(stream).await.err().map(|error| error.to_string()),
-            Err(error) => Some(error.to_string()),
+        let ended = match opened {
+            Ok((stream, local)) => self.serve(stream, local).await.map_err(|error| self.fault(&error)),
+            Err(fault) => Err(fault),
         };
         self.unsent.close();
-        let cause = cause.unwrap_or_else(|| "the connection was closed".to_owned());
+        let closed = || Fault::Unreachable("the connection was closed".to_owned());
+        let mut fault = ended.err().unwrap_or_else(closed);
+        if self.domain.is_some() {
+            fault = fault.at(self.peer);
+        }
         let _ = self.inbound.send(Inbound::Closed(self.number)).await;
+        // RFC 3261 18.4: what was written and not answered fails with the connection; what was, knows it.
+        for id in std::mem::take(&mut self.in_flight) {
+            let _ = self.inbound.send(Inbound::Unsent(id, fault.clone())).await;
+        }
         while let Some(transmit) = self.unsent.recv().await {
-            let _ = self.inbound.send(Inbound::Unsent(transmit.id, cause.clone())).await;
+            let _ = self.inbound.send(Inbound::Unsent(transmit.id, fault.clone())).await;
         }
     }
 
-    async fn serve(&mut self, mut stream: TcpStream) -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        let local = stream.local_addr()?;
+    /// Connects, by TLS where that is the transport.
+    async fn open(&self, timeout: Duration) -> Result<(Box<dyn Stream>, SocketAddr), Fault> {
+        let tcp = dial(self.peer, timeout).await?;
+        tcp.set_nodelay(true)?;
+        let local = tcp.local_addr()?;
+        if self.transport != Transport::Tls {
+            return Ok((Box::new(tcp), local));
+        }
+        let host = self.host();
+        match tokio::time::timeout(timeout, self.secure.signalling(tcp, &host)).await {
+            Ok(stream) => Ok((Box::new(stream?), local)),
+            Err(_) => Err(Fault::Unreachable("the TLS handshake was not completed in time".to_owned())),
+        }
+    }
+
+    /// Whom the peer must prove to be: the domain that led here, or the address.
+    fn host(&self) -> String {
+        self.domain.as_deref().map_or_else(|| self.peer.ip().to_string(), str::to_owned)
+    }
+
+    fn fault(&self, error: &io::Error) -> Fault {
+        match self.transport {
+            // RFC 8446 4.4.2.4: that the client's certificate is not accepted is told after its handshake.
+            Transport::Tls => secure::fault(error, &self.host(), false),
+            _ => Fault::Unreachable(error.to_string()),
+        }
+    }
+
+    async fn serve(&mut self, stream: Box<dyn Stream>, local: SocketAddr) -> io::Result<()> {
         let flow = Flow { transport: self.transport, connection: self.number, local, peer: self.peer };
         let mut decoder = StreamDecoder::new(self.limits);
         let mut buffer = BytesMut::with_capacity(8192);
         let mut raw = BytesMut::new();
-        let (mut reader, mut writer) = stream.split();
+        let (mut reader, mut writer) = tokio::io::split(stream);
         loop {
             tokio::select! {
                 read = reader.read_buf(&mut buffer) => {
@@ -242,7 +299,10 @@ impl ConnectionTask {
                         match event {
                             StreamEvent::Message(message) => self.received(message, flow, &seen).await,
                             // RFC 5626 3.5.1: a ping MUST be answered with a single CRLF.
-                            StreamEvent::Ping => writer.write_all(b"\r\n").await?,
+                            StreamEvent::Ping => {
+                                writer.write_all(b"\r\n").await?;
+                                writer.flush().await?;
+                            }
                             StreamEvent::Malformed(_) => {}
                             StreamEvent::Broken(error) => {
                                 return Err(io::Error::new(io::ErrorKind::InvalidData, error.to_string()));
@@ -251,12 +311,19 @@ impl ConnectionTask {
                     }
                 }
                 transmit = self.unsent.recv() => {
-                    let Some(transmit) = transmit else { return Ok(()) };
+                    let Some(transmit) = transmit else {
+                        // The client lets go of it: that is no fault.
+                        self.in_flight.clear();
+                        let _ = writer.shutdown().await;
+                        return Ok(());
+                    };
                     self.eye.see(true, SeenProtocol::Sip, self.transport, (local, self.peer), &transmit.bytes);
-                    if let Err(error) = writer.write_all(&transmit.bytes).await {
-                        let _ = self.inbound.send(Inbound::Unsent(transmit.id, error.to_string())).await;
-                        return Err(error);
+                    self.in_flight.push_back(transmit.id);
+                    if self.in_flight.len() > IN_FLIGHT {
+                        self.in_flight.pop_front();
                     }
+                    writer.write_all(&transmit.bytes).await?;
+                    writer.flush().await?;
                 }
             }
         }
@@ -284,11 +351,11 @@ impl ConnectionTask {
     }
 }
 
-async fn connect(peer: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
-    match tokio::time::timeout(timeout, TcpStream::connect(peer)).await {
-        Ok(stream) => stream,
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no connection in time")),
-    }
+/// A connection that somebody opened to us.
+fn adopted(stream: TcpStream) -> io::Result<(Box<dyn Stream>, SocketAddr)> {
+    stream.set_nodelay(true)?;
+    let local = stream.local_addr()?;
+    Ok((Box::new(stream), local))
 }
 
 async fn read_udp(
@@ -341,15 +408,4 @@ async fn bind_both(local: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
             Err(_) => {}
         }
     }
-}
-
-/// The address of this machine from which packets go to `peer`.
-pub(super) async fn toward(peer: SocketAddr) -> io::Result<IpAddr> {
-    let any: IpAddr = match peer {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let probe = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
-    probe.connect(peer).await?;
-    Ok(probe.local_addr()?.ip())
 }

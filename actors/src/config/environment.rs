@@ -7,8 +7,20 @@ use std::ffi::OsString;
 const PREFIX: &str = "RESTANTE_";
 
 /// What the client's commands read: no concern of the node's.
-const CLIENT: [&str; 6] =
-    ["CLIENT_ADDRESS", "CLIENT_NODE", "CLIENT_USER", "CLIENT_PASSWORD", "CLIENT_STORE", "CLIENT_ACCOUNT"];
+const CLIENT: [&str; 12] = [
+    "CLIENT_ADDRESS",
+    "CLIENT_NODE",
+    "CLIENT_USER",
+    "CLIENT_PASSWORD",
+    "CLIENT_STORE",
+    "CLIENT_ACCOUNT",
+    "CLIENT_CA",
+    "CLIENT_PIN",
+    "CLIENT_CERT",
+    "CLIENT_KEY",
+    "CLIENT_MSRP",
+    "CLIENT_DNS",
+];
 
 /// The variable that tells the client's commands a password.
 pub const CLIENT_PASSWORD: &str = "RESTANTE_CLIENT_PASSWORD";

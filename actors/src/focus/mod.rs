@@ -6,7 +6,7 @@ mod selection;
 
 use std::sync::Arc;
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use restante::focus::delivery::{self, ClientLimits};
 use restante::focus::recipient_list::InviteBody;
 use restante::focus::rejection::Rejection;
@@ -60,6 +60,14 @@ struct Asking {
     selection: Selection,
     body: InviteBody,
     uri: String,
+}
+
+/// The store has noted, or failed to note, that an item was delivered.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Marked {
+    participant: usize,
+    stands: bool,
 }
 
 /// The actor.
@@ -220,7 +228,7 @@ impl Focus {
         self.pump(ctx);
         while let Some(event) = self.retrieval.poll_event() {
             match event {
-                Event::MarkRetrieved(participant, id) => self.mark(participant, id, ctx),
+                Event::MarkRetrieved(participant, id) => self.mark(participant, id, ctx.address()),
                 Event::Changed(participant) => self.conference.changed(now, participant),
                 Event::Finished => self.finish(),
             }
@@ -235,20 +243,24 @@ impl Focus {
         self.alarm.arm(ctx, next, Self::ring);
     }
 
-    fn mark(&mut self, participant: usize, id: MessageId, ctx: &mut Context<Self>) {
+    /// A task of its own: as futures of the focus' context, all marks under way would be polled for each.
+    fn mark(&self, participant: usize, id: MessageId, me: Addr<Self>) {
         let after = match self.shared.config.retrieval.after {
             crate::config::After::Keep => After::Keep,
             crate::config::After::Delete => After::Delete,
         };
         let marking = self.shared.store.retrieved(self.owner.clone(), id.clone(), after);
-        ctx.spawn(marking.into_actor(self).map(move |marked, focus, ctx| {
+        let span = self.span.clone();
+        actix::spawn(async move {
+            let marked = marking.await;
             match &marked {
-                Ok(_) => tracing::info!(parent: &focus.span, message_id = ?id, "delivered"),
-                Err(error) => tracing::error!(parent: &focus.span, message_id = ?id, %error, "delivered, but not marked: it stays new"),
+                Ok(_) => tracing::info!(parent: &span, message_id = ?id, "delivered"),
+                Err(error) => {
+                    tracing::error!(parent: &span, message_id = ?id, %error, "delivered, but not marked: it stays new")
+                }
             }
-            focus.retrieval.marked(participant, marked.is_ok());
-            focus.drain(ctx);
-        }));
+            me.do_send(Marked { participant, stands: marked.is_ok() });
+        });
     }
 
     fn finish(&mut self) {
@@ -324,6 +336,14 @@ impl Handler<Replayed> for Focus {
                 Err(failure) => self.fail(replayed.participant, failure),
             }
         }
+        self.drain(ctx);
+    }
+}
+
+impl Handler<Marked> for Focus {
+    type Result = ();
+    fn handle(&mut self, marked: Marked, ctx: &mut Self::Context) {
+        self.retrieval.marked(marked.participant, marked.stands);
         self.drain(ctx);
     }
 }

@@ -78,14 +78,12 @@ async fn one(shared: &Shared, owner: Owner, id: MessageId, uri: String) -> Resul
 }
 
 async fn listed(shared: &Shared, owner: &Owner, uris: Vec<String>) -> Result<Found, Missing> {
-    let mut found = Found { list: Vec::with_capacity(uris.len()), unknown: Vec::new(), only: None };
-    for (place, uri) in uris.into_iter().enumerate() {
-        let id = named_item(&shared.realm, &uri);
-        let known = match &id {
-            Some(id) => shared.in_time(shared.store.head(owner.clone(), id.clone())).await?.is_some(),
-            None => false,
-        };
-        if !known {
+    let list: Vec<_> = uris.into_iter().map(|uri| (named_item(&shared.realm, &uri), uri)).collect();
+    let ids = list.iter().filter_map(|(id, _)| id.clone()).collect();
+    let mut held = shared.in_time(shared.store.held(owner.clone(), ids)).await?.into_iter();
+    let mut found = Found { list: Vec::with_capacity(list.len()), unknown: Vec::new(), only: None };
+    for (place, (id, uri)) in list.into_iter().enumerate() {
+        if !(id.is_some() && held.next().unwrap_or(false)) {
             found.unknown.push(place);
         }
         found.list.push((uri, id));

@@ -157,8 +157,8 @@ impl Store for Weathered {
         self.operate(move |memory| memory.list(owner, query))
     }
 
-    fn head(&self, owner: Owner, id: MessageId) -> Answer<Option<ItemHead>> {
-        self.operate(move |memory| memory.head(owner, id))
+    fn held(&self, owner: Owner, ids: Vec<MessageId>) -> Answer<Vec<bool>> {
+        self.operate(move |memory| memory.held(owner, ids))
     }
 
     fn open(&self, owner: Owner, id: MessageId) -> Answer<Option<Item>> {

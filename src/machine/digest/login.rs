@@ -57,6 +57,12 @@ impl Login {
         Self { username: username.into(), password: password.into(), domains: Vec::new(), accepted: false }
     }
 
+    /// The name, as far as it is text.
+    #[must_use]
+    pub fn user(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(&self.username)
+    }
+
     /// Whether a challenge is known, so that [`Self::authorize`] will add something.
     #[must_use]
     pub const fn is_challenged(&self) -> bool {

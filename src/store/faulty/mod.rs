@@ -186,8 +186,8 @@ impl Store for Faulty {
         self.hit(|store| store.list(owner, query))
     }
 
-    fn head(&self, owner: Owner, id: MessageId) -> Answer<Option<ItemHead>> {
-        self.hit(|store| store.head(owner, id))
+    fn held(&self, owner: Owner, ids: Vec<MessageId>) -> Answer<Vec<bool>> {
+        self.hit(|store| store.held(owner, ids))
     }
 
     fn open(&self, owner: Owner, id: MessageId) -> Answer<Option<Item>> {

@@ -102,8 +102,8 @@ impl Store for Memory {
         self.run(None, |state| Ok(state.list(&owner, query)))
     }
 
-    fn head(&self, owner: Owner, id: MessageId) -> Answer<Option<ItemHead>> {
-        self.run(None, |state| Ok(state.item(&owner, &id).map(|item| item.head)))
+    fn held(&self, owner: Owner, ids: Vec<MessageId>) -> Answer<Vec<bool>> {
+        self.run(None, |state| Ok(ids.iter().map(|id| state.item(&owner, id).is_some()).collect()))
     }
 
     fn open(&self, owner: Owner, id: MessageId) -> Answer<Option<Item>> {

@@ -30,6 +30,36 @@ fn cutting_relay(
     });
 }
 
+/// As [`cutting_relay`], but a connection stays open where it would be cut, and nothing more passes; `stalled` counts.
+fn stalling_relay(
+    listener: TcpListener,
+    to: SocketAddr,
+    after: usize,
+    left: Arc<AtomicUsize>,
+    stalled: Arc<AtomicUsize>,
+) {
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let stall = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+            let other = TcpStream::connect(to).unwrap();
+            let (mut up, mut down) = (stream.try_clone().unwrap(), other.try_clone().unwrap());
+            let stalled = Arc::clone(&stalled);
+            std::thread::spawn(move || pass(stream, other, usize::MAX, None));
+            std::thread::spawn(move || {
+                if !stall {
+                    return pass(down, up, usize::MAX, None);
+                }
+                let mut some = vec![0; after];
+                if down.read_exact(&mut some).is_ok() && up.write_all(&some).is_ok() {
+                    stalled.fetch_add(1, Ordering::SeqCst);
+                }
+                // What else comes is lost, until the client is gone.
+                let _ = std::io::copy(&mut down, &mut std::io::sink());
+            });
+        }
+    });
+}
+
 fn pass(mut from: TcpStream, mut to: TcpStream, mut left: usize, ripe: Option<mpsc::Receiver<()>>) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer) {
@@ -97,6 +127,43 @@ fn what_was_complete_is_not_fetched_again() {
     assert_eq!(again.stdout.lines().count(), 1);
     assert_eq!(std::fs::read(again.stdout.trim_end()).unwrap(), bytes);
     assert_eq!(client(&node, "bob", &["summary"]).code, 7, "nothing is new any more");
+}
+
+#[test]
+fn what_a_killed_client_has_left_is_removed_by_the_next() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let relay = listener.local_addr().unwrap();
+    let node = Plan::new().set("msrp", &format!("advertise = \"{relay}\"")).start();
+    let left = Arc::new(AtomicUsize::new(0));
+    let (stalled, stall) = (Arc::new(AtomicUsize::new(0)), 300_000);
+    stalling_relay(listener, node.msrp, stall, Arc::clone(&left), Arc::clone(&stalled));
+    let folder = tempfile::tempdir().unwrap();
+    let large = folder.path().join("large.bin");
+    let bytes = noise(2_000_000);
+    std::fs::write(&large, &bytes).unwrap();
+    let sent = client(&node, "alice", &["send", "bob@example.com", "--file", large.to_str().unwrap()]);
+    let id = sent.ok().trim_end().to_owned();
+
+    left.store(1, Ordering::SeqCst);
+    let out = folder.path().join("out");
+    let arguments = ["fetch", &id, "--out", out.to_str().unwrap()];
+    let mut killed = command(&node, "bob", &arguments).spawn().unwrap();
+    until("some of it has come", || (stalled.load(Ordering::SeqCst) == 1).then_some(()));
+    let parts = || {
+        let names = std::fs::read_dir(&out).into_iter().flatten().map(|it| it.unwrap().file_name());
+        names.filter(|name| name.to_str().unwrap().ends_with(".part")).count()
+    };
+    until("a part is written", || (parts() == 1).then_some(()));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert_eq!(parts(), 1, "it had no time to remove it");
+    // The store learns of it in its own time; the item is free again then.
+    let again = until("it is fetched again", || {
+        let again = client(&node, "bob", &arguments);
+        (again.code == 0).then_some(again)
+    });
+    assert_eq!(std::fs::read(again.stdout.trim_end()).unwrap(), bytes);
+    assert_eq!(std::fs::read_dir(&out).unwrap().count(), 2, "the file and the record");
 }
 
 #[test]

@@ -25,11 +25,16 @@ impl Ran {
 
 /// A command of `who` (`bob` of example.com, or a whole address) at a node.
 pub fn command(node: &Node, who: &str, arguments: &[&str]) -> Command {
+    command_at(&format!("tcp:{}", node.sip), who, arguments)
+}
+
+/// As [`command`], at whatever is called `node`.
+pub fn command_at(node: &str, who: &str, arguments: &[&str]) -> Command {
     let who = if who.contains('@') { who.to_owned() } else { format!("sip:{who}@example.com") };
     let mut command = restante();
     command
         .args(arguments)
-        .args(["--as", &who, "--node", &format!("tcp:{}", node.sip)])
+        .args(["--as", &who, "--node", node])
         .env("XDG_CONFIG_HOME", "/nowhere")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

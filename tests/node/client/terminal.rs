@@ -108,6 +108,16 @@ fn lines_typed_are_sent() {
 }
 
 #[test]
+fn what_is_short_shows_no_bar_and_nothing_is_said_to_be_nothing() {
+    let node = Node::start();
+    leave(&node, "bob", "hello");
+    let (shown, code) = end(on_terminal(&node, "bob", &["fetch", "--all"]));
+    assert!(code == 0 && shown.contains("hello") && !shown.contains(" B/"), "{shown:?}");
+    let (shown, code) = end(on_terminal(&node, "bob", &["fetch", "--new"]));
+    assert_eq!((code, shown.trim_end()), (7, "nothing new waits"));
+}
+
+#[test]
 fn a_long_transfer_shows_how_far_it_is() {
     let node = Node::start();
     let folder = tempfile::tempdir().unwrap();

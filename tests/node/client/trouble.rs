@@ -28,9 +28,12 @@ fn a_node_that_is_not_there_is_named() {
 fn what_the_node_refuses_says_so() {
     let node = Node::start();
     let elsewhere = client(&node, "bob", &["send", "alice@elsewhere.example", "hello"]);
-    assert_eq!((elsewhere.code, elsewhere.stderr.as_str()), (4, "restante: refused: 404 Not Found\n"));
+    let said = "restante: refused: 404 Not Found (the node keeps nothing for that address)\n";
+    assert_eq!((elsewhere.code, elsewhere.stderr.as_str()), (4, said));
     let unknown = client(&node, "bob", &["fetch", "nobody@nowhere"]);
-    assert_eq!((unknown.code, unknown.stderr.as_str()), (4, "restante: refused: 404 Not Found\n"));
+    let said =
+        "restante: refused: 404 Not Found (no such item of yours; `restante summary` tells what waits)\n";
+    assert_eq!((unknown.code, unknown.stderr.as_str()), (4, said));
 }
 
 #[test]

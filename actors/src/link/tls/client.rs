@@ -8,9 +8,10 @@ use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_na
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
 use rustls::{
-    CertificateError, ClientConnection, Connection, DigitallySignedStruct, Error, RootCertStore,
-    SignatureScheme,
+    CertificateError, ClientConfig, ClientConnection, Connection, DigitallySignedStruct, Error,
+    RootCertStore, SignatureScheme,
 };
 use std::io;
 use std::sync::Arc;
@@ -36,13 +37,23 @@ pub(crate) async fn connect(
 ) -> io::Result<(TlsSession, TlsPeer)> {
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).map_err(io::Error::other)?;
     let verified = matches!(expect, Expect::Authority);
+    let config = config(tls, expect, None).map_err(io::Error::other)?;
+    let session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    handshake(tcp, Connection::Client(session), verified).await.map_err(|(error, _)| error)
+}
+
+/// How a handshake is done with a peer of whom that is expected; it is shown the certificate `own`, or else that of
+/// `tls`, where it asks for one.
+pub(crate) fn config(
+    tls: &Tls,
+    expect: Expect,
+    own: Option<Arc<CertifiedKey>>,
+) -> Result<ClientConfig, Error> {
     let verifier = match expect {
         Expect::Authority => PeerVerifier::Certified(tls.roots()),
         Expect::Fingerprint(fingerprints) => PeerVerifier::Fingerprint(fingerprints),
     };
-    let config = tls.client_config(Arc::new(verifier)).map_err(io::Error::other)?;
-    let session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-    handshake(tcp, Connection::Client(session), verified).await.map_err(|(error, _)| error)
+    tls.client_config(Arc::new(verifier), own)
 }
 
 /// Judges the certificate by what is expected; that the peer has its key is proved the same way for all.

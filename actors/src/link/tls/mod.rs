@@ -7,7 +7,7 @@ mod server;
 mod session;
 mod watch;
 
-pub(crate) use client::{Expect, connect};
+pub(crate) use client::{Expect, config, connect};
 pub use names::sip_domains;
 pub(crate) use server::Purpose;
 pub use server::{Tls, TlsError, TlsFiles};
@@ -27,7 +27,7 @@ pub struct TlsPeer {
 }
 
 /// The cryptography: ring's.
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())))
 }

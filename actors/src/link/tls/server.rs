@@ -31,6 +31,8 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
     /// Authorities beside the platform's, for connections that the node opens.
     pub roots: Option<PathBuf>,
+    /// Whether those of `roots` are believed alone, without the platform's.
+    pub roots_alone: bool,
 }
 
 /// Why the files do not make a configuration.
@@ -176,6 +178,11 @@ impl Tls {
         })
     }
 
+    /// The certificate of the node and its key, where it has one.
+    pub(crate) fn own(&self) -> Option<Arc<CertifiedKey>> {
+        self.present().key.clone()
+    }
+
     /// The fingerprint of the node's certificate (RFC 8122).
     #[must_use]
     pub fn fingerprint(&self) -> Option<Fingerprint> {
@@ -194,7 +201,9 @@ impl Tls {
 
     fn read_roots(&self) -> Result<Arc<RootCertStore>, TlsError> {
         let mut roots = RootCertStore::empty();
-        add_platform_roots(&mut roots);
+        if !self.files.roots_alone {
+            add_platform_roots(&mut roots);
+        }
         if let Some(path) = &self.files.roots {
             for certificate in certificates(path, &read(path)?)? {
                 roots.add(certificate).map_err(|error| unusable("certificate", path, error))?;
@@ -203,15 +212,19 @@ impl Tls {
         Ok(Arc::new(roots))
     }
 
-    /// How a handshake is done that the node begins; the peer is judged by `verifier`, and is shown the
-    /// node's certificate where it asks for one.
-    pub(super) fn client_config(&self, verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, Error> {
+    /// How a handshake is done that the node begins; the peer is judged by `verifier`, and is shown `own` or
+    /// else the node's certificate where it asks for one.
+    pub(super) fn client_config(
+        &self,
+        verifier: Arc<dyn ServerCertVerifier>,
+        own: Option<Arc<CertifiedKey>>,
+    ) -> Result<ClientConfig, Error> {
         let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .dangerous()
             .with_custom_certificate_verifier(verifier);
-        let mut config = match &self.present().key {
-            Some(key) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(key)))),
+        let mut config = match own.or_else(|| self.own()) {
+            Some(key) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))),
             None => builder.with_no_client_auth(),
         };
         config.resumption = Resumption::disabled();

@@ -58,8 +58,16 @@ impl TargetHost {
         match host {
             Host::V4(address) => Ok(Self::Address((*address).into())),
             Host::V6(address) => Ok(Self::Address((*address).into())),
-            Host::Name(name) => domain(name).map(Self::Name),
+            Host::Name(name) => Self::named(name),
         }
+    }
+
+    /// A host that is a name.
+    ///
+    /// # Errors
+    /// It cannot be asked for.
+    pub fn named(name: &[u8]) -> Result<Self, LocateError> {
+        domain(name).map(Self::Name)
     }
 }
 
