@@ -26,6 +26,7 @@ mod ladder;
 mod limits;
 mod list;
 mod locate;
+mod operators;
 mod privacy;
 mod process;
 mod rates;

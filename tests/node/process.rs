@@ -196,18 +196,6 @@ fn the_environment_overrides_the_file() {
     assert_eq!(status, 480);
 }
 
-/// Asks the node's HTTP server.
-fn get(node: &Node, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(node.http).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
-        .write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
-        .unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    (text.split(' ').nth(1).unwrap().parse().unwrap(), text)
-}
-
 #[test]
 fn a_subscription_does_not_hold_up_the_end() {
     let mut node = Node::start();
@@ -245,21 +233,6 @@ fn peers_that_answer_nothing_do_not_hold_up_the_end() {
     let mut expected = [deposit_call.dialog.call_id, kept];
     expected.sort_unstable();
     assert_eq!(ids, expected, "what was said is an item, and what was not delivered is new");
-}
-
-#[test]
-fn health_and_metrics_are_served() {
-    let node = Node::start();
-    assert_eq!(get(&node, "/healthz/live").0, 200);
-    assert_eq!(get(&node, "/healthz/ready").0, 200);
-    let mut alice = Ua::udp(&node, "sip:alice@example.org");
-    deposit(&mut alice, BOB, "counted");
-    let (status, text) = get(&node, "/metrics");
-    assert_eq!(status, 200);
-    let sample = |line: &&str| {
-        !line.starts_with('#') && line.rsplit(' ').next().is_some_and(|value| value.parse::<f64>().is_ok())
-    };
-    assert!(text.lines().filter(sample).count() >= 1, "{text}");
 }
 
 #[test]

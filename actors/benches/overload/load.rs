@@ -74,6 +74,12 @@ impl Outcome {
         accepted.map(|answer| answer.came.saturating_sub(answer.sent)).collect()
     }
 
+    /// From the sending of what was refused to its answer.
+    pub fn refusals(&self) -> Vec<Duration> {
+        let refused = self.answers.iter().filter(|answer| !answer.accepted);
+        refused.map(|answer| answer.came.saturating_sub(answer.sent)).collect()
+    }
+
     /// When the last refusal came.
     pub fn recovered(&self) -> Duration {
         let refused = self.answers.iter().filter(|answer| !answer.accepted);

@@ -73,8 +73,8 @@ fn request(here: SocketAddr, method: &str, uri: &str, dialog: [&str; 3], more: &
     )
 }
 
-/// Deposits one message for himself and fetches it until it is `over`; how long each time took, from the INVITE to
-/// the BYE.
+/// Deposits one message for himself and fetches it until it is `over`, with a request of his own within each dialog;
+/// how long each time took, from the INVITE to the BYE. Ends the benchmark where he is refused.
 pub fn fetch_until(node: &Node, over: &AtomicBool) -> Vec<Duration> {
     let mut line = Line::open(node.sip);
     let here = line.stream.local_addr().unwrap();
@@ -133,6 +133,11 @@ fn fetch(line: &mut Line, here: SocketAddr, id: &str) {
         "MSRP bind1234 SEND\r\n{paths}Message-ID: bind1234\r\nByte-Range: 1-0/0\r\n-------bind1234$\r\n"
     ));
     msrp.take("-------bind1234$\r\n");
+    // What belongs to the dialog is let in, whatever else is refused.
+    let options = request(here, "OPTIONS", target, [&from, header(&ok, "To").unwrap(), &call_id], "", "");
+    line.write(&options.replace("CSeq: 1 OPTIONS", "CSeq: 2 OPTIONS"));
+    let (within, _) = line.sip();
+    assert!(within.starts_with("SIP/2.0 200"), "a request within a dialog is refused: {within}");
     let start = msrp.take("\r\n");
     let transaction = start.split(' ').nth(1).unwrap().to_owned();
     msrp.take(&format!("-------{transaction}$\r\n"));

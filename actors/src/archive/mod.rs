@@ -126,7 +126,7 @@ impl Archive {
         let last = tree.moment().prefix(&keys::LEDGERS).next_back().transpose()?;
         let last = last.and_then(|(key, _)| keys::mailbox_of(&key));
         let mut desk = Desk::new(last.map_or(1, |last| last.0.saturating_add(1)));
-        let recovered = session::recover_drafts(&tree, &mut desk)?;
+        let recovered = session::recover_drafts(&tree, &mut desk)?.items;
         if recovered > 0 {
             tracing::info!(sessions = recovered, "sessions left by an earlier process kept as items");
         }

@@ -9,7 +9,7 @@ use restante::store::{
 use super::desk::{Desk, SeatId};
 use super::keys::{self, Key, MessageKey};
 use super::record::{DraftRecord, ItemRecord, MessageRecord, Origin, Place};
-use super::transaction::{Transaction, unavailable};
+use super::transaction::{CommitError, Committed, Transaction, unavailable};
 use super::tree::Tree;
 
 /// How many drafts one batch makes items of at opening.
@@ -127,23 +127,27 @@ impl Transaction<'_> {
         Ok(deposited)
     }
 
-    /// Makes an item of a draft that an earlier process left.
-    fn recover(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+    /// Makes an item of a draft that nobody goes on with; `false` where somebody does, or it is damaged.
+    fn recover(&mut self, key: &[u8], value: &[u8]) -> Result<bool, StoreError> {
         let found = match keys::mailbox_of(key) {
             Some(mailbox) => self.mailbox_of_number(mailbox)?,
             None => None,
         };
         let (Some(seat), Some(draft)) = (found, DraftRecord::decode(value)) else {
             self.tree.damaged("draft", key);
-            return Ok(());
+            return Ok(false);
         };
         let bundle = keys::last_number(key).unwrap_or_default();
+        let owner = &self.at(seat).ledger.owner;
+        if self.desk.drafts.values().any(|it| it.bundle == bundle && it.session.owner == *owner) {
+            return Ok(false);
+        }
         let tally = self.tally(self.at(seat).mailbox, bundle)?;
         self.settle(seat, bundle, draft, tally.messages, tally.bytes, tally.text)?;
         if tally.damaged {
             self.correct(seat)?;
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -152,10 +156,44 @@ fn origin(session: &SessionDeposit) -> Origin {
     Origin { key: session.key.clone(), sender: session.sender.clone(), remember_until }
 }
 
-/// Makes items of all drafts an earlier process left: what was acknowledged is never lost. Gives
-/// their number.
-pub(super) fn recover_drafts(tree: &Tree, desk: &mut Desk) -> Result<usize, StoreError> {
-    let mut recovered = 0;
+/// What has become of drafts that nobody goes on with.
+pub(super) struct Recovered {
+    pub(super) items: usize,
+    /// What is to be done now that it is on the disk, a batch each.
+    pub(super) committed: Vec<Committed>,
+}
+
+/// Why drafts are no items yet.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotRecovered {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{}", unavailable(*.0))]
+    Commit(CommitError),
+}
+
+impl From<CommitError> for NotRecovered {
+    fn from(error: CommitError) -> Self {
+        Self::Commit(error)
+    }
+}
+
+impl From<NotRecovered> for StoreError {
+    fn from(error: NotRecovered) -> Self {
+        match error {
+            NotRecovered::Store(error) => error,
+            NotRecovered::Commit(error) => unavailable(error),
+        }
+    }
+}
+
+/// Makes items of all drafts that nobody goes on with, because the process ended or the desk was cleared: what was
+/// acknowledged is never lost, and never hidden for longer than need be.
+///
+/// # Errors
+/// A record could not be read, or a batch not be written: the rest is left as it was.
+pub(super) fn recover_drafts(tree: &Tree, desk: &mut Desk) -> Result<Recovered, NotRecovered> {
+    let mut recovered = Recovered { items: 0, committed: Vec::new() };
     let mut from = Key::from(keys::DRAFTS);
     loop {
         let left = tree.moment().range(from, keys::behind(keys::DRAFTS));
@@ -163,11 +201,10 @@ pub(super) fn recover_drafts(tree: &Tree, desk: &mut Desk) -> Result<usize, Stor
         let Some((last, _)) = drafts.last() else { return Ok(recovered) };
         // The first key behind the last one.
         from = Key::from([last, &[0][..]].concat());
-        recovered += drafts.len();
         let mut transaction = Transaction::new(tree, desk);
         for (key, value) in &drafts {
-            transaction.recover(key, value)?;
+            recovered.items += usize::from(transaction.recover(key, value)?);
         }
-        transaction.commit().map_err(unavailable)?;
+        recovered.committed.push(transaction.commit()?);
     }
 }

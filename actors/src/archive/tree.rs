@@ -50,6 +50,8 @@ pub(super) struct Tree {
     reported: Mutex<FxHashSet<Vec<u8>>>,
     #[cfg(test)]
     pub(super) fails: std::sync::atomic::AtomicBool,
+    #[cfg(test)]
+    pub(super) unreadable: std::sync::atomic::AtomicBool,
 }
 
 /// One moment of all records.
@@ -79,6 +81,8 @@ impl Tree {
             reported: Mutex::default(),
             #[cfg(test)]
             fails: std::sync::atomic::AtomicBool::new(false),
+            #[cfg(test)]
+            unreadable: std::sync::atomic::AtomicBool::new(false),
         })
     }
 
@@ -87,6 +91,10 @@ impl Tree {
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Slice>, StoreError> {
+        #[cfg(test)]
+        if self.unreadable.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(failed(std::io::Error::other("a fault was injected")));
+        }
         self.room(key).get(key).map_err(failed)
     }
 

@@ -15,6 +15,7 @@ use super::Limits;
 use super::content::Contents;
 use super::desk::Desk;
 use super::pool::lock;
+use super::session::{self, NotRecovered};
 use super::transaction::{CommitError, Committed, Transaction, unavailable};
 use super::tree::Tree;
 
@@ -146,6 +147,7 @@ impl Writer {
             sinks,
             closed: handle.closed.clone(),
             broken: handle.broken.clone(),
+            orphaned: false,
         };
         let thread =
             std::thread::Builder::new().name("archive-writer".into()).spawn(move || work.run(&queue))?;
@@ -189,6 +191,8 @@ struct Work {
     sinks: Sinks,
     closed: Arc<AtomicBool>,
     broken: Arc<AtomicBool>,
+    /// Whether there are drafts on the disk that nobody goes on with.
+    orphaned: bool,
 }
 
 impl Drop for Work {
@@ -201,6 +205,7 @@ impl Drop for Work {
 impl Work {
     fn run(&mut self, queue: &Receiver<Order>) {
         while let Ok(Order::Apply(first)) = queue.recv() {
+            self.recover();
             let mut replies = Vec::with_capacity(64);
             let mut transaction = Transaction::new(&self.tree, &mut self.desk);
             replies.push(first(&mut transaction));
@@ -220,11 +225,36 @@ impl Work {
                 false => transaction.commit().map_err(|error| self.failed(error, replies.len())),
             };
             let committed = committed.map(|committed| self.tell(committed));
+            self.orphaned |= committed.is_err() && !self.broken.load(Ordering::Acquire);
             for reply in replies {
                 reply(committed.clone());
             }
+            self.recover();
             if stop {
                 return;
+            }
+        }
+    }
+
+    /// Makes items of the sessions that were under way when the desk was cleared: nobody can go on with them, and
+    /// what was acknowledged of them must not be hidden until the store is opened again.
+    fn recover(&mut self) {
+        if !self.orphaned || self.broken.load(Ordering::Acquire) {
+            return;
+        }
+        match session::recover_drafts(&self.tree, &mut self.desk) {
+            Ok(recovered) => {
+                self.orphaned = false;
+                tracing::warn!(sessions = recovered.items, "sessions that were cut off have become items");
+                recovered.committed.into_iter().for_each(|committed| self.tell(committed));
+            }
+            // It is tried again with the next batch.
+            Err(error) => {
+                tracing::error!(%error, "sessions that were cut off are no items yet");
+                self.desk.clear();
+                if let NotRecovered::Commit(error) = error {
+                    self.failed(error, 0);
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Recorder: one session deposit. It answers in the absent owner's place and stores what is said.
 
 mod arriving;
+mod closing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::shared::Shared;
 use crate::supervision::{self, Exited, Obituary};
 
 use arriving::{Arriving, Content};
+use closing::Closed;
 
 /// Everything a recorder is born with.
 pub struct RecorderBirth {
@@ -69,6 +71,8 @@ pub struct Recorder {
     stored: u32,
     alarm: Alarm,
     closed: bool,
+    /// Whether the session is still to become an item, although its caller has gone.
+    late: bool,
     span: tracing::Span,
     _obituary: Obituary,
 }
@@ -97,6 +101,7 @@ impl Recorder {
             stored: 0,
             alarm: Alarm::default(),
             closed: false,
+            late: false,
             span,
             _obituary: Obituary::new(birth.exited, exited),
         }
@@ -328,17 +333,42 @@ impl Recorder {
             tracing::info!(parent: &self.span, "session without a complete message: no item");
             return;
         };
-        let closing = self.shared.store.close_session(draft);
         self.storing += 1;
-        ctx.spawn(closing.into_actor(self).map(|closed, recorder, ctx| {
+        let closing = closing::close(Arc::clone(&self.shared.store), draft);
+        ctx.spawn(closing.into_actor(self).map(move |closed, recorder, ctx| {
             recorder.storing -= 1;
             match closed {
-                Ok(Some(deposited)) => tracing::info!(parent: &recorder.span, message_id = ?deposited.message_id, messages = recorder.stored, "deposited"),
-                Ok(None) => {}
-                Err(error) => tracing::error!(parent: &recorder.span, %error, "session not closed; it becomes an item when the store is opened again"),
+                Err(error) if recorder.shared.store.working() => recorder.close_later(draft, &error, ctx),
+                closed => recorder.settled(closed),
             }
             recorder.drain(ctx);
         }));
+    }
+
+    /// The caller need not wait for a store that fails for so long: what he has said is kept, though hidden.
+    fn close_later(&mut self, draft: SessionId, error: &StoreError, ctx: &mut Context<Self>) {
+        tracing::error!(parent: &self.span, %error, "session not closed: no item yet; tried again");
+        self.late = true;
+        let closing = closing::close_later(Arc::clone(&self.shared.store), draft);
+        ctx.spawn(closing.into_actor(self).map(|closed, recorder, ctx| {
+            recorder.late = false;
+            recorder.settled(closed);
+            recorder.drain(ctx);
+        }));
+    }
+
+    fn settled(&self, closed: Result<Closed, StoreError>) {
+        match closed {
+            Ok(Closed::Item(deposited)) => {
+                tracing::info!(parent: &self.span, message_id = ?deposited.message_id, messages = self.stored, "deposited")
+            }
+            Ok(Closed::Settled) => {
+                tracing::info!(parent: &self.span, messages = self.stored, "session closed before")
+            }
+            Err(error) => {
+                tracing::error!(parent: &self.span, %error, "session not closed; it becomes an item when the store is opened again")
+            }
+        }
     }
 
     fn drain(&mut self, ctx: &mut Context<Self>) {
@@ -356,7 +386,7 @@ impl Recorder {
         if !self.party.is_over() || is_settled {
             self.party.send();
         }
-        if is_settled && self.party.has_ended() {
+        if is_settled && !self.late && self.party.has_ended() {
             ctx.stop();
             return;
         }
@@ -391,7 +421,11 @@ impl Drop for Recorder {
         if supervision::has_failed() {
             tracing::error!(parent: &self.span, messages = self.stored, "the recorder has failed: the caller gets a BYE or 500; what was acknowledged becomes an item");
             if let Some(draft) = self.draft.get().copied().filter(|_| !self.closed) {
-                drop(self.shared.store.close_session(draft));
+                let closing = closing::close(Arc::clone(&self.shared.store), draft);
+                // Without a runtime the process ends, and the session becomes an item when the store is opened.
+                if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                    runtime.spawn(closing);
+                }
             }
         }
     }

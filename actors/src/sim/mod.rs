@@ -21,6 +21,7 @@ pub(crate) mod net;
 mod overload;
 mod owner;
 mod peer;
+mod sabotage;
 mod sender;
 mod store;
 mod story;

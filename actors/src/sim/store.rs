@@ -19,6 +19,8 @@ use restante::store::{
 use restante::time::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
+use super::sabotage::{self, Sabotage};
+
 /// How bad the disk is.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Disk {
@@ -42,6 +44,7 @@ pub(crate) struct Weathered {
     alive: Arc<AtomicBool>,
     disk: Arc<Mutex<(Disk, Sequence)>>,
     queue: mpsc::UnboundedSender<Work>,
+    sabotage: Option<Sabotage>,
 }
 
 impl Weathered {
@@ -61,6 +64,7 @@ impl Weathered {
             alive: Arc::new(AtomicBool::new(true)),
             disk: Arc::new(Mutex::new((Disk::default(), Sequence::new(seed)))),
             queue,
+            sabotage: sabotage::present(),
         }
     }
 
@@ -71,6 +75,12 @@ impl Weathered {
     /// The process is dead: what has not taken effect never will.
     pub(crate) fn die(&self) {
         self.alive.store(false, Ordering::Relaxed);
+    }
+
+    /// Which rule is to be broken this time.
+    fn sabotage(&self) -> Option<Sabotage> {
+        let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sabotage.filter(|sabotage| sabotage.strikes(&mut disk.1))
     }
 
     fn operate<T: Send + 'static>(
@@ -118,7 +128,7 @@ impl Weathered {
 }
 
 /// The model answers at once.
-fn now<T>(answer: Answer<T>) -> Result<T, StoreError> {
+pub(super) fn now<T>(answer: Answer<T>) -> Result<T, StoreError> {
     use std::task::{Context, Poll, Waker};
     let mut answer = answer;
     match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -128,8 +138,19 @@ fn now<T>(answer: Answer<T>) -> Result<T, StoreError> {
 }
 
 impl Store for Weathered {
-    fn deposit(&self, deposit: PagerDeposit) -> Answer<Deposited> {
-        self.operate(move |memory| memory.deposit(deposit))
+    fn deposit(&self, mut deposit: PagerDeposit) -> Answer<Deposited> {
+        let Some(sabotage) = self.sabotage() else {
+            return self.operate(move |memory| memory.deposit(deposit));
+        };
+        sabotage.before(&mut deposit);
+        self.operate(move |memory| {
+            let owner = deposit.owner.clone();
+            let deposited = now(memory.deposit(deposit));
+            if let Ok(deposited) = &deposited {
+                sabotage.after(memory, owner, deposited);
+            }
+            Box::pin(std::future::ready(deposited))
+        })
     }
 
     fn room(&self, owner: Owner, sender: Owner, quota: Quota) -> Answer<()> {
@@ -141,6 +162,9 @@ impl Store for Weathered {
     }
 
     fn append(&self, session: SessionId, message: NewMessage) -> Answer<()> {
+        if self.sabotage() == Some(Sabotage::LosesAMessage) {
+            return Box::pin(std::future::ready(Ok(())));
+        }
         self.operate(move |memory| memory.append(session, message))
     }
 

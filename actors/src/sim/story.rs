@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::AddAssign;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,7 @@ use super::dice::Dice;
 use super::net::{Fabric, Weather};
 use super::owner::{Device, Manner};
 use super::peer;
+use super::sabotage::{self, Sabotage};
 use super::sender::sender;
 use super::store::Disk;
 use super::stranger::stranger;
@@ -28,6 +30,15 @@ struct Told {
     acknowledged: usize,
     delivered: usize,
     simulated: Duration,
+}
+
+impl AddAssign for Told {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.acknowledged += other.acknowledged;
+        self.delivered += other.delivered;
+        self.simulated += other.simulated;
+    }
 }
 
 thread_local! {
@@ -189,7 +200,6 @@ async fn aftermath(world: &World, dice: &Dice, devices: &[Device]) {
             world.wrong(format!("{} was told {told:?}, and has {true_counts:?}", device.ua.user()));
         }
     }
-    world.reopen_store();
     for (number, user) in (0_u8..).zip(USERS) {
         let device = Device::new(Ua::new(world, &world.aor(user), address(100 + number)));
         if !device.retrieve_all(world, dice, Manner::Good).await {
@@ -221,56 +231,89 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// Seeds that are told where nothing else is asked for: what takes some ten seconds.
-const SEEDS: u64 = if cfg!(debug_assertions) { 150 } else { 3_000 };
+const SEEDS: u64 = if cfg!(debug_assertions) { 150 } else { 10_000 };
+/// After so many stories that have ended badly no more are told.
+const ENOUGH: usize = 10;
+
+/// Tells the stories of all seeds from `first` up to `end`, on every core; their sum, and what went wrong, a seed each.
+fn tell_all(first: u64, end: u64) -> (Told, Vec<String>) {
+    let next = AtomicU64::new(first);
+    let tell_on = || {
+        let (mut sum, mut bad) = (Told::default(), Vec::new());
+        while bad.len() < ENOUGH {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                break;
+            }
+            match tell(seed, false) {
+                Ok(told) => sum += told,
+                Err(wrong) => bad.push(badly(seed, &wrong)),
+            }
+        }
+        (sum, bad)
+    };
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let results: Vec<(Told, Vec<String>)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(tell_on)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let (mut sum, mut bad) = (Told::default(), Vec::new());
+    for (told, wrong) in results {
+        sum += told;
+        bad.extend(wrong);
+    }
+    (sum, bad)
+}
+
+/// How a story that ended badly is reported.
+fn badly(seed: u64, wrong: &[String]) -> String {
+    format!("SIMULATION_SEED={seed}: {}", wrong.join("\n    "))
+}
 
 #[test]
 fn stories_end_well() {
     if let Some(seed) = number("SIMULATION_SEED") {
         let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_test_writer().try_init();
         if let Err(wrong) = tell(seed, true) {
-            panic!("SIMULATION_SEED={seed}\n{}", wrong.join("\n"));
+            panic!("{}", badly(seed, &wrong));
         }
         return;
     }
     let first = number("SIMULATION_FIRST").unwrap_or(0);
-    let end = first + number("SIMULATION_SEEDS").unwrap_or(SEEDS);
-    let next = AtomicU64::new(first);
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let results: Vec<(Told, Vec<String>)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads)
-            .map(|_| {
-                scope.spawn(|| {
-                    let (mut sum, mut bad) = (Told::default(), Vec::new());
-                    loop {
-                        let seed = next.fetch_add(1, Ordering::Relaxed);
-                        if seed >= end || bad.len() >= 10 {
-                            return (sum, bad);
-                        }
-                        match tell(seed, false) {
-                            Ok(told) => {
-                                sum.sent += told.sent;
-                                sum.acknowledged += told.acknowledged;
-                                sum.delivered += told.delivered;
-                                sum.simulated += told.simulated;
-                            }
-                            Err(wrong) => {
-                                bad.push(format!("SIMULATION_SEED={seed}: {}", wrong.join("\n    ")))
-                            }
-                        }
-                    }
-                })
-            })
-            .collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
-    let bad: Vec<String> = results.iter().flat_map(|(_, bad)| bad.clone()).collect();
-    let sum = |of: fn(&Told) -> usize| results.iter().map(|(told, _)| of(told)).sum::<usize>();
+    let count = number("SIMULATION_SEEDS").unwrap_or(SEEDS);
+    let begun = std::time::Instant::now();
+    let (told, bad) = tell_all(first, first + count);
     println!(
-        "{} messages sent, {} acknowledged, {} delivered and acknowledged back, {} s simulated",
-        sum(|told| told.sent),
-        sum(|told| told.acknowledged),
-        sum(|told| told.delivered),
-        results.iter().map(|(told, _)| told.simulated.as_secs()).sum::<u64>()
+        "{count} stories in {:.1} s: {} messages sent, {} acknowledged, {} delivered and acknowledged back, {} s simulated",
+        begun.elapsed().as_secs_f64(),
+        told.sent,
+        told.acknowledged,
+        told.delivered,
+        told.simulated.as_secs()
     );
     assert!(bad.is_empty(), "{} stories ended badly:\n{}", bad.len(), bad.join("\n"));
+}
+
+/// The simulation can fail: whichever rule is broken, some story ends badly, says so, and names its seed.
+#[test]
+fn a_broken_rule_is_found_and_its_seed_named() {
+    let rules = [
+        (Sabotage::LosesAnItem, "was acknowledged and is lost"),
+        (Sabotage::LosesAMessage, "was acknowledged and is lost"),
+        (Sabotage::StoresTwice, "is stored 2 times"),
+        (Sabotage::Misplaces, "is in the mailbox of"),
+        (Sabotage::Alters, "with another content"),
+        (Sabotage::Ages, "is old, and nobody has acknowledged"),
+        (Sabotage::Silences, "never answered"),
+    ];
+    for (rule, expected) in rules {
+        sabotage::begin(Some(rule));
+        let found = (0..200).find_map(|seed| {
+            let wrong = tell(seed, false).err()?;
+            wrong.iter().any(|what| what.contains(expected)).then(|| badly(seed, &wrong))
+        });
+        sabotage::begin(None);
+        let found = found.unwrap_or_else(|| panic!("{rule:?} is never found out by {expected:?}"));
+        assert!(found.starts_with("SIMULATION_SEED="), "{found}");
+    }
 }

@@ -215,7 +215,8 @@ impl World {
         self.note(|| "the node is stopped".to_owned());
         let begun = Instant::now();
         run.node.drain(&run.stopper).await;
-        if begun.elapsed() > Duration::from_secs(30) {
+        // What its store was asked for it does before it is closed: a dozen operations, of up to three seconds each.
+        if begun.elapsed() > Duration::from_secs(60) {
             self.wrong(format!("the node took {:?} to stop", begun.elapsed()));
         }
         run.store.die();
@@ -278,11 +279,6 @@ impl World {
     /// Whether retrieved items are deleted.
     pub(crate) fn deletes(&self) -> bool {
         self.0.config.retrieval.after == crate::config::After::Delete
-    }
-
-    /// Sessions that a failing store left open become items, as when the store is opened again.
-    pub(crate) fn reopen_store(&self) {
-        self.0.memory.restart();
     }
 }
 

@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use restante::store::{ListQuery, Store};
 
@@ -37,6 +38,37 @@ fn after_a_failed_write_nothing_is_taken_and_what_was_kept_is_read() {
     assert!(store.working());
     deposit(&store, "after", 10).unwrap();
     assert_eq!(wait(store.counts(bob())).unwrap().items, 2);
+}
+
+#[test]
+fn a_read_that_fails_cuts_sessions_off_and_hides_nothing_of_them() {
+    let place = place();
+    let store = open(&place);
+    let changes = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&changes);
+    store.on_change(Arc::new(move |_| *counted.lock().unwrap() += 1));
+    let draft = wait(store.open_session(session(key("call", "t", 1)))).unwrap();
+    wait(store.append(draft, message("m1", "said"))).unwrap();
+    let unreadable = |on| store.reader.tree.unreadable.store(on, Ordering::Relaxed);
+    unreadable(true);
+    assert!(unavailable(&deposit(&store, "unread", 10)));
+    // The engine cannot be read yet when it is tried to make an item of the session.
+    assert!(unavailable(&deposit(&store, "unread", 10)));
+    unreadable(false);
+    assert!(store.working(), "nothing was written: nothing is in doubt");
+    assert_eq!(wait(store.append(draft, message("m2", "cut off"))), Err(StoreError::UnknownSession));
+    assert_eq!(wait(store.close_session(draft)), Err(StoreError::UnknownSession));
+    let item = wait(store.open(bob(), id("call"))).unwrap().expect("what was acknowledged is an item");
+    assert_eq!(bodies(&store, &item), [Bytes::from_static(b"said")]);
+    assert_eq!(*changes.lock().unwrap(), 1, "and its owner's subscribers are told");
+    // A session that begins now goes on.
+    let draft = wait(store.open_session(session(key("second", "t", 1)))).unwrap();
+    wait(store.append(draft, message("m1", "more"))).unwrap();
+    wait(store.close_session(draft)).unwrap();
+    let counts = wait(store.counts(bob())).unwrap();
+    assert_eq!((counts.items, counts.bytes), (2, 8));
+    drop(store);
+    assert_eq!(wait(open(&place).counts(bob())).unwrap(), counts, "also after a restart");
 }
 
 /// A small file system in memory; `None`, said plainly, where that is not permitted.

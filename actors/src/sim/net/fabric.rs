@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::pipe::{Pipe, Wire};
+use crate::sim::sabotage::{self, Sabotage};
 
 /// How bad the network is.
 #[derive(Clone, Copy, Debug)]
@@ -202,6 +203,9 @@ impl Fabric {
     }
 
     fn post(&self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        if sabotage::present() == Some(Sabotage::Silences) && bytes.starts_with(b"SIP/2.0 ") {
+            return;
+        }
         let copies = {
             let mut inner = self.inner();
             let Weather { lost, repeated, .. } = inner.weather;
