@@ -31,6 +31,8 @@ pub struct Subscription {
     wanted: Duration,
     dialog: Option<Dialog>,
     phase: Phase,
+    /// When it was asked for last.
+    asked: Instant,
     /// When to refresh.
     refresh: Option<Instant>,
     /// When a NOTIFY must have come (RFC 6665 4.1.2.1, Timer N).
@@ -110,6 +112,7 @@ impl Subscription {
             wanted,
             dialog: None,
             phase: if wanted.is_zero() { Phase::Ending } else { Phase::Asking },
+            asked: now,
             refresh: None,
             until: Some(now + timers.give_up()),
             actions,
@@ -254,6 +257,16 @@ impl Subscription {
         }
     }
 
+    /// The connection is gone over which it was made, and with it, it may be, the way of the NOTIFYs: a refresh, by a
+    /// new connection, makes another (RFC 6665 4.4.1: the Contact and the flow are those of the last SUBSCRIBE).
+    pub fn handle_connection_lost(&mut self, now: Instant) {
+        if self.phase == Phase::Active && self.dialog.is_some() {
+            // One whose connections do not last is not asked without pause.
+            let soon = now.max(self.asked + SHORTEST);
+            self.refresh = Some(self.refresh.map_or(soon, |due| due.min(soon)));
+        }
+    }
+
     fn granted(&mut self, now: Instant, response: &Response) {
         if self.dialog.is_none() {
             self.dialog = Dialog::uac(&self.subscribe, response).ok();
@@ -335,7 +348,7 @@ impl Subscription {
             }
         }
         request.headers.push(HeaderName::Expires, wanted.as_secs().to_string());
-        self.until = Some(now + self.timers.give_up());
+        (self.asked, self.until) = (now, Some(now + self.timers.give_up()));
         self.actions.push_back(SubscriptionAction::Subscribe(request));
     }
 

@@ -55,6 +55,35 @@ fn notified(subscription: &mut Subscription, now: Instant, notify: &Request) -> 
     }
 }
 
+#[test]
+fn a_lost_connection_is_replaced_by_a_refresh_but_not_without_pause() {
+    let (mut subscription, subscribe) = subscribing(HOUR);
+    subscription.handle_response(at(0), &ok(&subscribe, "3600"));
+    subscription.handle_connection_lost(at(60_000));
+    assert_eq!(subscription.poll_timeout(), Some(at(32_000)), "no NOTIFY has come: that is told first");
+    assert_eq!(
+        notified(&mut subscription, at(60_000), &notify(&subscribe, 1, "active;expires=3600", "a")),
+        200
+    );
+    subscription.handle_connection_lost(at(60_000));
+    assert_eq!(subscription.poll_timeout(), Some(at(60_000)));
+    subscription.handle_timeout(at(60_000));
+    let again = sent(&mut subscription);
+    assert!(again.headers.to_tag().is_some(), "within the dialog");
+    subscription.handle_response(at(60_000), &ok(&again, "3600"));
+    assert_eq!(
+        notified(&mut subscription, at(60_000), &notify(&subscribe, 2, "active;expires=3600", "b")),
+        200
+    );
+    subscription.handle_connection_lost(at(61_000));
+    assert_eq!(subscription.poll_timeout(), Some(at(65_000)));
+    subscription.unsubscribe(at(62_000));
+    let _ = sent(&mut subscription);
+    subscription.handle_connection_lost(at(63_000));
+    subscription.handle_timeout(at(66_000));
+    assert!(subscription.poll_action().is_none(), "one that ends is not refreshed");
+}
+
 fn told(subscription: &mut Subscription) -> Vec<String> {
     std::iter::from_fn(|| subscription.poll_event())
         .map(|event| match event {

@@ -1,6 +1,7 @@
 //! The SIP side of a client: [`UserAgent`], all its transactions, sessions and subscriptions over one endpoint.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,7 +47,8 @@ pub struct UserAgentConfig {
 /// A client's SIP side, without IO.
 ///
 /// * Inputs: [`handle_message`](Self::handle_message), [`handle_timeout`](Self::handle_timeout),
-///   [`handle_transport_error`](Self::handle_transport_error).
+///   [`handle_transport_error`](Self::handle_transport_error),
+///   [`handle_connection_lost`](Self::handle_connection_lost).
 /// * Commands: [`deposit`](Self::deposit), [`invite`](Self::invite), [`subscribe`](Self::subscribe);
 ///   [`bye`](Self::bye), [`unsubscribe`](Self::unsubscribe).
 /// * After each of them, drain [`poll_transmit`](Self::poll_transmit) and [`poll_event`](Self::poll_event),
@@ -226,6 +228,18 @@ impl UserAgent {
     pub fn handle_transport_error(&mut self, now: Instant, failed: TransmitId, entropy: &mut dyn Entropy) {
         self.endpoint.handle_transport_error(now, failed);
         self.drain_endpoint(now, entropy);
+    }
+
+    /// A connection to `peer` is gone, whoever closed it: subscriptions that were made over it are refreshed soon.
+    pub fn handle_connection_lost(&mut self, now: Instant, transport: Transport, peer: SocketAddr) {
+        for going in self.usages.values_mut() {
+            let over = |place: &Destination| place.transport == transport && place.addr == peer;
+            if going.place.as_ref().is_some_and(over)
+                && let Some(subscription) = going.subscription()
+            {
+                subscription.handle_connection_lost(now);
+            }
+        }
     }
 
     /// Does what is due.

@@ -127,10 +127,14 @@ impl<P> FanOut<P> {
     /// The next piece to relay, in the order of the grants; `None` while that one is awaited.
     pub fn relay(&mut self) -> Option<(Participant, P)> {
         loop {
-            if matches!(self.slots.front()?.state, SlotState::Awaited) {
+            let waits = self.slots.front().is_none_or(|slot| matches!(slot.state, SlotState::Awaited));
+            let Some(slot) = (!waits).then(|| self.slots.pop_front()).flatten() else {
+                if self.slots.is_empty() {
+                    // Who waits holds no queue.
+                    self.slots = VecDeque::new();
+                }
                 return None;
-            }
-            let slot = self.slots.pop_front()?;
+            };
             match slot.state {
                 SlotState::Filled(piece) => return Some((slot.participant, piece)),
                 SlotState::Void | SlotState::Awaited => self.credit += 1,

@@ -222,7 +222,12 @@ impl Retrieval {
 
     /// What the driver has to do.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let next = self.events.pop_front();
+        if next.is_none() {
+            // A retrieval that waits holds no queue.
+            self.events = VecDeque::new();
+        }
+        next
     }
 
     fn state(&mut self, participant: Participant) -> Option<&mut State> {

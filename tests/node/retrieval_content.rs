@@ -15,8 +15,12 @@ fn deliver(content_type: &str, body: &[u8], offer: Offer) -> Delivered {
 
 #[test]
 fn a_client_of_cpim_gets_cpim() {
-    for offer in [Offer::active().accepts("message/cpim").wrapped("text/plain"), Offer::active().accepts("*")]
-    {
+    for offer in [
+        Offer::active().accepts("message/cpim").wrapped("text/plain"),
+        Offer::active().accepts("message/cpim"),
+        Offer::active().accepts("message/cpim text/html"),
+        Offer::active().accepts("*"),
+    ] {
         let delivered = deliver("text/plain", b"wrapped", offer);
         assert_eq!(delivered.content_type.split(';').next(), Some("message/cpim"));
         assert_eq!(Cpim::parse(&delivered.body).body, b"wrapped");
@@ -57,6 +61,17 @@ fn a_message_of_a_session_that_is_cpim_is_passed_byte_for_byte() {
     let delivered = retrieve(&mut bob, &message_uri(&call.dialog.call_id), 2);
     assert!(delivered[0].body == cpim);
     assert_eq!(Cpim::parse(&delivered[1].body).body, b"sent bare");
+}
+
+// proves RFC 4975 8.6: what may be wrapped is told by accept-wrapped-types, where there is one
+#[test]
+fn a_client_that_tells_what_may_be_wrapped_gets_nothing_else() {
+    let node = Node::start();
+    let mut alice = Ua::tcp(&node, "sip:alice@example.org");
+    let id = deposit(&mut alice, BOB, "text");
+    let mut bob = Ua::udp(&node, "bob");
+    let offer = Offer::active().accepts("message/cpim").wrapped("text/html");
+    assert_eq!(Invite::new(&bob, &message_uri(&id), offer).refused(&mut bob).status(), 488);
 }
 
 #[test]

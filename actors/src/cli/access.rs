@@ -30,7 +30,7 @@ pub struct Access {
     #[arg(long = "as", value_name = "ADDRESS", env = "RESTANTE_CLIENT_ADDRESS", hide_env_values = true)]
     pub address: Option<String>,
 
-    /// Where requests go: a domain, or tcp:HOST[:PORT], tls:HOST[:PORT], udp:HOST[:PORT], sips:HOST
+    /// Where requests go: a domain, or tcp:, tls:, udp: or sips: and a HOST or HOST:PORT
     /// [default: tcp:127.0.0.1:5060]
     #[arg(long, value_name = "NODE", env = "RESTANTE_CLIENT_NODE", hide_env_values = true)]
     pub node: Option<String>,

@@ -215,7 +215,11 @@ impl Driver {
                 self.agent.handle_message(now, *message, flow, &mut Chance);
             }
             Inbound::Unsent(id, cause) => self.unsent(id, cause),
-            Inbound::Closed(connection) => self.sockets.closed(connection),
+            Inbound::Closed(connection) => {
+                if let Some((transport, peer)) = self.sockets.closed(connection) {
+                    self.agent.handle_connection_lost(now, transport, peer);
+                }
+            }
         }
     }
 

@@ -115,6 +115,13 @@ fn self_signed() -> io::Result<CertifiedKey> {
     CertifiedKey::from_der(vec![made.cert.der().clone()], key, &tls_provider()).map_err(io::Error::other)
 }
 
+/// Whether a certificate was refused because it is that of an authority (RFC 5280 4.2.1.9), as some programs make them
+/// where they are asked for one that signs itself.
+fn is_authority(error: &CertificateError) -> bool {
+    let CertificateError::Other(other) = error else { return false };
+    matches!(other.0.downcast_ref::<webpki::Error>(), Some(webpki::Error::CaUsedAsEndEntity))
+}
+
 /// What an error of the handshake, or of reading afterwards, means to the user.
 pub(super) fn fault(error: &io::Error, host: &str, told: bool) -> Fault {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
@@ -134,6 +141,7 @@ pub(super) fn fault(error: &io::Error, host: &str, told: bool) -> Fault {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 format!("its certificate is not for `{host}`")
             }
+            other if is_authority(other) => "it shows the certificate of an authority as its own".to_owned(),
             other => format!("its certificate: {other}"),
         }),
         Some(rustls::Error::InvalidMessage(_)) => {

@@ -140,9 +140,9 @@ impl SipSockets {
         self.open(Transport::Tcp, peer, None, Some(stream));
     }
 
-    /// A connection is no more.
-    pub(super) fn closed(&mut self, connection: u64) {
-        self.connections.remove(&connection);
+    /// A connection is no more; gives the other side of it.
+    pub(super) fn closed(&mut self, connection: u64) -> Option<(Transport, SocketAddr)> {
+        self.connections.remove(&connection).map(|it| (it.transport, it.peer))
     }
 
     /// Lets the connections write what was handed to them, within a moment.

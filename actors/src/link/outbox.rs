@@ -15,8 +15,6 @@ use tokio::sync::Notify;
 
 /// Pieces handed to the system in one call.
 const PIECES: usize = 64;
-/// Queues that grew beyond this many pieces are given back when idle.
-const KEPT: usize = 16;
 
 /// Bounds of an outbox, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -243,9 +241,8 @@ impl<T> Outbox<T> {
                 Taken::Some
             }
             Phase::Open => {
-                if state.queue.capacity() > KEPT {
-                    state.queue = VecDeque::new();
-                }
+                // A connection that waits holds no queue.
+                state.queue = VecDeque::new();
                 Taken::Nothing
             }
             Phase::Closing(cause) => {
@@ -286,9 +283,7 @@ pub(crate) async fn write<T: Send>(outbox: &Outbox<T>, stream: &Stream, drained:
                 }
             }
             Taken::Nothing => {
-                if hands.capacity() > KEPT {
-                    hands = VecDeque::new();
-                }
+                hands = VecDeque::new();
                 outbox.wake.notified().await;
             }
             Taken::End => break,

@@ -215,7 +215,7 @@ impl MsrpSession {
             }
             self.link = Some(frames.link);
             if self.rejoins && self.machine.is_over() && !self.ended {
-                let remote = self.machine.config().remote.clone();
+                let remote = self.machine.remote().to_vec();
                 self.begin_anew(remote);
                 self.report(SessionReport::Rejoined);
             }
@@ -463,7 +463,7 @@ mod tests {
     /// Thousands of these wait at once: what makes one larger should be worth it.
     #[test]
     fn what_waits_is_small() {
-        assert!(size_of::<MsrpSession>() <= 1700, "a session: {}", size_of::<MsrpSession>());
+        assert!(size_of::<MsrpSession>() <= 1600, "a session: {}", size_of::<MsrpSession>());
         assert!(size_of::<Focus>() <= 1400, "a focus: {}", size_of::<Focus>());
         assert!(size_of::<Mailbox>() <= 300, "a mailbox: {}", size_of::<Mailbox>());
     }

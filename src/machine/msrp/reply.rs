@@ -34,6 +34,13 @@ impl Replies {
         Self { local: [local], path: Arc::from([]), buffer: BytesMut::new() }
     }
 
+    /// Gives back the room in which replies were written.
+    pub(super) fn rest(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+    }
+
     /// What is needed to answer a request later.
     pub(super) fn transaction(&mut self, head: &Head) -> Transaction {
         Transaction {

@@ -75,6 +75,10 @@ impl Sender {
         self.head.to_path = remote;
     }
 
+    pub(super) fn remote(&self) -> &[MsrpUri] {
+        &self.head.to_path
+    }
+
     pub(super) fn begin(&mut self, outgoing: Outgoing) -> OutgoingId {
         self.next += 1;
         let id = OutgoingId(self.next);

@@ -65,8 +65,13 @@ impl Session {
 
     /// Tells the peer's path, before anything is sent.
     pub fn set_remote(&mut self, remote: Vec<MsrpUri>) {
-        self.sender.set_remote(remote.clone());
-        self.config.remote = remote;
+        self.sender.set_remote(remote);
+    }
+
+    /// The peer's path, as it was told last.
+    #[must_use]
+    pub fn remote(&self) -> &[MsrpUri] {
+        self.sender.remote()
     }
 
     /// The session gets another connection, and the peer's path anew (RFC 4975 5.4, by a new exchange of
@@ -233,6 +238,7 @@ impl Session {
         let next = self.sender.out.pop();
         if next.is_none() {
             self.sender.rest();
+            self.receiver.replies.rest();
         }
         next
     }

@@ -27,10 +27,14 @@ impl AcceptTypes {
     }
 
     /// Whether a content of this type may be sent within a container that is accepted itself.
+    ///
+    /// Whoever accepts a container and does not tell what may be in it takes what comes, or says 415: by the
+    /// letter (RFC 4975 8.6: MUST NOT send what is not signaled) `accept-types:message/cpim` would be a yes to
+    /// nothing at all.
     // RFC 4975 8.6: any type listed in accept-types may be used both as a root body and wrapped.
     #[must_use]
     pub fn accepts_wrapped(&self, media_type: &str) -> bool {
-        lists(&self.types, media_type) || lists(&self.wrapped, media_type)
+        self.wrapped.is_empty() || lists(&self.types, media_type) || lists(&self.wrapped, media_type)
     }
 
     /// Whether messages may be wrapped as message/cpim.
@@ -90,6 +94,8 @@ mod tests {
         }
         assert!(types.accepts_wrapped("application/pdf") && types.accepts_wrapped("text/html"));
         assert!(!types.accepts_wrapped("image/gif") && types.wants_cpim());
+        let untold = AcceptTypes::new(&["message/cpim"], &[]);
+        assert!(untold.accepts_wrapped("image/gif") && !untold.accepts("image/gif"));
     }
 
     #[test]

@@ -4,22 +4,31 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::written;
+
 use crate::wire::sip::{HeaderError, HeaderName, Method, NameAddr, Request, Response, SipUri, StatusCode};
 
 /// A dialog, from the moment the first response with a To tag goes or comes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dialog {
+    #[serde(serialize_with = "written::text")]
     call_id: Bytes,
+    #[serde(serialize_with = "written::text")]
     local_tag: Bytes,
+    #[serde(serialize_with = "written::text")]
     remote_tag: Bytes,
     /// The From value of requests sent, with its tag.
+    #[serde(serialize_with = "written::text")]
     local: Bytes,
     /// The To value of requests sent, with its tag.
+    #[serde(serialize_with = "written::text")]
     remote: Bytes,
     local_cseq: u32,
     remote_cseq: Option<u32>,
     /// Route values, topmost first.
+    #[serde(serialize_with = "written::texts")]
     route_set: Vec<Bytes>,
+    #[serde(serialize_with = "written::text")]
     remote_target: Bytes,
 }
 

@@ -33,6 +33,7 @@ pub mod transactions;
 mod transport;
 mod unacknowledged;
 mod unsent;
+mod written;
 
 #[cfg(test)]
 mod client_tests;

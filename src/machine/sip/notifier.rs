@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dialog::Dialog;
 use super::session_event::Body;
+use super::written;
 use crate::time::{Instant, Timestamp};
 use crate::wire::sip::{Event, HeaderError, HeaderName, Method, Request, Response, StatusCode};
 
@@ -105,6 +106,7 @@ pub struct NotifierRecord {
     /// Our Contact value.
     pub contact: String,
     /// The Event value.
+    #[serde(serialize_with = "written::text")]
     pub event: Bytes,
     /// When it ends unless it is refreshed.
     pub expires: Timestamp,

@@ -10,15 +10,14 @@ use percent_encoding::percent_decode;
 
 /// Names one MSRP session at one device: `msrp://host:port/session-id;tcp`.
 ///
-/// Made by [`MsrpUri::parse`] or [`MsrpUri::new`]. Two values are `==` when their bytes are the
+/// Made by [`MsrpUri::parse`] or [`MsrpUri::new`]. Userinfo and further parameters are checked, and stand in
+/// [`MsrpUri::as_bytes`]: nobody asks for them, and every session that waits keeps several of these. Two values are `==` when their bytes are the
 /// same; [`MsrpUri::same_as`] compares by the rules of RFC 4975 6.1.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct MsrpUri {
     raw: Bytes,
     /// True for `msrps`: the connection must be protected with TLS.
     pub secure: bool,
-    /// What stands before `@` in the authority, as written.
-    pub userinfo: Option<Bytes>,
     /// The host as written; an IPv6 address keeps its brackets.
     pub host: Bytes,
     /// The explicit port.
@@ -27,8 +26,6 @@ pub struct MsrpUri {
     pub session_id: Bytes,
     /// The transport parameter; `tcp` in all that RFC 4975 defines.
     pub transport: Bytes,
-    /// Further parameters, in order: name, and value where there is one.
-    pub params: Vec<(Bytes, Option<Bytes>)>,
 }
 
 /// Tells why bytes are not an MSRP URI.
@@ -111,15 +108,15 @@ impl MsrpUri {
         let transport = transport.ok_or(UriError::Transport)?;
         let transport =
             if transport == b"tcp" { Bytes::from_static(b"tcp") } else { raw.slice_ref(transport) };
-        let params = params.map(|p| parameter(&raw, p)).collect::<Result<Vec<_>, _>>()?;
+        if !params.all(is_parameter) {
+            return Err(UriError::Parameter);
+        }
         Ok(Self {
             secure,
-            userinfo: userinfo.map(|u| raw.slice_ref(u)),
             host: raw.slice_ref(host),
             port,
             session_id: raw.slice_ref(session_id),
             transport,
-            params,
             raw,
         })
     }
@@ -234,15 +231,9 @@ fn check_session_id(path: &[u8]) -> Result<&[u8], UriError> {
     }
 }
 
-fn parameter(raw: &Bytes, text: &[u8]) -> Result<(Bytes, Option<Bytes>), UriError> {
-    let (name, value) = match memchr::memchr(b'=', text) {
-        Some(at) => (text.get(..at).unwrap_or_default(), Some(skip(text, at + 1))),
-        None => (text, None),
-    };
-    if !is_all(name, is_token) || value.is_some_and(|v| !is_all(v, is_token)) {
-        return Err(UriError::Parameter);
-    }
-    Ok((raw.slice_ref(name), value.map(|v| raw.slice_ref(v))))
+fn is_parameter(text: &[u8]) -> bool {
+    let mut parts = text.splitn(2, |b| *b == b'=');
+    parts.all(|part| is_all(part, is_token))
 }
 
 /// RFC 4975 6.1 rule 2: addresses are compared for equivalence; of names, percent-encoded
@@ -316,7 +307,6 @@ mod tests {
         assert_eq!(example.port, Some(8493));
         assert_eq!(example.session_id, "asfd34");
         assert_eq!(example.transport, "tcp");
-        assert_eq!(example.userinfo, None);
         assert_eq!(example.to_string(), "msrp://host.example.com:8493/asfd34;tcp");
     }
 
@@ -324,11 +314,10 @@ mod tests {
     fn every_optional_part_is_read() {
         let full = uri("MSRPS://al%20ice;x@[2001:db8::1]:2855/a+b=/c;TCP;foo=bar;flag");
         assert!(full.secure);
-        assert_eq!(full.userinfo.as_deref(), Some(&b"al%20ice;x"[..]));
         assert_eq!(full.host, "[2001:db8::1]");
         assert_eq!(full.address(), Some("2001:db8::1".parse().unwrap()));
         assert_eq!(full.session_id, "a+b=/c");
-        assert_eq!(full.params, vec![("foo".into(), Some("bar".into())), ("flag".into(), None)]);
+        assert_eq!(full.transport, "TCP", "as written, and not what follows");
         let relay = uri("msrps://relay.example.com;tcp");
         assert_eq!((relay.session_id.len(), relay.port), (0, None));
         assert_eq!(uri(&MsrpUri::new(true, "::1", 9, "s").unwrap().to_string()).host, "[::1]");

@@ -3,9 +3,10 @@
 use super::program::*;
 use crate::support::*;
 use crate::tls::SecureNode;
-use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 /// A command at the `tls:` listener of a node, whose authority is believed.
 fn command(secure: &SecureNode, who: &str, arguments: &[&str]) -> Command {
@@ -103,6 +104,15 @@ fn a_node_that_proves_nothing_is_told_nothing() {
     command.args(["--dns", &dns.addr.to_string()]).arg("--ca").arg(secure.node.folder().join("clients.pem"));
     let said = refused(&mut command);
     assert!(said.contains("its certificate is not for `proxy.example.com`"), "{said}");
+    // It shows the certificate of an authority, though of one that is believed: the pin is the way then.
+    let shown = Authority::showing(&["127.0.0.1"]);
+    let own = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let here = own.local_addr().unwrap();
+    std::fs::write(&other, &shown.certificate).unwrap();
+    let server = std::thread::spawn(move || Secure::accept(own.accept().unwrap().0, &shown).is_err());
+    let said = refused(command_at(&format!("tls:{here}"), "alice", &send).arg("--ca").arg(&other));
+    assert!(said.contains("it shows the certificate of an authority as its own (--ca"), "{said}");
+    server.join().unwrap();
     // It has another fingerprint than was pinned.
     let pin = Identity::self_signed(&["x.invalid"]).fingerprint();
     let said = refused(command_at(&tls, "alice", &send).args(["--pin", &pin]));
@@ -174,6 +184,56 @@ fn a_client_may_prove_itself_by_a_certificate() {
         "{}",
         half.stderr
     );
+}
+
+/// Passes connections on to `to` until it is told to cut those that are there.
+fn relay(to: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<TcpStream>>>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let (here, open) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<TcpStream>>>::default());
+    let known = Arc::clone(&open);
+    std::thread::spawn(move || {
+        for one in listener.incoming().flatten() {
+            let other = TcpStream::connect(to).unwrap();
+            let pairs = [(one.try_clone().unwrap(), other.try_clone().unwrap()), (other, one)];
+            for (mut from, mut to) in pairs {
+                known.lock().unwrap().push(from.try_clone().unwrap());
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Both);
+                });
+            }
+        }
+    });
+    (here, open)
+}
+
+// A node cannot connect to a client over TLS: what it has to tell waits for a connection of the client's.
+#[test]
+fn a_watch_outlives_its_connection() {
+    let secure = SecureNode::start();
+    let (here, open) = relay(secure.sips);
+    let mut watch = command_at(&format!("tls:{here}"), "bob", &["summary", "--watch", "--json"]);
+    watch.arg("--ca").arg(secure.node.folder().join("clients.pem"));
+    let mut watch = watch.spawn().unwrap();
+    let lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            let _ = tell.send(line);
+        }
+    });
+    let heard = |what: &str| {
+        let mut lines = std::iter::from_fn(|| told.recv_timeout(PATIENCE).ok());
+        lines.find(|line| line.contains(what)).unwrap_or_else(|| panic!("{what} is told"));
+    };
+    heard("\"waiting\":0");
+    open.lock().unwrap().drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+    let subscribed = || secure.node.log().matches("SUBSCRIBE answered").count();
+    until("it is refreshed by a new connection", || (subscribed() == 2).then_some(()));
+    client(&secure, "alice", &["send", "bob@example.com", "hello"]).ok();
+    heard("\"waiting\":1");
+    watch.kill().unwrap();
+    watch.wait().unwrap();
 }
 
 #[test]

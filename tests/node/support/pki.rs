@@ -34,6 +34,15 @@ impl Authority {
         self.issuer.der().clone()
     }
 
+    /// The authority's own certificate, for these domains and addresses, as a server might show it.
+    pub fn showing(names: &[&str]) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let mut params = params(names);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap();
+        Identity::new(certificate.pem(), certificate.der().clone(), &key)
+    }
+
     /// A certificate for these domains and addresses.
     pub fn issue(&self, names: &[&str]) -> Identity {
         let key = KeyPair::generate().unwrap();
