@@ -9,7 +9,7 @@
 //! two ways, or never; subscribers were told what is true in the end; nothing is left that should have
 //! ended; nothing panicked.
 //!
-//! `cargo test -p restante-node --lib sim` tells as many as take some ten seconds. `SIMULATION_SEEDS=100000` tells more,
+//! `cargo test -p restante-node --lib sim` tells as many as take some ten seconds, with `--release` ten thousand. `SIMULATION_SEEDS=100000` tells more,
 //! `SIMULATION_SEED=17` tells one and writes down what happens. A story that ends badly names its seed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_possible_truncation)]

@@ -27,9 +27,14 @@ const COMPACT: [(&str, &str); 12] = [
     ("u", "allow-events"),
 ];
 
-fn long_name(name: &str) -> String {
-    let name = name.to_ascii_lowercase();
-    COMPACT.iter().find(|(short, _)| *short == name).map_or(name, |(_, long)| (*long).to_owned())
+fn long_name(name: &str) -> &str {
+    let compact = COMPACT.iter().find(|(short, _)| short.eq_ignore_ascii_case(name));
+    compact.map_or(name, |(_, long)| *long)
+}
+
+/// Whether two names are of the same header field.
+fn same(one: &str, other: &str) -> bool {
+    long_name(one).eq_ignore_ascii_case(long_name(other))
 }
 
 impl Msg {
@@ -46,7 +51,7 @@ impl Msg {
     /// Puts one header field in the place of all of that name.
     pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let value = value.as_ref().to_vec();
-        match self.headers.iter().position(|(own, _)| long_name(own) == long_name(name)) {
+        match self.headers.iter().position(|(own, _)| same(own, name)) {
             Some(at) => self.headers[at].1 = value,
             None => self.headers.push((name.to_owned(), value)),
         }
@@ -54,7 +59,7 @@ impl Msg {
     }
 
     pub fn without(mut self, name: &str) -> Self {
-        self.headers.retain(|(own, _)| long_name(own) != long_name(name));
+        self.headers.retain(|(own, _)| !same(own, name));
         self
     }
 
@@ -153,14 +158,12 @@ impl Msg {
     }
 
     pub fn raw(&self, name: &str) -> Option<&[u8]> {
-        let name = long_name(name);
-        self.headers.iter().find(|(own, _)| long_name(own) == name).map(|(_, value)| value.as_slice())
+        self.headers.iter().find(|(own, _)| same(own, name)).map(|(_, value)| value.as_slice())
     }
 
     /// Every value of a header field, in order.
     pub fn all(&self, name: &str) -> Vec<String> {
-        let name = long_name(name);
-        let values = self.headers.iter().filter(|(own, _)| long_name(own) == name);
+        let values = self.headers.iter().filter(|(own, _)| same(own, name));
         values.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
     }
 
@@ -196,7 +199,7 @@ impl Msg {
         let mut response =
             Self { start: format!("SIP/2.0 {status} {reason}"), headers: Vec::new(), body: Vec::new() };
         for (name, value) in &self.headers {
-            let name = long_name(name);
+            let name = long_name(name).to_ascii_lowercase();
             if !["via", "from", "to", "call-id", "cseq", "record-route"].contains(&name.as_str()) {
                 continue;
             }
@@ -244,7 +247,7 @@ pub fn escape_user(raw: &str) -> String {
 
 /// Where `needle` begins in `haystack`.
 pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    memchr::memmem::find(haystack, needle)
 }
 
 /// The lines of `bytes`, which end with CRLF.

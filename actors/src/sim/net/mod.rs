@@ -116,7 +116,8 @@ impl TcpStream {
         match self {
             Self::Real(stream) => stream.try_write_vectored(slices),
             Self::Simulated(wire) => {
-                let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+                let mut bytes = Vec::with_capacity(slices.iter().map(|slice| slice.len()).sum());
+                slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
                 wire.try_write(&bytes)
             }
         }
