@@ -18,11 +18,11 @@ use super::pool::lock;
 /// How large a memtable grows before it is written out. A journal is kept until what is in it has
 /// been written out, so these and the journal's own 64 MB bound the time to open after a crash. The
 /// smaller one holds what 64 MB of journal bring of small records, so that it holds no journal up.
-const CONTENT_MEMTABLE: u64 = 16 << 20;
-const INDEX_MEMTABLE: u64 = 8 << 20;
+const CONTENT_MEMTABLE: u64 = 32 << 20;
+const INDEX_MEMTABLE: u64 = 16 << 20;
 
 /// The most the journals hold, if a memtable is not written out by itself.
-const JOURNALS: u64 = 128 << 20;
+const JOURNALS: u64 = 160 << 20;
 
 /// Blocks kept in memory for reading.
 const CACHE: u64 = 64 << 20;

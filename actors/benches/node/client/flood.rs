@@ -49,6 +49,8 @@ struct Lane {
     wire: Wire,
     template: Template,
     waiting: FxHashMap<u64, Instant>,
+    /// Answered with 503.
+    refused: usize,
     out: Vec<u8>,
     sent: usize,
     buffer: Vec<u8>,
@@ -73,7 +75,7 @@ impl Lane {
         };
         let template = Template::message(&via, load.body, load.users.0, load.users.1);
         let (out, buffer) = (Vec::new(), vec![0; 256 * 1024]);
-        Self { wire, template, waiting: FxHashMap::default(), out, sent: 0, buffer, filled: 0 }
+        Self { wire, template, waiting: FxHashMap::default(), refused: 0, out, sent: 0, buffer, filled: 0 }
     }
 
     /// Sends `count` more messages: over TCP what cannot be written at once follows with `exchange`.
@@ -154,11 +156,16 @@ impl Lane {
         while let Some(length) = memchr::memmem::find(&self.buffer[at..self.filled], b"\r\n\r\n") {
             let head = &self.buffer[at..at + length];
             let first = String::from_utf8_lossy(&head[..head.len().min(60)]);
-            assert!(head.starts_with(b"SIP/2.0 202 "), "a deposit is refused: {first}");
+            let busy = head.starts_with(b"SIP/2.0 503 ");
+            assert!(busy || head.starts_with(b"SIP/2.0 202 "), "a deposit is refused: {first}");
             // A response that comes twice is counted once.
-            if let Some(sent) = self.waiting.remove(&number_of(head)) {
-                answered(now.duration_since(sent));
-                done += 1;
+            match self.waiting.remove(&number_of(head)) {
+                Some(_) if busy => self.refused += 1,
+                Some(sent) => {
+                    answered(now.duration_since(sent));
+                    done += 1;
+                }
+                None => {}
             }
             at += length + 4;
         }
@@ -188,6 +195,7 @@ impl Lane {
             if start.elapsed() < span {
                 self.send(in_flight - self.waiting.len()).await;
             } else if self.waiting.is_empty() {
+                assert!(self.refused == 0, "{} deposits are refused: the node is too busy", self.refused);
                 return done;
             }
             let answered = self.exchange(Instant::now() + RETRANSMIT, &mut |_| ()).await;
@@ -200,9 +208,11 @@ impl Lane {
         }
     }
 
-    /// Sends `rate` messages a second, answered or not; gives how long each took.
+    /// Sends `rate` messages a second, answered or not; gives how long each took that was taken. Over UDP
+    /// what a full buffer on the way has dropped is sent again, as a user agent would.
     async fn pace(&mut self, rate: f64, span: Duration) -> Vec<f64> {
         let (start, mut latencies, mut sent) = (Instant::now(), Vec::new(), 0);
+        let mut again = start + RETRANSMIT;
         while start.elapsed() < span || !self.waiting.is_empty() {
             assert!(start.elapsed() < span + SILENCE, "{} deposits are not answered", self.waiting.len());
             let due = (start.elapsed().min(span).as_secs_f64() * rate) as usize;
@@ -210,6 +220,10 @@ impl Lane {
             sent = due;
             let tick = Instant::now() + Duration::from_millis(1);
             self.exchange(tick, &mut |took| latencies.push(took.as_secs_f64() * 1000.0)).await;
+            if Instant::now() >= again {
+                self.retransmit().await;
+                again = Instant::now() + RETRANSMIT;
+            }
         }
         latencies
     }
@@ -241,9 +255,15 @@ pub fn flood(to: SocketAddr, load: &Load, span: Duration) -> f64 {
     })
 }
 
-/// Milliseconds from MESSAGE to 202 of each, at so many a second, whether the last was answered or not.
-pub fn pace(to: SocketAddr, load: &Load, rate: f64, span: Duration) -> Vec<f64> {
-    runtime().block_on(async { Lane::open(to, load).await.pace(rate, span).await })
+/// Milliseconds from MESSAGE to 202 of each, at so many a second, whether the last was answered or not; and
+/// the share in percent of those that were refused because the node was too busy.
+pub fn pace(to: SocketAddr, load: &Load, rate: f64, span: Duration) -> (Vec<f64>, f64) {
+    runtime().block_on(async {
+        let mut lane = Lane::open(to, load).await;
+        let took = lane.pace(rate, span).await;
+        let share = 100.0 * lane.refused as f64 / (lane.refused + took.len()) as f64;
+        (took, share)
+    })
 }
 
 /// Sends exactly `count` messages and waits for all answers.

@@ -16,9 +16,10 @@ pub fn run(size: &Size, board: &mut Board) {
     for (transport, name) in [(Transport::Tcp, "TCP"), (Transport::Udp, "UDP")] {
         let full = flood(node.sip, &Load::new(transport, 4, 64, BODY), size.span * 2);
         let load = Load::new(transport, 1, 1, BODY);
-        let mut rounds = Vec::new();
+        let (mut rounds, mut refused) = (Vec::new(), Vec::new());
         for _ in 0..size.rounds {
-            let mut took = pace(node.sip, &load, full / 2.0, size.span * 3);
+            let (mut took, share) = pace(node.sip, &load, full / 2.0, size.span * 3);
+            refused.push(share);
             rounds.push([0.5, 0.99, 0.999].map(|share| percentile(&mut took, share)));
         }
         let what = |share: &str| format!("deposit over {name} at half of {full:.0}/s, {share}");
@@ -26,5 +27,6 @@ pub fn run(size: &Size, board: &mut Board) {
         board.row(Row::new(&what("median"), "ms", &column(0)));
         board.row(Row::new(&what("p99"), "ms", &column(1)).at_most(MOST));
         board.row(Row::new(&what("p99.9"), "ms", &column(2)));
+        board.row(Row::new("  refused with 503, the node being too busy", "%", &refused));
     }
 }
