@@ -31,7 +31,8 @@ pub struct OutboxLimits {
 
 impl Default for OutboxLimits {
     fn default() -> Self {
-        Self { max: 1 << 20, high: 256 << 10, low: 64 << 10, stall: Duration::from_secs(60) }
+        // A proxy has all its subscribers behind one connection, and a second's NOTIFYs for them come at once.
+        Self { max: 8 << 20, high: 256 << 10, low: 64 << 10, stall: Duration::from_secs(60) }
     }
 }
 

@@ -312,6 +312,22 @@ async fn all_that_waits_for_a_connection_that_cannot_be_opened_fails() {
     assert_eq!(rig.transport.connections(), 0);
 }
 
+/// A proxy has all its subscribers behind one connection: what they are told of within a second waits together.
+#[tokio::test]
+async fn a_thousand_notifies_at_once_do_not_cost_a_proxy_its_connection() {
+    let mut rig = Rig::new(SipLimits::default(), 10);
+    let mut client = TcpStream::connect(rig.tcp).await.unwrap();
+    client.write_all(message("MESSAGE", "a", None).as_bytes()).await.unwrap();
+    let flow = rig.received().await.flow;
+    let notify = Bytes::from(vec![b'x'; 4 << 10]);
+    for _ in 0..1000 {
+        rig.sender.send(&Destination::back(flow), notify.clone(), ID);
+    }
+    let mut all = vec![0; 1000 * notify.len()];
+    soon(client.read_exact(&mut all)).await.unwrap();
+    assert!(rig.failed.try_recv().is_err() && rig.closed.try_recv().is_err(), "nothing is lost");
+}
+
 #[tokio::test]
 async fn a_peer_that_does_not_read_is_given_up_and_what_it_missed_fails() {
     let outbox = OutboxLimits { max: 1 << 20, ..OutboxLimits::default() };
