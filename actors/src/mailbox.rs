@@ -12,7 +12,7 @@ use restante::focus::rejection::Rejection;
 use restante::focus::subscriber::{Ticket, Told, Written};
 use restante::focus::subscriptions::{Action, Subscriptions, Writing};
 use restante::focus::summary;
-use restante::machine::sip::NotifyOutcome;
+use restante::machine::sip::{Flow, NotifyOutcome};
 use restante::store::{ListQuery, Owner, Store, StoreError, SubscriptionCursor, SubscriptionRecord};
 use restante::wire::sip::{HeaderName, Method, Response, StatusCode, tag_of};
 
@@ -21,7 +21,7 @@ use crate::clock;
 use crate::endpoint::SipEndpoint;
 use crate::fault;
 use crate::gate::Guest;
-use crate::ports::{Adopt, Asked, DialogInput, Forget, SendRequest};
+use crate::ports::{Adopt, Asked, Await, DialogInput, Forget, Leave, SendRequest};
 use crate::refusals;
 use crate::shard::{Idle, Shard};
 use crate::shared::Shared;
@@ -58,6 +58,8 @@ pub struct Mailbox {
     /// A SUBSCRIBE and its answer, until it is known whether something is written down first.
     answer: Option<Box<(Asked, Response)>>,
     user: Option<Recipient<DialogInput>>,
+    /// To send the NOTIFYs that have waited for room and are being composed.
+    leaves: Vec<(Ticket, Leave)>,
     alarm: Alarm,
     span: tracing::Span,
 }
@@ -83,6 +85,7 @@ impl Mailbox {
             received: 0,
             answer: None,
             user: None,
+            leaves: Vec::new(),
             alarm: Alarm::default(),
             span,
         }
@@ -132,6 +135,8 @@ impl Mailbox {
         while let Some(action) = self.subscriptions.poll_action(clock::now(), clock::wall()) {
             self.act(action, ctx);
         }
+        // Whoever could not compose, or has ended, has nothing to send.
+        self.leaves.retain(|(ticket, _)| self.subscriptions.is_composing(*ticket));
         if self.subscriptions.is_empty() {
             self.shard.do_send(Idle { owner: self.owner.clone(), received: self.received });
         }
@@ -144,14 +149,32 @@ impl Mailbox {
                 let guest = Guest::new(self.owner.clone(), flow);
                 self.endpoint.do_send(Adopt { tag, user: ctx.address().recipient(), txn: None, guest });
             }
+            Action::Ask(ticket, _) if self.is_crowded(ticket) => self.wait(ticket),
             Action::Ask(ticket, query) => self.ask(ticket, query, ctx),
             Action::Notify { ticket, request, next_hop, flow } => {
+                let leave = self.leaves.iter().position(|(known, _)| *known == ticket);
+                let leave = leave.map(|position| self.leaves.swap_remove(position).1);
                 if let Some(user) = self.user.clone() {
-                    self.endpoint.do_send(SendRequest { request, next_hop, flow, user, ticket });
+                    self.endpoint.do_send(SendRequest { request, next_hop, flow, user, ticket, leave });
                 }
             }
             Action::WriteDown(writing) => self.write_down(writing, ctx),
             Action::Ended(tag) => self.let_go(tag, ctx),
+        }
+    }
+
+    /// Whether the NOTIFY would not be sent: so it is not composed.
+    fn is_crowded(&self, ticket: Ticket) -> bool {
+        let crowded = |flow: Flow| self.shared.sip.is_crowded(&flow);
+        self.leaves.iter().all(|(known, _)| *known != ticket)
+            && self.subscriptions.flow(ticket).is_some_and(crowded)
+    }
+
+    /// Has the NOTIFY wait for room.
+    fn wait(&mut self, ticket: Ticket) {
+        if let Some((flow, user)) = self.subscriptions.flow(ticket).zip(self.user.clone()) {
+            self.endpoint.do_send(Await { link: flow.connection, user, ticket });
+            self.subscriptions.handle_crowded(clock::now(), ticket);
         }
     }
 
@@ -297,6 +320,11 @@ impl Handler<DialogInput> for Mailbox {
             DialogInput::Failed { ticket, cause } => {
                 tracing::warn!(parent: &self.span, ?cause, "NOTIFY not answered: subscription ended");
                 self.subscriptions.handle_failed(ticket);
+            }
+            DialogInput::Crowded { ticket } => self.subscriptions.handle_crowded(clock::now(), ticket),
+            DialogInput::Room { ticket, leave } => {
+                self.leaves.push((ticket, leave));
+                self.subscriptions.handle_room(ticket);
             }
             // The next run of the node goes on with them.
             DialogInput::Drain => self.forget(),

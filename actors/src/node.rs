@@ -174,8 +174,12 @@ impl Node {
         let records = Records::new(config.http.records, realm.clone());
         let router = Router::new(realm.clone(), Arc::clone(&gate), records.clone());
         let routed = Arc::clone(&router);
-        let ports =
-            SipPorts { received: Arc::new(move |received| routed.route(received)), closed: Arc::new(|_| {}) };
+        let draining = Arc::clone(&router);
+        let ports = SipPorts {
+            received: Arc::new(move |received| routed.route(received)),
+            closed: Arc::new(|_| {}),
+            drained: Arc::new(move |link| draining.drained(link)),
+        };
         let backlog = Backlog::new(config.sip.max_inflight);
         let admission = Admission::new(config.sip.max_inflight, config.sip.target_delay);
         let tls = Tls::load(tls_files(&config)).context("[tls]")?;
@@ -199,6 +203,7 @@ impl Node {
             deposit: deposit_rules(&config),
             subscriptions: Arc::new(subscription_rules(&config)),
             store,
+            sip: sip.clone(),
             msrp,
             resolver: Resolver::new(&dns_settings(&config))?,
             records,
