@@ -23,7 +23,7 @@ mod invite_session;
 pub mod locate;
 mod notifier;
 mod pacing;
-mod refused;
+mod repeats;
 mod reply;
 mod server;
 mod session_event;
