@@ -58,10 +58,25 @@ pub struct Mailbox {
     /// A SUBSCRIBE and its answer, until it is known whether something is written down first.
     answer: Option<Box<(Asked, Response)>>,
     user: Option<Recipient<DialogInput>>,
-    /// To send the NOTIFYs that have waited for room and are being composed.
-    leaves: Vec<(Ticket, Leave)>,
+    /// Boxed, since it is rare: most mailboxes never wait.
+    leaves: Option<Box<Leaves>>,
     alarm: Alarm,
     span: tracing::Span,
+}
+
+/// What lets the NOTIFYs go that have waited for room, while they are being composed.
+#[derive(Default)]
+struct Leaves(Vec<(Ticket, Leave)>);
+
+impl Leaves {
+    fn has(&self, ticket: Ticket) -> bool {
+        self.0.iter().any(|(known, _)| *known == ticket)
+    }
+
+    fn take(&mut self, ticket: Ticket) -> Option<Leave> {
+        let position = self.0.iter().position(|(known, _)| *known == ticket)?;
+        Some(self.0.swap_remove(position).1)
+    }
 }
 
 impl Mailbox {
@@ -85,7 +100,7 @@ impl Mailbox {
             received: 0,
             answer: None,
             user: None,
-            leaves: Vec::new(),
+            leaves: None,
             alarm: Alarm::default(),
             span,
         }
@@ -136,7 +151,10 @@ impl Mailbox {
             self.act(action, ctx);
         }
         // Whoever could not compose, or has ended, has nothing to send.
-        self.leaves.retain(|(ticket, _)| self.subscriptions.is_composing(*ticket));
+        if let Some(leaves) = &mut self.leaves {
+            leaves.0.retain(|(ticket, _)| self.subscriptions.is_composing(*ticket));
+            self.leaves.take_if(|leaves| leaves.0.is_empty());
+        }
         if self.subscriptions.is_empty() {
             self.shard.do_send(Idle { owner: self.owner.clone(), received: self.received });
         }
@@ -152,8 +170,7 @@ impl Mailbox {
             Action::Ask(ticket, _) if self.is_crowded(ticket) => self.wait(ticket),
             Action::Ask(ticket, query) => self.ask(ticket, query, ctx),
             Action::Notify { ticket, request, next_hop, flow } => {
-                let leave = self.leaves.iter().position(|(known, _)| *known == ticket);
-                let leave = leave.map(|position| self.leaves.swap_remove(position).1);
+                let leave = self.leaves.as_mut().and_then(|leaves| leaves.take(ticket));
                 if let Some(user) = self.user.clone() {
                     self.endpoint.do_send(SendRequest { request, next_hop, flow, user, ticket, leave });
                 }
@@ -166,7 +183,7 @@ impl Mailbox {
     /// Whether the NOTIFY would not be sent: so it is not composed.
     fn is_crowded(&self, ticket: Ticket) -> bool {
         let crowded = |flow: Flow| self.shared.sip.is_crowded(&flow);
-        self.leaves.iter().all(|(known, _)| *known != ticket)
+        self.leaves.as_ref().is_none_or(|leaves| !leaves.has(ticket))
             && self.subscriptions.flow(ticket).is_some_and(crowded)
     }
 
@@ -323,7 +340,7 @@ impl Handler<DialogInput> for Mailbox {
             }
             DialogInput::Crowded { ticket } => self.subscriptions.handle_crowded(clock::now(), ticket),
             DialogInput::Room { ticket, leave } => {
-                self.leaves.push((ticket, leave));
+                self.leaves.get_or_insert_default().0.push((ticket, leave));
                 self.subscriptions.handle_room(ticket);
             }
             // The next run of the node goes on with them.
