@@ -253,7 +253,7 @@ impl Node {
                 let entrance = Entrance { gate: Arc::clone(&gate), admission: admission.clone() };
                 let vital = fatal.vital(format!("SIP endpoint {name}"));
                 SipEndpoint::start_in_arbiter(handle, move |_| {
-                    SipEndpoint::new(endpoint_config, transport, shared, entrance, shard, name, vital)
+                    SipEndpoint::new(endpoint_config, transport, shared, entrance, shard, vital)
                 })
             };
             shard.send(Attach(endpoint.clone())).await?;
