@@ -39,6 +39,10 @@ use crate::users::watch::Watch;
 /// Subscriptions read from the store at once when the node starts.
 const RESUMED_AT_ONCE: usize = 1000;
 
+/// SIP messages that were read and not taken by their endpoint yet, of either sort: some milliseconds of work. What
+/// comes beyond waits in the system's buffers, where a message of a dialog, on its own connection, does not wait for it.
+const BACKLOG: usize = 512;
+
 /// How long the store's end is waited for.
 const STORE_END: Duration = Duration::from_secs(30);
 
@@ -180,7 +184,7 @@ impl Node {
             closed: Arc::new(|_| {}),
             drained: Arc::new(move |link| draining.drained(link)),
         };
-        let backlog = Backlog::new(config.sip.max_inflight);
+        let backlog = Backlog::new(config.sip.max_inflight.min(BACKLOG));
         let admission = Admission::new(config.sip.max_inflight, config.sip.target_delay);
         let tls = Tls::load(tls_files(&config)).context("[tls]")?;
         let (limits, own) = (sip_limits(&config), Arc::clone(&tls));
