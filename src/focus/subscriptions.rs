@@ -227,7 +227,9 @@ impl Subscriptions {
 
     /// Goes on with a subscription of another run; `now` and `wall` are the same moment by both clocks.
     pub fn restore(&mut self, now: Instant, wall: Timestamp, tag: String, written: Written) {
-        let notifier = Notifier::restore(written.notifier, now, wall, self.rules.min_interval);
+        let mut notifier = Notifier::restore(written.notifier, now, wall, self.rules.min_interval);
+        // Where the wall clock was put back meanwhile: nobody was granted more than this.
+        notifier.end_at(notifier.expires().min(now + self.rules.terms.max_expires));
         self.tickets += 1;
         self.due.push_back(Due::Action(Action::Adopt(tag.clone(), None)));
         self.subscribers.reserve_exact(1);

@@ -392,3 +392,15 @@ fn who_waits_for_room_holds_up_no_other() {
     bench.run(at(3_000));
     assert_eq!((bench.ended.len(), bench.machine.len()), (1, 1), "it has waited in vain");
 }
+
+#[test]
+fn a_wall_clock_that_was_put_back_prolongs_no_subscription_beyond_what_is_granted() {
+    let mut bench = Bench::new(Listing::Pending, 10);
+    bench.ask(at(0), &subscribe("c1", 1, None, "600"));
+    let (tag, mut written) = bench.written.remove(0);
+    written.notifier.expires = written.notifier.expires.after(Duration::from_secs(86_400));
+    let mut next = Bench::new(Listing::Pending, 10);
+    next.machine.restore(at(0), wall(at(0)), tag, written);
+    next.run(at(0));
+    assert_eq!(next.sent[0].2, "active;expires=7200");
+}

@@ -378,6 +378,7 @@ impl Notifier {
     pub fn restore(record: NotifierRecord, now: Instant, wall: Timestamp, min_interval: Duration) -> Self {
         let mut dialog = record.dialog;
         dialog.skip(1 << 16);
+        dialog.forgive();
         Self {
             dialog,
             contact: record.contact,

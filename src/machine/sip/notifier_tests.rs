@@ -196,6 +196,25 @@ fn a_subscription_survives_a_restart() {
     assert_eq!(notifier.record(at(0), Timestamp(0)), None);
 }
 
+// proves RFC 3261 12.2.2: only a lower number is out of order where no transaction can know a repetition
+#[test]
+fn a_refresh_that_was_written_down_and_not_answered_may_be_repeated_after_a_restart() {
+    let mut notifier = accepted(60);
+    let refresh = subscribe(2);
+    assert_eq!(notifier.handle_subscribe(at(0), &refresh, Duration::from_secs(60)).status, StatusCode::OK);
+    let record = notifier.record(at(0), Timestamp(0)).unwrap();
+    let mut restored = Notifier::restore(record, at(500), Timestamp(500), SECOND);
+    let again = |restored: &mut Notifier, request| {
+        restored.handle_subscribe(at(600), request, Duration::from_secs(60)).status
+    };
+    assert_eq!(again(&mut restored, &refresh), StatusCode::OK);
+    assert_eq!(
+        again(&mut restored, &refresh),
+        StatusCode::SERVER_INTERNAL_ERROR,
+        "its transaction absorbs it now"
+    );
+}
+
 // proves RFC 6665 4.2.2: while it waits for room it is refreshed and changes, and its next NOTIFY says what is true
 #[test]
 fn a_notify_without_room_waits_and_then_says_what_is_true() {
