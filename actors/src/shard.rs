@@ -1,7 +1,6 @@
 //! Shard: one core's share of the mailboxes. It judges requests outside of dialogs and gives them
 //! to those who serve them: the store itself, a Recorder, a Focus, a Mailbox.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use restante::focus::rejection::Rejection;
 use restante::focus::{retrieval, session_deposit};
 use restante::machine::sip::{Flow, InviteSession, ServerTxn};
 use restante::store::{Body, Owner, PagerDeposit, SubscriptionRecord};
-use restante::wire::sip::{HeaderName, Headers, Request, Response, StatusCode};
+use restante::wire::sip::{HeaderName, Request, Response, StatusCode};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::capabilities;
@@ -126,7 +125,7 @@ impl Shard {
 
     fn refuse(&self, visitor: &Visitor, rejection: &Rejection) {
         tracing::info!(
-            call_id = %call_id(&visitor.request.headers),
+            call_id = %visitor.request.headers.call_id_text(),
             method = %visitor.request.method,
             peer = %visitor.flow.peer,
             status = rejection.status.0,
@@ -377,10 +376,6 @@ impl Shard {
     }
 }
 
-fn call_id(headers: &Headers) -> Cow<'_, str> {
-    headers.get(&HeaderName::CallId).map(|id| String::from_utf8_lossy(id)).unwrap_or_default()
-}
-
 fn busy(agent: &str, why: &str) -> Rejection {
     Rejection::new(StatusCode::TEMPORARILY_UNAVAILABLE)
         .with(HeaderName::RetryAfter, "10")
@@ -405,7 +400,7 @@ impl Handler<Attach> for Shard {
 impl Handler<Arrived> for Shard {
     type Result = ();
     fn handle(&mut self, arrived: Arrived, ctx: &mut Self::Context) {
-        fault::strike("shard.arrived", call_id(&arrived.request.headers).as_bytes());
+        fault::strike("shard.arrived", arrived.request.headers.call_id_text().as_bytes());
         let Arrived { txn, request, flow, caller } = arrived;
         let visitor = Visitor { txn, request, flow, caller };
         let judged = self
