@@ -1,11 +1,11 @@
 //! TLS towards a peer that the node connects to: who it must prove to be (RFC 5922 7.3, RFC 8122 6.2).
 
+use super::signatures::Signatures;
 use super::{Tls, TlsPeer, TlsSession, handshake, provider, sip_domains};
 use crate::link::net::TcpStream;
 use restante::wire::fingerprint::Fingerprint;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
@@ -49,16 +49,23 @@ pub(crate) fn config(
     expect: Expect,
     own: Option<Arc<CertifiedKey>>,
 ) -> Result<ClientConfig, Error> {
-    let verifier = match expect {
-        Expect::Authority => PeerVerifier::Certified(tls.roots()),
-        Expect::Fingerprint(fingerprints) => PeerVerifier::Fingerprint(fingerprints),
+    let proof = match expect {
+        Expect::Authority => Proof::Certified(tls.roots()),
+        Expect::Fingerprint(fingerprints) => Proof::Fingerprint(fingerprints),
     };
-    tls.client_config(Arc::new(verifier), own)
+    tls.client_config(Arc::new(PeerVerifier { proof, signatures: Signatures::of_provider() }), own)
 }
 
 /// Judges the certificate by what is expected; that the peer has its key is proved the same way for all.
 #[derive(Debug)]
-enum PeerVerifier {
+struct PeerVerifier {
+    proof: Proof,
+    signatures: Signatures,
+}
+
+/// What the certificate must be.
+#[derive(Debug)]
+enum Proof {
     /// Certified by one of these authorities, for the domain or address that was connected to.
     Certified(Arc<RootCertStore>),
     /// Of one of these fingerprints.
@@ -97,12 +104,12 @@ impl ServerCertVerifier for PeerVerifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self {
-            Self::Certified(roots) => certified(roots, certificate, intermediates, name, now)?,
-            Self::Fingerprint(fingerprints) if Fingerprint::accept(fingerprints, certificate) => {}
+        match &self.proof {
+            Proof::Certified(roots) => certified(roots, certificate, intermediates, name, now)?,
+            Proof::Fingerprint(fingerprints) if Fingerprint::accept(fingerprints, certificate) => {}
             // RFC 8122 6.2: if the certificate does not match, the client endpoint MUST terminate the media
             // connection with a bad_certificate error; NotValidForName is what becomes that alert.
-            Self::Fingerprint(_) => return Err(CertificateError::NotValidForName.into()),
+            Proof::Fingerprint(_) => return Err(CertificateError::NotValidForName.into()),
         }
         Ok(ServerCertVerified::assertion())
     }
@@ -113,7 +120,7 @@ impl ServerCertVerifier for PeerVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &provider().signature_verification_algorithms)
+        self.signatures.verify_tls12(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -122,10 +129,10 @@ impl ServerCertVerifier for PeerVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &provider().signature_verification_algorithms)
+        self.signatures.verify_tls13(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+        self.signatures.schemes()
     }
 }

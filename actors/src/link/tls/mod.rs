@@ -5,6 +5,7 @@ mod client;
 mod names;
 mod server;
 mod session;
+mod signatures;
 mod watch;
 
 pub(crate) use client::{Expect, config, connect};
