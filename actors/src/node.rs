@@ -19,7 +19,7 @@ use restante::wire::sip::Limits;
 use crate::admission::Admission;
 use crate::archive::{self, Archive};
 use crate::clock;
-use crate::config::{Config, Protocol, StoreUrl, SummaryHeaders};
+use crate::config::{Config, StoreUrl, SummaryHeaders};
 use crate::endpoint::{DrainDialogs, Entrance, SipEndpoint};
 use crate::gate::Gate;
 use crate::http::{self, Readiness};
@@ -187,10 +187,10 @@ impl Node {
         let mut bound_msrp = Vec::new();
         let mut msrp_listeners = Vec::new();
         for listen in &config.msrp.listen {
-            let transport = transport_of(listen.protocol);
+            let transport = listen.transport;
             let bound = msrp.listen(transport, listen.address);
             let addr = bound.with_context(|| format!("cannot listen at {listen}"))?;
-            bound_msrp.push(format!("{}:{addr}", listen.protocol));
+            bound_msrp.push(format!("{}:{addr}", transport.label()));
             msrp_listeners.push(MsrpListener { transport, addr });
         }
         let timers = Timers { t1: config.sip.t1, t2: config.sip.t2, t4: config.sip.t4, ..Timers::default() };
@@ -211,13 +211,13 @@ impl Node {
         let mut bound_sip = Vec::new();
         let mut sent_by = Vec::new();
         for listen in &shared.config.sip.listen {
-            let transport = transport_of(listen.protocol);
+            let transport = listen.transport;
             let bound = match transport {
                 Transport::Udp => sip.listen_udp(listen.address),
                 stream => sip.listen(stream, listen.address),
             };
             let addr = bound.with_context(|| format!("cannot listen at {listen}"))?;
-            bound_sip.push(format!("{}:{addr}", listen.protocol));
+            bound_sip.push(format!("{}:{addr}", transport.label()));
             sent_by.push((transport, addr, shared.sip_host(transport, addr)));
         }
 
@@ -408,16 +408,6 @@ fn workers(config: &Config) -> usize {
     match config.node.workers {
         0 => cores.min(MOST_SHARDS),
         some => some.min(MOST_SHARDS),
-    }
-}
-
-const fn transport_of(protocol: Protocol) -> Transport {
-    match protocol {
-        Protocol::Udp => Transport::Udp,
-        Protocol::Tcp => Transport::Tcp,
-        Protocol::Tls => Transport::Tls,
-        Protocol::Ws => Transport::Ws,
-        Protocol::Wss => Transport::Wss,
     }
 }
 
