@@ -9,11 +9,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::call::{Begun, Call, Invite, Msrp, PATIENCE};
+use super::dialog::Dialog;
 use super::dice::Dice;
 use super::peer::cpim::Cpim;
 use super::peer::frame::Frame;
 use super::peer::sip::{Msg, escape_user};
-use super::ua::{Dialog, Incoming, Ua};
+use super::ua::{Incoming, Ua};
 use super::world::World;
 
 const STORE: &str = "mailserver.example.com";
