@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
 use dashmap::DashMap;
-use restante::focus::intent::{self, FOCUS_PREFIX, Intent};
+use restante::focus::intent::{self, DEPOSIT_PREFIX, FOCUS_PREFIX, Intent, RETRIEVAL_PREFIX};
 use restante::focus::pager::{self, Pager};
 use restante::focus::recipient_list::{self, InviteBody};
 use restante::focus::rejection::Rejection;
@@ -202,7 +202,7 @@ impl Shard {
             return Err(Rejection::unavailable(5));
         }
         let envelope = session_deposit::session(&visitor.request, &self.shared.deposit, clock::wall())?;
-        let (port, invite, _) = self.dialog(visitor, false)?;
+        let (port, invite, _) = self.dialog(visitor, DEPOSIT_PREFIX)?;
         self.totals.recorders.fetch_add(1, Ordering::Relaxed);
         *self.recorders.entry(owner.clone()).or_default() += 1;
         Recorder::new(RecorderBirth {
@@ -242,7 +242,8 @@ impl Shard {
             return Err(Rejection::unavailable(5));
         }
         let is_focus = listed || matches!(selection, Selection::All);
-        let (port, invite, entity) = self.dialog(visitor, is_focus)?;
+        let prefix = if is_focus { FOCUS_PREFIX } else { RETRIEVAL_PREFIX };
+        let (port, invite, entity) = self.dialog(visitor, prefix)?;
         let tag = port.tag().to_owned();
         self.totals.focuses.fetch_add(1, Ordering::Relaxed);
         let focus = Focus::new(FocusBirth {
@@ -279,18 +280,18 @@ impl Shard {
             .collect())
     }
 
-    /// The dialog of an INVITE: its port, its session, and the URI of our Contact.
+    /// The dialog of an INVITE: its port, its session, and the URI of our Contact, whose user part begins with
+    /// `prefix`.
     fn dialog(
         &self,
         visitor: &Visitor,
-        is_focus: bool,
+        prefix: &str,
     ) -> Result<(DialogPort, InviteSession, String), Rejection> {
         let endpoint = self.endpoint.clone().ok_or_else(|| Rejection::unavailable(1))?;
         let tag = self.shared.mint_tag(&self.tag);
-        let prefix = if is_focus { FOCUS_PREFIX } else { "deposit-" };
         let contact = self.shared.contact(&format!("{prefix}{tag}"), &visitor.flow, &visitor.request);
         let entity = contact.trim_matches(['<', '>']).to_owned();
-        let contact = if is_focus { format!("{contact};isfocus") } else { contact };
+        let contact = if prefix == FOCUS_PREFIX { format!("{contact};isfocus") } else { contact };
         let invite =
             InviteSession::new((*visitor.request).clone(), visitor.txn, &tag, contact, self.shared.timers)
                 .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
