@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use load::{Load, Outcome, Transport};
 use node::Node;
+use visitor::Visits;
 
 /// How long everything takes.
 struct Size {
@@ -89,8 +90,8 @@ fn run(transport: Transport, size: &Size) -> bool {
         ),
         Promise::new(
             "retrievals, and what they say within their dialogs, go on",
-            twice.fetches > 0,
-            format!("{} of them", twice.fetches),
+            !twice.visits.took.is_empty() && twice.visits.refused.is_empty(),
+            format!("{} of them, {} refused", twice.visits.took.len(), twice.visits.refused.len()),
         ),
         Promise::new(
             "memory is flat: it grows by less than 64 MiB under it",
@@ -105,14 +106,21 @@ fn run(transport: Transport, size: &Size) -> bool {
     ];
     books.extend([half.load, twice.load, after.load]);
     let accepted: usize = books.iter().map(Outcome::accepted).sum();
+    let log = node.log();
     let missing = node.stop_and_count_missing(&books);
     promises.push(Promise::new(
         "what was answered 202 is in the store, after kill -9",
         missing == 0,
         format!("{missing} of {accepted} missing"),
     ));
+    for (refusal, after) in &twice.visits.refused {
+        println!("  a retrieval was refused after {after:?}: {}", refusal.escape_debug());
+    }
     for Promise { what, kept, found } in &promises {
         println!("  {:<4} {what}: {found}", if *kept { "ok" } else { "NOT" });
+    }
+    if !promises.iter().all(|promise| promise.kept) {
+        println!("The node had to say:\n{log}");
     }
     assert_eq!(missing, 0, "what was answered 202 is in the store");
     promises.iter().all(|promise| promise.kept)
@@ -134,8 +142,8 @@ impl Promise {
 /// What became of a time under load.
 struct Phase {
     load: Outcome,
-    /// Retrievals that were completed meanwhile.
-    fetches: usize,
+    /// The retrievals meanwhile.
+    visits: Visits,
     /// By how much the node's memory at its peak is above that of the first second, in MiB.
     grown: f64,
 }
@@ -145,7 +153,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 fn phase(node: &Node, transport: Transport, name: &str, rate: f64, span: Duration) -> Phase {
     let over = AtomicBool::new(false);
-    let (outcome, fetches, memory) = std::thread::scope(|scope| {
+    let (outcome, visits, memory) = std::thread::scope(|scope| {
         let visitor = scope.spawn(|| visitor::fetch_until(node, &over));
         let memory = scope.spawn(|| {
             let mut seen = Vec::new();
@@ -175,12 +183,12 @@ fn phase(node: &Node, transport: Transport, name: &str, rate: f64, span: Duratio
         worst,
         most,
         quantile(&outcome.refusals(), 0.99),
-        fetches.len(),
-        quantile(&fetches, 0.99),
+        visits.took.len(),
+        quantile(&visits.took, 0.99),
         peak,
         peak - begin,
     );
-    Phase { load: outcome, fetches: fetches.len(), grown: peak - begin }
+    Phase { load: outcome, visits, grown: peak - begin }
 }
 
 /// A part of the values in milliseconds, such as 0.99.

@@ -1,5 +1,6 @@
 //! The binary, started as whoever runs it would, and its store looked into when it has ended.
 
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -19,7 +20,7 @@ pub struct Node {
     child: Child,
     pub sip: SocketAddr,
     data: PathBuf,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Node {
@@ -32,13 +33,15 @@ impl Node {
         let text = format!(
             "[sip]\nlisten = [\"udp:{sip}\", \"tcp:{sip}\"]\n[msrp]\nlisten = [\"tcp:{msrp}\"]\n\
              [deposit]\nquota_items = 0\nquota_bytes = 0\n[store]\nurl = \"embedded:{}\"\n\
-             [http]\nlisten = \"\"\n[log]\nlevel = \"error\"\n",
+             [http]\nlisten = \"\"\n[log]\nlevel = \"warn\"\n",
             data.display()
         );
         let file = folder.path().join("node.toml");
         std::fs::write(&file, text).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_restante"));
-        command.args(["serve", "--config"]).arg(&file).stdin(Stdio::null()).stdout(Stdio::null());
+        let log = File::create(folder.path().join("log")).unwrap();
+        command.args(["serve", "--config"]).arg(&file).stdin(Stdio::null());
+        command.stdout(log.try_clone().unwrap()).stderr(log);
         let mut child = command.env_remove("RUST_LOG").spawn().unwrap();
         let start = Instant::now();
         while TcpStream::connect(sip).is_err() {
@@ -46,7 +49,7 @@ impl Node {
             assert!(child.try_wait().unwrap().is_none(), "the node has ended");
             std::thread::sleep(Duration::from_millis(5));
         }
-        Self { child, sip, data, _folder: folder }
+        Self { child, sip, data, folder }
     }
 
     /// Its resident memory, in bytes.
@@ -54,6 +57,11 @@ impl Node {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.split_whitespace().find_map(|word| word.parse::<f64>().ok()).unwrap() * 1024.0
+    }
+
+    /// What it had to say: warnings and errors.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
     /// Ends the node, and counts what it has accepted and its store does not hold.

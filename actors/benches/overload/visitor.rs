@@ -73,9 +73,17 @@ fn request(here: SocketAddr, method: &str, uri: &str, dialog: [&str; 3], more: &
     )
 }
 
-/// Deposits one message for himself and fetches it until it is `over`, with a request of his own within each dialog;
-/// how long each time took, from the INVITE to the BYE. Ends the benchmark where he is refused.
-pub fn fetch_until(node: &Node, over: &AtomicBool) -> Vec<Duration> {
+/// What became of the retrievals of one visitor.
+#[derive(Default)]
+pub struct Visits {
+    /// How long each that was completed took, from the INVITE to the BYE.
+    pub took: Vec<Duration>,
+    /// The responses that refused him, and when they came after their request.
+    pub refused: Vec<(String, Duration)>,
+}
+
+/// Deposits one message for himself and fetches it until it is `over`, with a request of his own within each dialog.
+pub fn fetch_until(node: &Node, over: &AtomicBool) -> Visits {
     let mut line = Line::open(node.sip);
     let here = line.stream.local_addr().unwrap();
     let id = fresh("visited");
@@ -94,17 +102,20 @@ pub fn fetch_until(node: &Node, over: &AtomicBool) -> Vec<Duration> {
             break;
         }
     }
-    let mut took = Vec::new();
+    let mut visits = Visits::default();
     while !over.load(Ordering::Relaxed) {
         let begun = Instant::now();
-        fetch(&mut line, here, &id);
-        took.push(begun.elapsed());
+        match fetch(&mut line, here, &id) {
+            Ok(()) => visits.took.push(begun.elapsed()),
+            Err(refusal) => visits.refused.push((refusal, begun.elapsed())),
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
-    took
+    visits
 }
 
-fn fetch(line: &mut Line, here: SocketAddr, id: &str) {
+/// Fetches the message with this id; `Err` is the response that refused the retrieval.
+fn fetch(line: &mut Line, here: SocketAddr, id: &str) -> Result<(), String> {
     let uri = format!("sip:{id}@mailserver.example.com");
     let local = format!("msrp://{here}/{};tcp", fresh("visitor"));
     let (from, to, call_id) =
@@ -114,14 +125,20 @@ fn fetch(line: &mut Line, here: SocketAddr, id: &str) {
          a=accept-types:message/cpim text/plain *\r\na=setup:active\r\na=path:{local}\r\n"
     );
     let more = format!("Contact: <sip:visitor@{here};transport=tcp>\r\nContent-Type: application/sdp\r\n");
-    line.write(&request(here, "INVITE", &uri, [&from, &to, &call_id], &more, &offer));
+    let invite = request(here, "INVITE", &uri, [&from, &to, &call_id], &more, &offer);
+    line.write(&invite);
     let (ok, answer) = loop {
         let (head, body) = line.sip();
         if !head.starts_with("SIP/2.0 1") {
             break (head, body);
         }
     };
-    assert!(ok.starts_with("SIP/2.0 200"), "a retrieval is refused: {ok}");
+    if !ok.starts_with("SIP/2.0 200") {
+        // RFC 3261 17.1.1.3: the ACK of a refusal has the Via of the INVITE.
+        let ack = request(here, "ACK", &uri, [&from, header(&ok, "To").unwrap(), &call_id], "", "");
+        line.write(&ack.replace(header(&ack, "Via").unwrap(), header(&invite, "Via").unwrap()));
+        return Err(ok);
+    }
     let contact = header(&ok, "Contact").unwrap();
     let target = &contact[contact.find('<').unwrap() + 1..contact.find('>').unwrap()];
     line.write(&request(here, "ACK", target, [&from, header(&ok, "To").unwrap(), &call_id], "", ""));
@@ -149,4 +166,5 @@ fn fetch(line: &mut Line, here: SocketAddr, id: &str) {
         answer.push_str(&format!("{name}: {}\r\n", header(&bye, name).unwrap()));
     }
     line.write(&format!("{answer}Content-Length: 0\r\n\r\n"));
+    Ok(())
 }

@@ -12,7 +12,7 @@ use super::alarms::Alarms;
 use super::client::Client;
 use super::event::{ClientTxn, EndpointConfig, EndpointEvent, ServerTxn, Transmit, TransmitId};
 use super::fingerprint::{Fingerprint, Fingerprints};
-use super::refused::Refused;
+use super::repeats::Repeats;
 use super::server::{Server, Terms};
 use super::slab::Slab;
 use super::transport::{Destination, Transport};
@@ -22,6 +22,9 @@ use crate::wire::sip::{HeaderName, MAGIC_COOKIE, Request};
 
 /// RFC 3261 18.1.1: the size above which a request goes over a transport with congestion control.
 const LARGEST_DATAGRAM_REQUEST: usize = 1300;
+
+/// Refusals remembered at least; under a flood the older ones are forgotten sooner.
+const REFUSED_MOST: usize = 32_768;
 
 /// All SIP transactions of a shard.
 ///
@@ -45,7 +48,9 @@ pub struct Endpoint {
     pub(super) client_keys: HashMap<Fingerprint, u64, FxBuildHasher>,
     pub(super) ongoing: HashSet<Fingerprint, FxBuildHasher>,
     /// What was refused without a transaction.
-    pub(super) refused: Refused,
+    pub(super) refused: Repeats,
+    /// Requests over datagrams that were answered 202, whose transactions would only wait for repetitions.
+    pub(super) accepted: Repeats,
     /// On which terms the request in hand is taken.
     pub(super) terms: Terms,
     pub(super) alarms: Alarms<Txn>,
@@ -65,7 +70,11 @@ impl Endpoint {
     /// messages, and is not kept.
     #[must_use]
     pub fn new(config: EndpointConfig, entropy: &mut dyn Entropy) -> Self {
+        // RFC 3261 17.1.2.2: a request is repeated until timer F; 17.2.2: and answered again until timer J.
+        let repeated = config.timers.give_up();
         Self {
+            refused: Repeats::new(repeated, 2, REFUSED_MOST),
+            accepted: Repeats::new(repeated, 5, config.max_transactions),
             config,
             fingerprints: Fingerprints::new(entropy),
             servers: Slab::new(),
@@ -73,7 +82,6 @@ impl Endpoint {
             server_keys: HashMap::default(),
             client_keys: HashMap::default(),
             ongoing: HashSet::default(),
-            refused: Refused::default(),
             terms: Terms::default(),
             alarms: Alarms::new(),
             transmits: VecDeque::new(),

@@ -26,7 +26,8 @@ pub struct EndpointConfig {
     pub prefix: String,
     /// What a Via names as sender (`host` or `host:port`), for each transport and local address.
     pub sent_by: Vec<(Transport, SocketAddr, String)>,
-    /// How many transactions may exist at once; new requests beyond get a 503.
+    /// How many transactions may exist at once; new requests beyond get a 503. A datagram's MESSAGE that was
+    /// answered 202 counts no more, though its repetition is recognised.
     pub max_transactions: usize,
     /// Seconds the Retry-After of that 503 asks for.
     pub retry_after: u32,

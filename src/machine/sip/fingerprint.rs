@@ -15,6 +15,12 @@ use crate::wire::sip::{HeaderName, Headers, Host, Method, Request, Via};
 pub(super) struct Fingerprint(u128);
 
 impl Fingerprint {
+    /// One for tests.
+    #[cfg(test)]
+    pub(super) const fn numbered(number: u128) -> Self {
+        Self(number)
+    }
+
     /// Thirteen characters of `a-z2-7` that follow from the fingerprint: a tag which a stateless
     /// answer to the same request repeats (RFC 3261 8.2.7).
     pub(super) fn token(self) -> String {

@@ -22,7 +22,7 @@ mod in_dialog;
 mod invite_session;
 pub mod locate;
 mod notifier;
-mod refused;
+mod repeats;
 mod reply;
 mod server;
 mod session_event;

@@ -7,7 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 
 use super::transport::{Destination, Flow};
-use crate::wire::sip::{Host, Limits, Message, Response, StatusCode, Via, parse_datagram};
+use crate::wire::sip::{
+    HeaderName, Host, Limits, Message, Method, Response, StatusCode, Via, parse_datagram,
+};
 
 impl Destination {
     /// Where the responses to a request go that came by `flow` with `via` on top, stamped. `trusted`: whether its
@@ -55,6 +57,18 @@ pub(super) fn is_sent_by<'a>(via: &Via, mut names: impl Iterator<Item = &'a Stri
 }
 
 const OWN: Limits = Limits { message: usize::MAX, headers: usize::MAX, body: usize::MAX };
+
+/// Whether a response is the 202 to a MESSAGE outside of a dialog, and follows from the request alone
+/// (RFC 3261 8.2.6.2): what is to be added is the endpoint's own.
+pub(super) fn is_accepted(response: &Response) -> bool {
+    let copied = [HeaderName::Via, HeaderName::From, HeaderName::To, HeaderName::CallId, HeaderName::CSeq];
+    response.status == StatusCode::ACCEPTED
+        && response.reason == StatusCode::ACCEPTED.reason()
+        && response.body.is_empty()
+        && response.headers.iter().all(|header| copied.contains(&header.name))
+        && response.headers.to_tag().is_none()
+        && response.headers.cseq().is_ok_and(|cseq| cseq.method == Method::Message)
+}
 
 /// Reads back a response of our own.
 pub(super) fn sent_response(last: &Bytes) -> Option<Response> {

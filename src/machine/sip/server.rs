@@ -144,7 +144,7 @@ impl Endpoint {
 
     /// Answers a request finally and forgets it: should it come again, it is a new one. For challenges
     /// and the like to peers that are not known, of whom nothing is to be kept and to whom nothing is to be
-    /// sent twice (RFC 3261 8.2.7). The ACK to such a response is absorbed.
+    /// sent twice (RFC 3261 8.2.7); and for answers that can be made again. The ACK to such a response is absorbed.
     pub fn respond_and_forget(&mut self, txn: ServerTxn, mut response: Response) -> bool {
         let Some(server) = self.servers.get(txn.0) else { return false };
         let (key, to) = (server.key, server.to.clone());
@@ -162,6 +162,10 @@ impl Endpoint {
             self.drive_server(now, id, Heard::Request, None);
         } else if request.method == Method::Cancel {
             self.take_cancel(now, &request, flow, via, key);
+        } else if self.accepted.holds(now, key) {
+            // RFC 3261 17.2.2: in Completed, a repetition is answered with the same response again.
+            let accepted = request.respond(StatusCode::ACCEPTED);
+            self.answer_stateless(flow, via, key, accepted);
         } else if self.refused.holds(now, key) {
             self.refuse(&request, flow, via, key);
         } else if !self.has_room(&request) {
@@ -242,8 +246,13 @@ impl Endpoint {
     fn take_cancel(&mut self, now: Instant, request: &Request, flow: Flow, via: &Via, key: Fingerprint) {
         let find =
             |method: &Method| self.server_keys.get(&self.fingerprints.server(request, via, method)).copied();
+        let message = self.fingerprints.server(request, via, &Method::Message);
         let mut response = request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
-        if let Some(id) = CANCELLABLE.iter().find_map(find) {
+        if self.accepted.holds(now, message) {
+            // It has been answered already: RFC 3261 9.2, no effect, and the To tag of its response.
+            response = request.respond(StatusCode::OK);
+            response.set_to_tag(&self.tag(message));
+        } else if let Some(id) = CANCELLABLE.iter().find_map(find) {
             response = request.respond(StatusCode::OK);
             if let Some(server) = self.servers.get(id) {
                 // RFC 3261 9.2: the To tag of both responses SHOULD be the same.
@@ -279,8 +288,8 @@ impl Endpoint {
         Destination::of_response(via, flow, self.terms.trusted)
     }
 
-    /// Whether a new transaction may be opened; what belongs to a dialog gets an eighth more, so
-    /// that what is going on can end.
+    /// Whether a new transaction may be opened. Who comes to fetch gets a sixteenth more than who deposits, and
+    /// what belongs to a dialog an eighth, so that what is going on can end.
     fn has_room(&self, request: &Request) -> bool {
         let begins = request.method != Method::Cancel && request.headers.to_tag().is_none();
         if self.terms.refusing && begins {
@@ -288,9 +297,12 @@ impl Endpoint {
         }
         let most = self.config.max_transactions;
         let taken = self.servers.len() + self.clients.len();
-        taken < most
-            || taken < most + most / 8
-                && (request.method == Method::Cancel || request.headers.to_tag().is_some())
+        let more = match request.method {
+            _ if !begins => most / 8,
+            Method::Message => 0,
+            _ => most / 16,
+        };
+        taken < most + more
     }
 
     /// RFC 3261 21.5.4: answers 503 and keeps nothing.
@@ -320,6 +332,13 @@ impl Endpoint {
         let Some(server) = self.servers.get(id) else { return false };
         if server.machine.step(heard).is_none() {
             return false;
+        }
+        if !server.to.transport.is_reliable() && server.merged.is_none() && reply::is_accepted(&response) {
+            // The answer to its repetition follows from the repetition: a fingerprint is all to keep until timer J,
+            // of which a node that is asked for much would otherwise keep a million transactions.
+            let key = server.key;
+            self.accepted.note(now, key);
+            return self.respond_and_forget(ServerTxn(id), response);
         }
         self.complete_response(&mut response, server.key);
         if let Some(server) = self.servers.get_mut(id) {

@@ -24,10 +24,63 @@ fn a_message_is_told_once_and_answered_each_time() {
     endpoint.handle_request(at(300), message.clone(), udp());
     assert_eq!(lines(&mut endpoint), ["202", "202"]);
     assert!(!endpoint.respond(at(300), *txn, request.respond(StatusCode::OK)), "only one final response");
-    run(&mut endpoint, at(32_199));
-    assert_eq!(endpoint.server_transactions(), 1);
-    run(&mut endpoint, at(32_200));
+    // Nothing is kept but that it was answered.
     assert_eq!((endpoint.server_transactions(), endpoint.poll_timeout()), (0, None));
+    endpoint.handle_request(at(32_199), message.clone(), udp());
+    assert_eq!((lines(&mut endpoint), events(&mut endpoint).len()), (vec!["202".to_owned()], 0));
+    endpoint.handle_request(at(41_000), message.clone(), udp());
+    assert_eq!((lines(&mut endpoint).len(), events(&mut endpoint).len()), (0, 1));
+}
+
+// proves RFC 3261 17.2.2: the response that is sent again is the same, byte by byte
+#[test]
+fn a_repetition_is_answered_with_the_same_bytes() {
+    let mut endpoint = endpoint();
+    endpoint.config.server_name = "store".into();
+    let message = incoming(Method::Message, "z9hG4bKm1");
+    answered(&mut endpoint, at(0), message.clone(), 202);
+    let first = sent(&mut endpoint).remove(0);
+    endpoint.handle_request(at(500), message.clone(), udp());
+    let again = sent(&mut endpoint).remove(0);
+    assert_eq!((again.bytes, again.to), (first.bytes.clone(), first.to));
+    // RFC 3261 9.2: a CANCEL of it comes too late, and is answered 200 with the same To tag.
+    let cancel = like(&message, Method::Cancel);
+    endpoint.handle_request(at(600), cancel, udp());
+    let answer = response(&sent(&mut endpoint)[0].bytes);
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.headers.to_tag(), response(&first.bytes).headers.to_tag());
+    assert!(events(&mut endpoint).is_empty());
+}
+
+// proves RFC 3261 17.2.2: what says more than the request does is kept
+#[test]
+fn an_answer_that_cannot_be_made_again_is_kept_until_timer_j() {
+    let warned = |request: &crate::wire::sip::Request| {
+        let mut response = request.respond(StatusCode::ACCEPTED);
+        response.headers.push(HeaderName::Warning, "399 store \"for you\"");
+        response
+    };
+    let named = |request: &crate::wire::sip::Request| request.respond_with(StatusCode::ACCEPTED, "Kept");
+    let tagged = |request: &crate::wire::sip::Request| {
+        let mut response = request.respond(StatusCode::ACCEPTED);
+        response.set_to_tag("own");
+        response
+    };
+    let refused = |request: &crate::wire::sip::Request| request.respond(StatusCode::NOT_FOUND);
+    let answers: [&dyn Fn(&crate::wire::sip::Request) -> crate::wire::sip::Response; 4] =
+        [&warned, &named, &tagged, &refused];
+    for answer in answers {
+        let mut endpoint = endpoint();
+        let message = incoming(Method::Message, "z9hG4bKm1");
+        endpoint.handle_request(at(0), message.clone(), udp());
+        let (txn, request) = arrived(&mut endpoint);
+        assert!(endpoint.respond(at(0), txn, answer(&request)));
+        let first = sent(&mut endpoint).remove(0).bytes;
+        endpoint.handle_request(at(31_999), message.clone(), udp());
+        assert_eq!(sent(&mut endpoint).remove(0).bytes, first);
+        run(&mut endpoint, at(32_000));
+        assert_eq!((endpoint.server_transactions(), events(&mut endpoint).len()), (0, 0));
+    }
 }
 
 // proves RFC 3261 17.2.2 (timer J is zero for reliable transports), 18.2.2
@@ -274,7 +327,7 @@ fn an_endpoint_that_refuses_new_work_goes_on_with_what_it_has() {
         endpoint.poll_transmit();
     }
     assert!(endpoint.refused.len() <= 2 * 32_768, "{}", endpoint.refused.len());
-    assert_eq!(endpoint.server_transactions(), 3);
+    assert_eq!(endpoint.server_transactions(), 2);
 }
 
 // proves RFC 3261 21.5.4, 8.2.7
@@ -286,6 +339,8 @@ fn beyond_the_limit_requests_get_503_and_nothing_is_kept() {
         endpoint.handle_request(at(0), incoming(Method::Message, &format!("z9hG4bKm{n}")), udp());
     }
     assert_eq!(outcomes(&mut endpoint).len(), 8);
+    endpoint.handle_request(at(0), incoming(Method::Message, "z9hG4bKm8"), udp());
+    assert_eq!(lines(&mut endpoint), ["503"]);
     let invite = incoming(Method::Invite, "z9hG4bKi");
     endpoint.handle_request(at(0), invite.clone(), udp());
     let refusal = response(&sent(&mut endpoint)[0].bytes);
@@ -307,7 +362,7 @@ fn beyond_the_limit_requests_get_503_and_nothing_is_kept() {
 #[test]
 fn a_response_that_cannot_be_sent_is_told_once_and_kept() {
     let mut server = endpoint();
-    let txn = answered(&mut server, at(0), incoming(Method::Message, "z9hG4bKm1"), 202);
+    let txn = answered(&mut server, at(0), incoming(Method::Message, "z9hG4bKm1"), 404);
     server.handle_transport_error(at(1), TransmitId::Server(txn));
     server.handle_transport_error(at(2), TransmitId::Server(txn));
     assert_eq!((outcomes(&mut server), server.server_transactions()), (vec!["Transport".into()], 1));
@@ -319,7 +374,7 @@ fn one_hundred_thousand_transactions_are_small_and_end() {
     assert!(size_of::<EndpointEvent>() <= 360, "{}", size_of::<EndpointEvent>());
     let mut endpoint = endpoint();
     for n in 0..100_000_u64 {
-        answered(&mut endpoint, at(n / 10), incoming(Method::Message, &format!("z9hG4bK{n}")), 202);
+        answered(&mut endpoint, at(n / 10), incoming(Method::Message, &format!("z9hG4bK{n}")), 404);
         endpoint.poll_transmit();
     }
     assert_eq!(endpoint.server_transactions(), 100_000);
@@ -357,4 +412,24 @@ fn a_challenge_is_forgotten_once_it_is_sent() {
     }
     run(&mut endpoint, at(100_000));
     assert_eq!((endpoint.server_transactions(), endpoint.poll_timeout()), (0, None));
+}
+
+// proves: a flood of deposits over datagrams takes no transaction's room, and nobody else's
+#[test]
+fn deposits_that_were_accepted_do_not_keep_others_out() {
+    let mut endpoint = endpoint();
+    endpoint.config.max_transactions = 16;
+    for n in 0..1000 {
+        answered(&mut endpoint, at(n), incoming(Method::Message, &format!("z9hG4bKm{n}")), 202);
+    }
+    sent(&mut endpoint);
+    endpoint.handle_request(at(1000), incoming(Method::Invite, "z9hG4bKi"), udp());
+    assert_eq!(outcomes(&mut endpoint), ["INVITE"]);
+    // Those in work do, up to a number; there is still room for who comes to fetch.
+    for n in 0..20 {
+        endpoint.handle_request(at(1001), incoming(Method::Message, &format!("z9hG4bKw{n}")), udp());
+    }
+    assert_eq!((endpoint.server_transactions(), lines(&mut endpoint).len()), (16, 5));
+    endpoint.handle_request(at(1002), incoming(Method::Subscribe, "z9hG4bKs"), udp());
+    assert_eq!(endpoint.server_transactions(), 17);
 }

@@ -6,8 +6,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// Bytes of a chunk that is sent, and of a read, are a multiple of this.
+/// Bytes of a chunk that is sent are a multiple of this.
 const PIECE: usize = 64 * 1024;
+/// Room for a read that there is at least.
+const ROOM: usize = 4 * PIECE;
 
 /// One MSRP frame that came.
 pub struct Frame {
@@ -20,9 +22,12 @@ pub struct Frame {
 /// An MSRP connection to the node.
 pub struct Msrp {
     pub stream: TcpStream,
-    pub buffer: Vec<u8>,
-    pub used: usize,
-    pub scanned: usize,
+    /// What came and is not taken yet lies in `used..filled`; its bytes are made once, not for each read.
+    buffer: Vec<u8>,
+    used: usize,
+    filled: usize,
+    /// Where the search for the end-line goes on, from `used`.
+    scanned: usize,
     pub local: String,
     pub remote: String,
 }
@@ -34,7 +39,7 @@ impl Msrp {
         let stream = TcpStream::connect(authority).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        Self { stream, buffer: Vec::new(), used: 0, scanned: 0, local, remote }
+        Self { stream, buffer: Vec::new(), used: 0, filled: 0, scanned: 0, local, remote }
     }
 
     /// Sends the empty SEND that binds the connection to the session (RFC 4975 5.4).
@@ -141,18 +146,20 @@ impl Msrp {
             if let Some(frame) = self.parse() {
                 return frame;
             }
-            self.buffer.drain(..std::mem::take(&mut self.used));
-            let old = self.buffer.len();
-            self.buffer.resize(old + 4 * PIECE, 0);
-            let length = self.stream.read(&mut self.buffer[old..]).unwrap();
+            self.buffer.copy_within(self.used..self.filled, 0);
+            self.filled -= std::mem::take(&mut self.used);
+            if self.buffer.len() < self.filled + ROOM {
+                self.buffer.resize(self.filled + 2 * ROOM, 0);
+            }
+            let length = self.stream.read(&mut self.buffer[self.filled..]).unwrap();
             assert!(length > 0, "the node closed the MSRP connection");
-            self.buffer.truncate(old + length);
+            self.filled += length;
         }
     }
 
     /// The frame at the start of what has come, if all of it is there.
     pub fn parse(&mut self) -> Option<Frame> {
-        let data = &self.buffer[self.used..];
+        let data = &self.buffer[self.used..self.filled];
         let line = data.windows(2).position(|two| two == b"\r\n")?;
         let mut words = std::str::from_utf8(&data[..line]).unwrap().split(' ').skip(1);
         let (transaction, kind) = (words.next().unwrap().to_owned(), words.next().unwrap());
