@@ -37,7 +37,7 @@ fn a_contact_says_what_answers_there() {
     let mut alice = Ua::udp(&node, "sip:alice@example.org");
     let id = deposit(&mut alice, BOB, "x");
     let mut bob = Ua::udp(&node, "bob");
-    let mut contact = |ua: &mut Ua, uri: &str| {
+    let contact = |ua: &mut Ua, uri: &str| {
         let mut call = Invite::new(ua, uri, Offer::active()).call(ua);
         let contact = call.ok.need("Contact");
         call.bye(ua);

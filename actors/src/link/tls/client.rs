@@ -81,8 +81,7 @@ pub(crate) fn is_authority(problem: &CertificateError) -> bool {
 
 /// Whether it is believed without anybody's signature.
 fn is_root(roots: &RootCertStore, certificate: &CertificateDer<'_>) -> bool {
-    webpki::anchor_from_trusted_cert(certificate)
-        .is_ok_and(|anchor| roots.roots.iter().any(|root| *root == anchor))
+    webpki::anchor_from_trusted_cert(certificate).is_ok_and(|anchor| roots.roots.contains(&anchor))
 }
 
 /// Whether an authority has certified it for `name`, or it is that of an authority itself.
