@@ -29,5 +29,6 @@ mod sender;
 mod store;
 mod story;
 mod stranger;
+mod taking;
 mod ua;
 mod world;
