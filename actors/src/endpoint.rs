@@ -88,7 +88,6 @@ pub struct SipEndpoint {
     sender: Option<SipSender>,
     shared: Arc<Shared>,
     shard: Recipient<Arrived>,
-    shard_tag: String,
     gate: Arc<Gate>,
     dialogs: FxHashMap<Vec<u8>, Held>,
     invites: FxHashMap<ServerTxn, Recipient<DialogInput>>,
@@ -104,7 +103,7 @@ pub struct SipEndpoint {
 }
 
 impl SipEndpoint {
-    /// The endpoint of a shard. `shard_tag` begins every tag that is minted here.
+    /// The endpoint of a shard. `config.prefix` names the shard: it begins every tag that is minted here.
     #[must_use]
     pub fn new(
         config: EndpointConfig,
@@ -112,7 +111,6 @@ impl SipEndpoint {
         shared: Arc<Shared>,
         entrance: Entrance,
         shard: Recipient<Arrived>,
-        shard_tag: String,
         vital: Vital,
     ) -> Self {
         let Entrance { gate, admission } = entrance;
@@ -123,7 +121,6 @@ impl SipEndpoint {
             sender: None,
             shared,
             shard,
-            shard_tag,
             gate,
             dialogs: FxHashMap::default(),
             invites: FxHashMap::default(),
@@ -384,7 +381,7 @@ impl Handler<Redirect> for SipEndpoint {
 impl Handler<Respond> for SipEndpoint {
     type Result = ();
     fn handle(&mut self, respond: Respond, ctx: &mut Self::Context) {
-        let mut response = *respond.response;
+        let response = *respond.response;
         if response.status.is_final() {
             // What is refused may have been refused at once: that says nothing of how long work takes.
             let done = response.status.is_success() || response.status == StatusCode::SERVICE_UNAVAILABLE;
@@ -392,11 +389,6 @@ impl Handler<Respond> for SipEndpoint {
                 admitted.served(clock::now());
             }
             self.invites.remove(&respond.txn);
-        }
-        if response.status != StatusCode::TRYING {
-            // RFC 3261 8.2.6.2: a tag; it begins with the shard, so that the ACK finds its way.
-            let tag = restante::entropy::Entropy::token(&mut Chance, 18);
-            response.set_to_tag(&format!("{}{tag}", self.shard_tag));
         }
         if !self.machine.respond(clock::now(), respond.txn, response) {
             tracing::debug!(txn = ?respond.txn, "response without a transaction");

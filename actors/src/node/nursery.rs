@@ -39,7 +39,7 @@ impl Nursery<'_> {
         for (index, handle) in handles.iter().enumerate() {
             let name = shard_name(index);
             let shard = self.shard(handle, name.clone());
-            let endpoint = self.endpoint(handle, name, shard.clone());
+            let endpoint = self.endpoint(handle, &name, shard.clone());
             shard.send(Attach(endpoint.clone())).await?;
             endpoints.push(endpoint);
             shards.push(shard);
@@ -54,13 +54,13 @@ impl Nursery<'_> {
         Shard::start_in_arbiter(handle, move |_| Shard::new(name, shared, gate, totals, watched, vital))
     }
 
-    fn endpoint(&self, handle: &ArbiterHandle, name: String, shard: Addr<Shard>) -> Addr<SipEndpoint> {
-        let config = self.endpoint_config(&name);
+    fn endpoint(&self, handle: &ArbiterHandle, name: &str, shard: Addr<Shard>) -> Addr<SipEndpoint> {
+        let config = self.endpoint_config(name);
         let (transport, shared) = (self.sip.clone(), Arc::clone(&self.shared));
         let entrance = Entrance { gate: Arc::clone(&self.gate), admission: self.admission.clone() };
         let vital = self.fatal.vital(format!("SIP endpoint {name}"));
         SipEndpoint::start_in_arbiter(handle, move |_| {
-            SipEndpoint::new(config, transport, shared, entrance, shard.recipient(), name, vital)
+            SipEndpoint::new(config, transport, shared, entrance, shard.recipient(), vital)
         })
     }
 
