@@ -106,6 +106,8 @@ impl Socket {
             Transport::Tcp => {
                 let stream = TcpStream::connect(to).unwrap();
                 stream.set_nodelay(true).unwrap();
+                // What waits in the driver's own system is not the node's doing.
+                socket2::SockRef::from(&stream).set_send_buffer_size(256 << 10).unwrap();
                 stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
                 Self::Tcp(stream)
             }

@@ -32,6 +32,11 @@ mod system {
         let _ = SockRef::from(stream).set_tcp_keepalive(keepalive);
     }
 
+    /// Has the system hold about `bytes` of what has come and is not read yet; the peer waits with the rest.
+    pub(crate) fn receive_buffer(stream: &TcpStream, bytes: usize) {
+        let _ = SockRef::from(stream).set_recv_buffer_size(bytes);
+    }
+
     /// Says that nothing more will be written.
     pub(crate) fn shutdown_write(stream: &TcpStream) {
         let _ = SockRef::from(stream).shutdown(Shutdown::Write);
@@ -39,7 +44,7 @@ mod system {
 }
 
 #[cfg(not(test))]
-pub(crate) use system::{bind_udp, keep_alive, listen, shutdown_write};
+pub(crate) use system::{bind_udp, keep_alive, listen, receive_buffer, shutdown_write};
 
 #[cfg(test)]
-pub(crate) use crate::sim::net::{bind_udp, keep_alive, listen, shutdown_write};
+pub(crate) use crate::sim::net::{bind_udp, keep_alive, listen, receive_buffer, shutdown_write};

@@ -41,6 +41,9 @@ pub struct SipLimits {
     pub handshake: HandshakeLimits,
     /// What may wait to be written to one connection.
     pub outbox: OutboxLimits,
+    /// Bytes that the system may hold of what came on a connection and is not read yet. Left to itself it would hold
+    /// tens of megabytes under load, and who waits behind them would be answered a second late.
+    pub tcp_buffer: usize,
     /// Size asked of the system for the buffers of UDP sockets, in bytes.
     pub udp_buffer: usize,
     /// Datagrams that may wait for a UDP socket.
@@ -57,6 +60,7 @@ impl Default for SipLimits {
             connect_timeout: Duration::from_secs(5),
             handshake: HandshakeLimits::default(),
             outbox: OutboxLimits::default(),
+            tcp_buffer: 512 << 10,
             udp_buffer: 8 << 20,
             udp_queue: 4096,
         }

@@ -4,7 +4,7 @@ use super::census::Seat;
 use super::connection::{self, Traffic, acquire};
 use super::intake::Intake;
 use super::listen::{Accepted, tune};
-use super::net::TcpStream;
+use super::net::{self, TcpStream};
 use super::outbox::{CloseCause, Outbox};
 use super::sip::{FlowClosed, Hub, SipReceived};
 use super::sip_connection::{Connection, Pending, report};
@@ -30,6 +30,7 @@ const BATCH: u32 = 64;
 /// Serves a connection that a peer opened.
 pub(crate) async fn serve_accepted(hub: Arc<Hub>, transport: Transport, accepted: Accepted) {
     let Accepted { tcp, peer, seat, mut stop } = accepted;
+    net::receive_buffer(&tcp, hub.limits.tcp_buffer);
     if let Some((stream, proven)) = hub.opening.accept(transport, tcp, peer, &mut stop).await {
         let connection = hub.connections.accepted(transport, peer, proven.domains, hub.limits.outbox);
         serve(hub, connection, stream, stop, "in").await;
@@ -62,6 +63,7 @@ async fn open(hub: &Hub, connection: &Connection) -> Result<Stream, CloseCause> 
         Err(_) => return Err(CloseCause::Connect(io::ErrorKind::TimedOut)),
     };
     tune(&tcp);
+    net::receive_buffer(&tcp, hub.limits.tcp_buffer);
     let target = connection.target();
     if !target.transport.is_secure() {
         return Ok(Stream::Plain(tcp));

@@ -2,7 +2,6 @@
 
 use super::listen;
 use super::net::UdpSocket;
-use super::seldom::Seldom;
 use super::sip::{Hub, SipReceived};
 use super::sip_connection::Pending;
 use super::stop::Stop;
@@ -15,9 +14,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::Notify;
-use tracing::{debug, warn};
+use tracing::debug;
 
 /// Datagrams read before other tasks of the core have their turn.
 const BATCH: usize = 64;
@@ -138,7 +137,7 @@ pub(crate) async fn write(sender: Arc<UdpSender>, mut stop: Stop) {
 
 /// Receives until told to stop.
 pub(crate) async fn read(hub: Arc<Hub>, sender: Arc<UdpSender>, mut stop: Stop) {
-    let intake = DatagramIntake { hub, sender, overload: Seldom::new(1) };
+    let intake = DatagramIntake { hub, sender };
     let mut scratch = vec![0_u8; DATAGRAM];
     loop {
         let ready = tokio::select! {
@@ -146,7 +145,12 @@ pub(crate) async fn read(hub: Arc<Hub>, sender: Arc<UdpSender>, mut stop: Stop) 
             () = stop.stopped() => return,
             ready = intake.sender.socket.readable() => ready,
         };
-        if ready.is_err() || !intake.receive_batch(&mut scratch) {
+        let received = tokio::select! {
+            biased;
+            () = stop.stopped() => return,
+            received = intake.receive_batch(&mut scratch) => received,
+        };
+        if ready.is_err() || !received {
             tokio::time::sleep(FAILED).await;
         }
         tokio::task::yield_now().await;
@@ -156,17 +160,16 @@ pub(crate) async fn read(hub: Arc<Hub>, sender: Arc<UdpSender>, mut stop: Stop) 
 struct DatagramIntake {
     hub: Arc<Hub>,
     sender: Arc<UdpSender>,
-    overload: Seldom,
 }
 
 impl DatagramIntake {
     /// Takes up to [`BATCH`] datagrams; `false` when the socket failed.
-    fn receive_batch(&self, scratch: &mut [u8]) -> bool {
+    async fn receive_batch(&self, scratch: &mut [u8]) -> bool {
         for _ in 0..BATCH {
             match self.sender.socket.try_recv_from(scratch) {
                 Ok((size, peer)) => {
                     if let Some(datagram) = scratch.get(..size) {
-                        self.receive(datagram, peer);
+                        self.receive(datagram, peer).await;
                     }
                 }
                 Err(error) => match error.kind() {
@@ -184,7 +187,9 @@ impl DatagramIntake {
         true
     }
 
-    fn receive(&self, datagram: &[u8], peer: SocketAddr) {
+    /// Hands a datagram over, when there is room for it: meanwhile the others wait in the system's buffer, which drops
+    /// what it cannot hold, and costs the node nothing.
+    async fn receive(&self, datagram: &[u8], peer: SocketAddr) {
         if is_keep_alive(datagram) {
             return;
         }
@@ -197,20 +202,18 @@ impl DatagramIntake {
                 return;
             }
         }
-        let Ok(permit) = Arc::clone(self.hub.backlog.lane(&message)).try_acquire_owned() else {
-            self.overloaded(peer);
-            return;
+        let lane = self.hub.backlog.lane(&message);
+        let permit = match Arc::clone(lane).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                metrics::counter!("restante_sip_stalls_total").increment(1);
+                // Never closed.
+                let Ok(permit) = Arc::clone(lane).acquire_owned().await else { return };
+                permit
+            }
         };
         let flow = Flow { transport: Transport::Udp, connection: 0, local: self.sender.local, peer };
         (self.hub.ports.received)(SipReceived { flow, message, since: clock::now(), permit: Some(permit) });
-    }
-
-    /// Drops a datagram for lack of room: its sender will repeat it (RFC 3261 17.1.2).
-    fn overloaded(&self, peer: SocketAddr) {
-        metrics::counter!("restante_sip_dropped_total", "cause" => "backlog").increment(1);
-        if let Some(left_out) = self.overload.tell(Instant::now()) {
-            warn!(local = %self.sender.local, %peer, left_out, "too many messages wait, datagram dropped");
-        }
     }
 }
 

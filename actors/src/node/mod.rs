@@ -39,6 +39,10 @@ pub(crate) use terms::tls_files;
 /// Subscriptions read from the store at once when the node starts.
 const RESUMED_AT_ONCE: usize = 1000;
 
+/// SIP messages that were read and not taken by their endpoint yet, of either sort: some milliseconds of work. What
+/// comes beyond waits in the system's buffers, where a message of a dialog, on its own connection, does not wait for it.
+const BACKLOG: usize = 512;
+
 /// How long the store's end is waited for.
 const STORE_END: Duration = Duration::from_secs(30);
 
@@ -156,7 +160,7 @@ impl Node {
         let routed = Arc::clone(&router);
         let ports =
             SipPorts { received: Arc::new(move |received| routed.route(received)), closed: Arc::new(|_| {}) };
-        let backlog = Backlog::new(config.sip.max_inflight);
+        let backlog = Backlog::new(config.sip.max_inflight.min(BACKLOG));
         let admission = Admission::new(config.sip.max_inflight, config.sip.target_delay);
         let tls = Tls::load(terms::tls_files(&config)).context("[tls]")?;
         let (limits, own) = (terms::sip_limits(&config), Arc::clone(&tls));

@@ -269,6 +269,13 @@ pub(crate) fn keep_alive(stream: &TcpStream, keepalive: &TcpKeepalive) {
 }
 
 /// As `link::net`'s.
+pub(crate) fn receive_buffer(stream: &TcpStream, bytes: usize) {
+    if let TcpStream::Real(stream) = stream {
+        let _ = SockRef::from(stream).set_recv_buffer_size(bytes);
+    }
+}
+
+/// As `link::net`'s.
 pub(crate) fn shutdown_write(stream: &TcpStream) {
     match stream {
         TcpStream::Real(stream) => {
