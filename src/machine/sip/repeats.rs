@@ -64,7 +64,7 @@ impl Repeats {
         }
         for _ in 0..self.generations.len() {
             self.turn();
-            self.turned = self.turned + self.span;
+            self.turned += self.span;
             if now - self.turned < self.span {
                 return;
             }
