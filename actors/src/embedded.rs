@@ -9,10 +9,11 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use actix::System;
+use restante::machine::sip::Transport;
 use tokio::sync::oneshot;
 
 use crate::clock;
-use crate::config::{Config, Listen, Protocol, StoreUrl};
+use crate::config::{Config, Listen, StoreUrl};
 use crate::node::{self, Bound};
 
 /// A running node. Dropped, it is stopped.
@@ -38,10 +39,10 @@ impl Embedded {
     /// The built-in defaults on free ports of the loopback, without HTTP, the store in `folder`.
     #[must_use]
     pub fn example(folder: &Path) -> Config {
-        let any = |protocol| Listen { protocol, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        let any = |transport| Listen { transport, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
         let mut config = Config::default();
-        config.sip.listen = vec![any(Protocol::Tcp), any(Protocol::Udp)];
-        config.msrp.listen = vec![any(Protocol::Tcp)];
+        config.sip.listen = vec![any(Transport::Tcp), any(Transport::Udp)];
+        config.msrp.listen = vec![any(Transport::Tcp)];
         config.http.listen = None;
         config.store.url = StoreUrl::Embedded(folder.join("store"));
         config

@@ -3,13 +3,11 @@
 //! Each is a task of its own on the shard's core: as futures of the shard's own context, all that wait
 //! would be polled whenever one of them is done. There are no more of them than the store's queue holds.
 
-use std::borrow::Cow;
-
 use actix::Addr;
 use restante::focus::rejection::Rejection;
 use restante::machine::sip::ServerTxn;
 use restante::store::{Deposited, StoreError};
-use restante::wire::sip::{HeaderName, Response, StatusCode};
+use restante::wire::sip::{Response, StatusCode};
 
 use crate::endpoint::SipEndpoint;
 use crate::ports::Respond;
@@ -31,7 +29,7 @@ impl PagerDepositing {
     /// Waits for the store and answers.
     pub async fn answer(self, storing: impl Future<Output = Result<Deposited, StoreError>>) {
         let stored = storing.await;
-        let call_id = call_id(&self.accepted);
+        let call_id = self.accepted.headers.call_id_text();
         let rejection = match stored {
             Ok(Deposited { message_id, repeated, .. }) => {
                 let outcome = if repeated { "repeated" } else { "stored" };
@@ -56,10 +54,6 @@ impl PagerDepositing {
         refusals::count(response.status);
         self.endpoint.do_send(Respond { txn: self.txn, response: Box::new(response) });
     }
-}
-
-fn call_id(response: &Response) -> Cow<'_, str> {
-    response.headers.get(&HeaderName::CallId).map(|id| String::from_utf8_lossy(id)).unwrap_or_default()
 }
 
 /// Turns the prepared 202 into the refusal: same headers, another status.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use actix::{Addr, Recipient};
 use bytes::Bytes;
 use restante::focus::delivery::ClientLimits;
+use restante::focus::intent;
 use restante::focus::recipient_list;
 use restante::focus::rejection::{self, Rejection};
 use restante::machine::offer_answer::{Agreement, Exchange, Negotiated};
@@ -294,11 +295,8 @@ impl Party {
 
     /// What to say to a re-INVITE, and what it leads to; nothing yet where it brings no offer.
     fn describe(&mut self, request: &Request) -> Result<(Bytes, Option<Agreement>), Rejection> {
-        let requires = |option: &Bytes| option.eq_ignore_ascii_case(recipient_list::OPTION.as_bytes());
         // RFC 5366 5: a recipient-list in a re-INVITE is refused with 420.
-        if request.headers.values(&HeaderName::Require).any(|option| requires(&option))
-            || recipient_list::present(request)
-        {
+        if intent::required(request)? || recipient_list::present(request) {
             return Err(Rejection::bad_extension(recipient_list::OPTION));
         }
         let body = recipient_list::body(request)?;
@@ -325,7 +323,10 @@ impl Party {
         match input {
             DialogInput::Request(asked) => {
                 let (txn, request) = asked.take();
-                self.invite.handle_request(txn, request);
+                match intent::required(&request) {
+                    Ok(_) => self.invite.handle_request(txn, request),
+                    Err(rejection) => self.respond(txn, rejection.response(&request)),
+                }
             }
             DialogInput::Ack(request) => self.invite.handle_ack(&request),
             DialogInput::Cancelled(txn) => self.invite.handle_cancelled(txn),

@@ -52,19 +52,7 @@ pub const fn msrp_of_store(error: &StoreError) -> (u16, Blame) {
 
 /// Counts a response that is sent.
 pub fn count(status: StatusCode) {
-    metrics::counter!("restante_sip_responses_total", "class" => class(status)).increment(1);
-}
-
-/// The class of a status, as a metric's label.
-const fn class(status: StatusCode) -> &'static str {
-    match status.0 {
-        100..=199 => "1xx",
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        400..=499 => "4xx",
-        500..=599 => "5xx",
-        _ => "6xx",
-    }
+    metrics::counter!("restante_sip_responses_total", "class" => status.class().label()).increment(1);
 }
 
 #[cfg(test)]

@@ -1,21 +1,20 @@
 //! Shard: one core's share of the mailboxes. It judges requests outside of dialogs and gives them
 //! to those who serve them: the store itself, a Recorder, a Focus, a Mailbox.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
 use dashmap::DashMap;
-use restante::focus::intent::{self, FOCUS_PREFIX, Intent};
+use restante::focus::intent::{self, DEPOSIT_PREFIX, FOCUS_PREFIX, Intent, RETRIEVAL_PREFIX};
 use restante::focus::pager::{self, Pager};
 use restante::focus::recipient_list::{self, InviteBody};
 use restante::focus::rejection::Rejection;
 use restante::focus::{retrieval, session_deposit};
 use restante::machine::sip::{Flow, InviteSession, ServerTxn};
 use restante::store::{Body, Owner, PagerDeposit, SubscriptionRecord};
-use restante::wire::sip::{HeaderName, Headers, Request, Response, StatusCode};
+use restante::wire::sip::{HeaderName, Request, Response, StatusCode};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::capabilities;
@@ -126,7 +125,7 @@ impl Shard {
 
     fn refuse(&self, visitor: &Visitor, rejection: &Rejection) {
         tracing::info!(
-            call_id = %call_id(&visitor.request.headers),
+            call_id = %visitor.request.headers.call_id_text(),
             method = %visitor.request.method,
             peer = %visitor.flow.peer,
             status = rejection.status.0,
@@ -203,7 +202,7 @@ impl Shard {
             return Err(Rejection::unavailable(5));
         }
         let envelope = session_deposit::session(&visitor.request, &self.shared.deposit, clock::wall())?;
-        let (port, invite, _) = self.dialog(visitor, false)?;
+        let (port, invite, _) = self.dialog(visitor, DEPOSIT_PREFIX)?;
         self.totals.recorders.fetch_add(1, Ordering::Relaxed);
         *self.recorders.entry(owner.clone()).or_default() += 1;
         Recorder::new(RecorderBirth {
@@ -243,7 +242,8 @@ impl Shard {
             return Err(Rejection::unavailable(5));
         }
         let is_focus = listed || matches!(selection, Selection::All);
-        let (port, invite, entity) = self.dialog(visitor, is_focus)?;
+        let prefix = if is_focus { FOCUS_PREFIX } else { RETRIEVAL_PREFIX };
+        let (port, invite, entity) = self.dialog(visitor, prefix)?;
         let tag = port.tag().to_owned();
         self.totals.focuses.fetch_add(1, Ordering::Relaxed);
         let focus = Focus::new(FocusBirth {
@@ -280,18 +280,18 @@ impl Shard {
             .collect())
     }
 
-    /// The dialog of an INVITE: its port, its session, and the URI of our Contact.
+    /// The dialog of an INVITE: its port, its session, and the URI of our Contact, whose user part begins with
+    /// `prefix`.
     fn dialog(
         &self,
         visitor: &Visitor,
-        is_focus: bool,
+        prefix: &str,
     ) -> Result<(DialogPort, InviteSession, String), Rejection> {
         let endpoint = self.endpoint.clone().ok_or_else(|| Rejection::unavailable(1))?;
         let tag = self.shared.mint_tag(&self.tag);
-        let prefix = if is_focus { FOCUS_PREFIX } else { "deposit-" };
         let contact = self.shared.contact(&format!("{prefix}{tag}"), &visitor.flow, &visitor.request);
         let entity = contact.trim_matches(['<', '>']).to_owned();
-        let contact = if is_focus { format!("{contact};isfocus") } else { contact };
+        let contact = if prefix == FOCUS_PREFIX { format!("{contact};isfocus") } else { contact };
         let invite =
             InviteSession::new((*visitor.request).clone(), visitor.txn, &tag, contact, self.shared.timers)
                 .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
@@ -377,10 +377,6 @@ impl Shard {
     }
 }
 
-fn call_id(headers: &Headers) -> Cow<'_, str> {
-    headers.get(&HeaderName::CallId).map(|id| String::from_utf8_lossy(id)).unwrap_or_default()
-}
-
 fn busy(agent: &str, why: &str) -> Rejection {
     Rejection::new(StatusCode::TEMPORARILY_UNAVAILABLE)
         .with(HeaderName::RetryAfter, "10")
@@ -405,7 +401,7 @@ impl Handler<Attach> for Shard {
 impl Handler<Arrived> for Shard {
     type Result = ();
     fn handle(&mut self, arrived: Arrived, ctx: &mut Self::Context) {
-        fault::strike("shard.arrived", call_id(&arrived.request.headers).as_bytes());
+        fault::strike("shard.arrived", arrived.request.headers.call_id_text().as_bytes());
         let Arrived { txn, request, flow, caller } = arrived;
         let visitor = Visitor { txn, request, flow, caller };
         let judged = self

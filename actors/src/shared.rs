@@ -17,7 +17,7 @@ use restante::wire::sdp::Direction;
 use restante::wire::sip::{HeaderName, NameAddr, Request};
 
 use crate::chance::Chance;
-use crate::config::{Advertise, Config};
+use crate::config::{Advertise, Config, Listen};
 use crate::link::{MsrpTransport, Resolver, SipTransport};
 use crate::records::Records;
 
@@ -43,17 +43,8 @@ pub struct Shared {
     pub records: Records,
     /// SIP timers.
     pub timers: Timers,
-    /// The bound MSRP listeners.
-    pub msrp_listeners: Vec<MsrpListener>,
-}
-
-/// Where MSRP connections are accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MsrpListener {
-    /// By which transport.
-    pub transport: Transport,
-    /// The address that is bound.
-    pub addr: SocketAddr,
+    /// The MSRP listeners, with the addresses that are bound.
+    pub msrp_listeners: Vec<Listen>,
 }
 
 impl Shared {
@@ -134,20 +125,20 @@ impl Shared {
     /// A new MSRP URI at a listener of `transport`, if there is one.
     fn mint_uri_of(&self, transport: Transport, flow: &Flow) -> Option<MsrpUri> {
         let mut fitting = self.msrp_listeners.iter().filter(|listener| listener.transport == transport);
-        let near = |listener: &&MsrpListener| listener.addr.is_ipv4() == flow.local.is_ipv4();
+        let near = |listener: &&Listen| listener.address.is_ipv4() == flow.local.is_ipv4();
         let listener = fitting.clone().find(near).or_else(|| fitting.next())?;
         let host = match &self.config.msrp.advertise {
             Some(advertise) => {
                 format!(
                     "{}:{}",
                     advertise.host.as_str(),
-                    advertised_port(advertise, transport, listener.addr)
+                    advertised_port(advertise, transport, listener.address)
                 )
             }
-            None if listener.addr.ip().is_unspecified() => {
-                SocketAddr::new(flow.local.ip(), listener.addr.port()).to_string()
+            None if listener.address.ip().is_unspecified() => {
+                SocketAddr::new(flow.local.ip(), listener.address.port()).to_string()
             }
-            None => listener.addr.to_string(),
+            None => listener.address.to_string(),
         };
         let scheme = if transport.is_secure() { "msrps" } else { "msrp" };
         let by = if transport.is_web() { "ws" } else { "tcp" };

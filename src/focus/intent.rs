@@ -11,6 +11,10 @@ use crate::wire::sip::{HeaderName, Method, Request, StatusCode, UriError};
 
 /// The user part of a focus' Contact begins with this; the focus' id follows (RFC 4579 5.1).
 pub const FOCUS_PREFIX: &str = "focus-";
+/// So begins that of a retrieval of one, which is no focus to its client.
+pub const RETRIEVAL_PREFIX: &str = "retrieval-";
+/// So begins that of whoever answers a session in its owner's place.
+pub const DEPOSIT_PREFIX: &str = "deposit-";
 
 /// What is asked, of whose mailbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,10 +82,14 @@ fn place(realm: &Realm, uri: &Bytes) -> Result<Place, Rejection> {
 
 /// Whether `recipient-list-invite` is required; of anything else only `path` is not refused (RFC 3327 5.2: a
 /// proxy that put itself into the Path may require it).
-fn required(request: &Request) -> Result<bool, Rejection> {
+///
+/// # Errors
+/// 420 with what is required and not supported.
+pub fn required(request: &Request) -> Result<bool, Rejection> {
     let mut lists = false;
     let mut unknown: Vec<String> = Vec::new();
-    for option in request.headers.values(&HeaderName::Require) {
+    // RFC 3261 20.32: a list of option tags; where it holds none, nothing is required.
+    for option in request.headers.values(&HeaderName::Require).filter(|option| !option.is_empty()) {
         if option.eq_ignore_ascii_case(recipient_list::OPTION.as_bytes()) && request.method == Method::Invite
         {
             lists = true;
@@ -257,6 +265,21 @@ mod tests {
         .unwrap_err();
         assert_eq!(refused.status, StatusCode::BAD_EXTENSION);
         assert_eq!(refused.headers, vec![(HeaderName::Unsupported, Bytes::from_static(b"100rel"))]);
+    }
+
+    // proves RFC 3261 20.32: an empty Require requires nothing
+    #[test]
+    fn where_nothing_is_required_nothing_is_unsupported() {
+        for value in ["", ",", " , path"] {
+            let required = [(HeaderName::Require, value)];
+            assert_eq!(
+                ask(Method::Message, "sip:bob@example.com", "a@b", &required).unwrap(),
+                Intent::DepositPager(bob())
+            );
+        }
+        let refused =
+            ask(Method::Message, "sip:bob@example.com", "a@b", &[(HeaderName::Require, ", 100rel")]);
+        assert_eq!(refused.unwrap_err().headers, [(HeaderName::Unsupported, Bytes::from_static(b"100rel"))]);
     }
 
     #[test]

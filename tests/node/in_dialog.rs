@@ -57,6 +57,28 @@ fn a_reinvite_with_a_list_is_refused_and_the_session_lives() {
     assert_eq!(call.finish(&mut bob, 1)[0].deferred, Some(id));
 }
 
+// proves RFC 3261 8.2.2.3: within a dialog too
+#[test]
+fn an_unknown_extension_is_bad_within_a_session_which_lives() {
+    let node = Node::start();
+    let mut joe = Ua::udp(&node, "sip:joe@example.net");
+    let invite = Invite::new(&joe, BOB, Offer::active());
+    let sdp = invite.request.body.clone();
+    let mut call = invite.call(&mut joe);
+    for method in ["INVITE", "UPDATE", "MESSAGE", "INFO", "BYE"] {
+        let mut request = call.dialog.request(&joe, method).add("Require", "nothingSupportsThis");
+        if matches!(method, "INVITE" | "UPDATE") {
+            request = request.body("application/sdp", sdp.clone());
+        }
+        let response = joe.ask(request);
+        assert_eq!(response.status(), 420, "{method}: {response}");
+        assert_eq!(response.words("Unsupported"), ["nothingsupportsthis"], "{response}");
+    }
+    call.msrp().say("as it was");
+    call.bye(&mut joe);
+    assert_eq!(fetch(&node, "bob").totals(), (1, 0));
+}
+
 // proves RFC 3264 8: a re-INVITE that changes nothing is answered with the same description
 #[test]
 fn a_reinvite_refreshes_the_session() {

@@ -21,6 +21,21 @@ fn dead() -> UdpSocket {
     socket
 }
 
+/// Bob at the second target of `phones.test`, of which the first never answers.
+fn behind_a_dead_one() -> (UdpSocket, Dns, Node, Ua) {
+    let silent = dead();
+    let live = ports::free("127.0.0.1".parse().unwrap());
+    let dns = Zone::default()
+        .srv("_sip._udp.phones.test", 10, silent.local_addr().unwrap().port(), "one.phones.test")
+        .srv("_sip._udp.phones.test", 20, live, "two.phones.test")
+        .address("one.phones.test", "127.0.0.1")
+        .address("two.phones.test", "127.0.0.1")
+        .serve();
+    let node = node(&dns);
+    let bob = Ua::at(node.sip, "bob", false, live);
+    (silent, dns, node, bob)
+}
+
 fn first(socket: &UdpSocket) -> Msg {
     let mut buffer = [0; 65_536];
     let length = socket.recv(&mut buffer).expect("the first target is tried");
@@ -43,16 +58,7 @@ fn subscribe_at(ua: &mut Ua, contact: &str) -> String {
 // proves RFC 3263 4.2, 4.3: SRV, and the next target after a time-out, as a new transaction
 #[test]
 fn a_notify_goes_to_the_next_target_when_the_first_does_not_answer() {
-    let silent = dead();
-    let live = ports::free("127.0.0.1".parse().unwrap());
-    let dns = Zone::default()
-        .srv("_sip._udp.phones.test", 10, silent.local_addr().unwrap().port(), "one.phones.test")
-        .srv("_sip._udp.phones.test", 20, live, "two.phones.test")
-        .address("one.phones.test", "127.0.0.1")
-        .address("two.phones.test", "127.0.0.1")
-        .serve();
-    let node = node(&dns);
-    let mut bob = Ua::at(node.sip, "bob", false, live);
+    let (silent, dns, _node, mut bob) = behind_a_dead_one();
     let call_id = subscribe_at(&mut bob, "sip:bob@phones.test");
     let notify = bob.wait_and_ok("NOTIFY", &call_id).msg;
     assert_eq!(notify.uri(), "sip:bob@phones.test", "the URI is not rewritten");
@@ -67,15 +73,7 @@ fn a_notify_goes_to_the_next_target_when_the_first_does_not_answer() {
 // proves RFC 3263 4.3 for the requests that follow: what failed is known
 #[test]
 fn a_target_that_does_not_answer_costs_one_request_its_time_and_not_each() {
-    let silent = dead();
-    let live = ports::free("127.0.0.1".parse().unwrap());
-    let dns = Zone::default()
-        .srv("_sip._udp.phones.test", 10, silent.local_addr().unwrap().port(), "one.phones.test")
-        .srv("_sip._udp.phones.test", 20, live, "one.phones.test")
-        .address("one.phones.test", "127.0.0.1")
-        .serve();
-    let node = node(&dns);
-    let mut bob = Ua::at(node.sip, "bob", false, live);
+    let (silent, _dns, node, mut bob) = behind_a_dead_one();
     let call_id = subscribe_at(&mut bob, "sip:bob@phones.test");
     bob.wait_and_ok("NOTIFY", &call_id);
     let mut alice = Ua::udp(&node, "sip:alice@example.org");

@@ -138,6 +138,15 @@ fn an_unknown_extension_is_bad_and_told() {
     assert_eq!(ua.ask(request).status(), 202, "what is merely supported is no reason");
 }
 
+// proves RFC 3261 20.32
+#[test]
+fn an_empty_require_requires_nothing() {
+    let node = Node::start();
+    let mut ua = Ua::udp(&node, "sip:alice@example.org");
+    let request = ua.request("MESSAGE", BOB).add("Require", "").body("text/plain", "x");
+    assert_eq!(ua.ask(request).status(), 202);
+}
+
 #[test]
 fn options_tell_what_the_node_can_do() {
     let node = Node::start();

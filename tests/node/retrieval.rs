@@ -32,6 +32,26 @@ fn an_item_is_sent_and_the_store_says_bye() {
 }
 
 #[test]
+fn a_contact_says_what_answers_there() {
+    let node = Node::start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let id = deposit(&mut alice, BOB, "x");
+    let mut bob = Ua::udp(&node, "bob");
+    let contact = |ua: &mut Ua, uri: &str| {
+        let mut call = Invite::new(ua, uri, Offer::active()).call(ua);
+        let contact = call.ok.need("Contact");
+        call.bye(ua);
+        contact
+    };
+    let one = contact(&mut bob, &message_uri(&id));
+    assert!(one.starts_with("<sip:retrieval-") && !one.contains("isfocus"), "{one}");
+    let all = contact(&mut bob, BOB);
+    assert!(all.starts_with("<sip:focus-") && all.contains(";isfocus"), "{all}");
+    let left = contact(&mut alice, BOB);
+    assert!(left.starts_with("<sip:deposit-") && !left.contains("isfocus"), "{left}");
+}
+
+#[test]
 fn over_tcp_it_is_the_same() {
     let node = Node::start();
     let mut alice = Ua::tcp(&node, "sip:alice@example.org");

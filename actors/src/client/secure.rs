@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::error::ClientError;
 use super::stream::Fault;
-use crate::link::{Expect, Tls, TlsFiles, tls_config, tls_provider};
+use crate::link::{Expect, Tls, TlsFiles, is_authority, tls_config, tls_provider};
 
 /// The name in a certificate that is made for one run: its fingerprint is what counts (RFC 8122 3).
 const NOBODY: &str = "anonymous.invalid";
@@ -113,13 +113,6 @@ fn self_signed() -> io::Result<CertifiedKey> {
     let made = rcgen::generate_simple_self_signed([NOBODY.to_owned()]).map_err(io::Error::other)?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(io::Error::other)?;
     CertifiedKey::from_der(vec![made.cert.der().clone()], key, &tls_provider()).map_err(io::Error::other)
-}
-
-/// Whether a certificate was refused because it is that of an authority (RFC 5280 4.2.1.9), as some programs make them
-/// where they are asked for one that signs itself.
-fn is_authority(error: &CertificateError) -> bool {
-    let CertificateError::Other(other) = error else { return false };
-    matches!(other.0.downcast_ref::<webpki::Error>(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
 /// What an error of the handshake, or of reading afterwards, means to the user.

@@ -9,6 +9,7 @@ use super::{
     Advertise, After, Domain, Listen, LogFilter, LogFormat, Size, StoreUrl, SummaryField, SummaryHeaders,
     TrustedPeer, UserRule,
 };
+use restante::machine::sip::Transport;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -108,7 +109,7 @@ sections! {
     sip: Sip {
         /// Addresses to listen at: `udp:`, `tcp:`, `tls:` (usual port 5061), `ws:` or `wss:` (WebSocket, RFC 7118) with
         /// an IP address and port; IPv6 in brackets, port 0 = any free one. `tls:` and `wss:` need `[tls] certificate`.
-        listen: Vec<Listen> = listeners(&[(super::Protocol::Udp, 5060), (super::Protocol::Tcp, 5060)]);
+        listen: Vec<Listen> = listeners(&[(Transport::Udp, 5060), (Transport::Tcp, 5060)]);
         /// Host, or host:port, to write into Via and Contact; empty = the listener's own address. The port is that of
         /// `udp:` and `tcp:` listeners; others write their own.
         advertise: Option<Advertise> = None;
@@ -150,7 +151,7 @@ sections! {
     msrp: Msrp {
         /// Addresses to listen at: `tcp:`, `tls:` (MSRPS), `ws:` or `wss:` (WebSocket, RFC 7977) with an IP address and
         /// port; IPv6 in brackets, port 0 = any free one. `tls:` and `wss:` need `[tls] certificate`.
-        listen: Vec<Listen> = listeners(&[(super::Protocol::Tcp, 2855)]);
+        listen: Vec<Listen> = listeners(&[(Transport::Tcp, 2855)]);
         /// Host, or host:port, to write into a=path; empty = the listener's own address. The port is that of `tcp:`
         /// listeners; others write their own.
         advertise: Option<Advertise> = None;

@@ -29,8 +29,7 @@ pub use setting::Mismatch;
 pub use units::Size;
 pub use users::UserRule;
 pub use values::{
-    Advertise, After, Domain, Listen, LogFormat, Protocol, StoreUrl, SummaryField, SummaryHeaders,
-    TrustedPeer,
+    Advertise, After, Domain, Listen, LogFormat, StoreUrl, SummaryField, SummaryHeaders, TrustedPeer,
 };
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What no single value can tell: bounds, order, and values that contradict each other.
 
-use super::{Config, Listen, Protocol, Size};
+use super::{Config, Listen, Size};
+use restante::machine::sip::Transport;
 use std::time::Duration;
 
 /// Values that do not go together.
@@ -69,12 +70,12 @@ fn is_token(text: &str) -> bool {
 fn listeners(config: &Config) -> Verdict {
     ensure(!config.sip.listen.is_empty(), &["sip.listen"], || "name at least one listener".into())?;
     ensure(!config.msrp.listen.is_empty(), &["msrp.listen"], || "name at least one listener".into())?;
-    let datagram = config.msrp.listen.iter().find(|listen| listen.protocol == Protocol::Udp);
+    let datagram = config.msrp.listen.iter().find(|listen| listen.transport == Transport::Udp);
     if let Some(listen) = datagram {
         return Err(conflict(&["msrp.listen"], format!("`{listen}`: MSRP does not run over udp")));
     }
     secured(config)?;
-    let http = config.http.listen.map(|address| Listen { protocol: Protocol::Tcp, address });
+    let http = config.http.listen.map(|address| Listen { transport: Transport::Tcp, address });
     let all: Vec<(&'static str, Listen)> = (config.sip.listen.iter().map(|at| ("sip.listen", *at)))
         .chain(config.msrp.listen.iter().map(|at| ("msrp.listen", *at)))
         .chain(http.map(|at| ("http.listen", at)))
@@ -95,7 +96,7 @@ fn secured(config: &Config) -> Verdict {
     })?;
     let listeners = (config.sip.listen.iter().map(|at| ("sip.listen", at)))
         .chain(config.msrp.listen.iter().map(|at| ("msrp.listen", at)));
-    for (key, listen) in listeners.filter(|(_, listen)| listen.protocol.is_secure()) {
+    for (key, listen) in listeners.filter(|(_, listen)| listen.transport.is_secure()) {
         ensure(tls.certificate.is_some(), &[key, "tls.certificate"], || {
             format!("`{listen}` needs tls.certificate and tls.key")
         })?;

@@ -2,6 +2,7 @@
 
 use super::raw::Raw;
 use super::setting::{Mismatch, Setting, mismatch, quoted, text_setting};
+use restante::machine::sip::Transport;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -100,52 +101,11 @@ impl FromStr for Advertise {
 
 text_setting!(Advertise, "a host, or host:port, as sip.example.com or [2001:db8::1]:5060");
 
-/// What a listener speaks below SIP or MSRP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Protocol {
-    /// Datagrams; SIP only.
-    Udp,
-    /// A stream.
-    Tcp,
-    /// A stream within TLS.
-    Tls,
-    /// WebSocket.
-    Ws,
-    /// WebSocket within TLS.
-    Wss,
-}
-
-impl Protocol {
-    const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss];
-
-    /// The word for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-            Self::Tls => "tls",
-            Self::Ws => "ws",
-            Self::Wss => "wss",
-        }
-    }
-
-    /// Whether it needs a certificate.
-    pub const fn is_secure(self) -> bool {
-        matches!(self, Self::Tls | Self::Wss)
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// An address to listen at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Listen {
-    /// What is spoken there.
-    pub protocol: Protocol,
+    /// What is spoken there below SIP or MSRP.
+    pub transport: Transport,
     /// The address; port 0 = any free one.
     pub address: SocketAddr,
 }
@@ -157,14 +117,14 @@ impl Listen {
         let (a, b) = (self.address, other.address);
         let same_family = a.is_ipv4() == b.is_ipv4();
         let same_host = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
-        let same_kind = (self.protocol == Protocol::Udp) == (other.protocol == Protocol::Udp);
+        let same_kind = (self.transport == Transport::Udp) == (other.transport == Transport::Udp);
         same_kind && a.port() == b.port() && a.port() != 0 && same_family && same_host
     }
 }
 
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.protocol, self.address)
+        write!(f, "{}:{}", self.transport.label(), self.address)
     }
 }
 
@@ -177,8 +137,8 @@ impl Setting for Listen {
         let text = raw.text().ok_or_else(|| mismatch::<Self>(raw))?;
         let (scheme, address) = text.split_once(':').ok_or_else(|| mismatch::<Self>(raw))?;
         let address: SocketAddr = address.parse().map_err(|_| mismatch::<Self>(raw))?;
-        let protocol = Protocol::ALL.into_iter().find(|it| it.as_str().eq_ignore_ascii_case(scheme));
-        Ok(Self { protocol: protocol.ok_or_else(|| mismatch::<Self>(raw))?, address })
+        let transport = Transport::parse(scheme.as_bytes()).ok_or_else(|| mismatch::<Self>(raw))?;
+        Ok(Self { transport, address })
     }
 
     fn show(&self) -> String {
@@ -187,9 +147,9 @@ impl Setting for Listen {
 }
 
 /// Loopback listeners, for defaults.
-pub(super) fn listeners(of: &[(Protocol, u16)]) -> Vec<Listen> {
-    let at = |(protocol, port): &(Protocol, u16)| Listen {
-        protocol: *protocol,
+pub(super) fn listeners(of: &[(Transport, u16)]) -> Vec<Listen> {
+    let at = |(transport, port): &(Transport, u16)| Listen {
+        transport: *transport,
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, *port)),
     };
     of.iter().map(at).collect()

@@ -11,7 +11,7 @@ fn listeners_name_protocol_address_and_port() {
     for good in ["udp:127.0.0.1:5060", "tcp:[::1]:0", "tls:0.0.0.0:5061", "ws:127.0.0.1:80", "wss:[::]:443"] {
         assert_eq!(listen(good).unwrap().to_string(), good);
     }
-    assert_eq!(listen("UDP:1.2.3.4:5060").unwrap().protocol, Protocol::Udp);
+    assert_eq!(listen("UDP:1.2.3.4:5060").unwrap().transport, Transport::Udp);
     for bad in [
         "",
         "5060",

@@ -56,7 +56,7 @@ pub use sip::{
     TransportFailed,
 };
 pub use stop::Stopper;
-pub(crate) use tls::{Expect, config as tls_config, provider as tls_provider};
+pub(crate) use tls::{Expect, config as tls_config, is_authority, provider as tls_provider};
 pub use tls::{Tls, TlsError, TlsFiles, TlsPeer, sip_domains};
 pub use web::WebLimits;
 #[cfg(test)]

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use restante::entropy::Entropy;
 use restante::focus::pager;
 use restante::store::{Body, NewMessage, SessionDeposit, SessionId, Staging, StoreError};
 use restante::wire::mime;
 use tokio::sync::OnceCell;
 
+use crate::chance::Chance;
 use crate::clock;
 use crate::shared::Shared;
 
@@ -26,6 +28,60 @@ pub(super) struct Arriving {
 pub(super) enum Content {
     Memory(BytesMut),
     Staging(Box<dyn Staging>),
+}
+
+impl Arriving {
+    /// A message whose first bytes are to come.
+    pub(super) fn begun(
+        message_id: Bytes,
+        content_type: Option<Bytes>,
+        headers: Vec<(Bytes, Bytes)>,
+    ) -> Self {
+        let content = Content::Memory(BytesMut::new());
+        Self { message_id, content_type, headers, content, writing: 0, complete: false, failure: None }
+    }
+
+    /// A message that came whole, with the fields that describe its content.
+    pub(super) fn whole(fields: Vec<(Bytes, Bytes)>, content: &[u8]) -> Self {
+        let is_type = |(name, _): &(Bytes, Bytes)| name.eq_ignore_ascii_case(b"Content-Type");
+        let content_type = fields.iter().find(|field| is_type(field)).map(|(_, value)| value.clone());
+        let headers = fields.into_iter().filter(|field| !is_type(field)).collect();
+        Self {
+            content: Content::Memory(BytesMut::from(content)),
+            complete: true,
+            ..Self::begun(Bytes::from(Chance.token(20)), content_type, headers)
+        }
+    }
+
+    /// Keeps `bytes` in memory, if all that is there up to their end may be as large as `inline`; whether it
+    /// does.
+    pub(super) fn hold(&mut self, offset: u64, bytes: &[u8], inline: usize) -> bool {
+        let Content::Memory(buffer) = &mut self.content else { return false };
+        let end = usize::try_from(offset).unwrap_or(usize::MAX).saturating_add(bytes.len());
+        if end > inline {
+            return false;
+        }
+        if buffer.len() < end {
+            buffer.resize(end, 0);
+        }
+        if let Some(place) = buffer.get_mut(end - bytes.len()..end) {
+            place.copy_from_slice(bytes);
+        }
+        true
+    }
+
+    /// Goes over from memory to a place in the store, if it is not there yet; gives what memory held, which is
+    /// to be written there.
+    pub(super) fn spill(&mut self, stage: impl FnOnce() -> Box<dyn Staging>) -> Bytes {
+        match &mut self.content {
+            Content::Staging(_) => Bytes::new(),
+            Content::Memory(buffer) => {
+                let held = std::mem::take(buffer).freeze();
+                self.content = Content::Staging(stage());
+                held
+            }
+        }
+    }
 }
 
 /// Puts a whole message into the session `draft`, which is opened with the first; gives its size.

@@ -4,47 +4,27 @@
 //! [`Deliver`], each with one credit that goes back when the connection has room.
 
 mod command;
+mod joining;
 mod report;
-
-use std::sync::Arc;
+mod underway;
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
-use bytes::{Bytes, BytesMut};
-use restante::entropy::Entropy;
+use bytes::BytesMut;
 use restante::focus::fan_out::Participant;
-use restante::machine::msrp::{Event, Outgoing, OutgoingId, Session, SessionConfig, SessionFailure};
+use restante::machine::msrp::{Event, Outgoing, Session, SessionConfig, SessionFailure};
 use restante::time::Instant;
 use restante::wire::msrp::{self, MsrpUri};
-use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::alarm::Alarm;
 use crate::chance::Chance;
 use crate::clock;
-use crate::link::{
-    Guard, MsrpConnectError, MsrpEvent, MsrpFrames, MsrpLink, MsrpPort, MsrpRegistration, MsrpTarget,
-    MsrpTransport, Resolver,
-};
+use crate::link::{MsrpEvent, MsrpFrames, MsrpLink, MsrpPort, MsrpRegistration, MsrpTransport, Resolver};
 use crate::virtual_ua::{Begin, Frame};
 use crate::{fault, supervision};
 
 pub use command::{Close, Deliver, Join, Judge, Withdraw};
 pub use report::{ReadCredit, SessionReport};
-
-/// Where to connect; without addresses: the client's URI leads nowhere.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Resolved {
-    epoch: u32,
-    to: MsrpTarget,
-}
-
-/// The opened connection, or why there is none.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Connected {
-    epoch: u32,
-    link: Result<MsrpLink, MsrpConnectError>,
-}
+use underway::Underway;
 
 /// The actor.
 pub struct MsrpSession {
@@ -55,11 +35,7 @@ pub struct MsrpSession {
     registration: Option<MsrpRegistration>,
     link: Option<MsrpLink>,
     alarm: Alarm,
-    current: FxHashMap<Participant, OutgoingId>,
-    sending: FxHashMap<OutgoingId, Place>,
-    /// Which message has which Message-ID: over another connection it is the same again.
-    names: FxHashMap<Place, Bytes>,
-    used: FxHashSet<Bytes>,
+    underway: Underway,
     owed: usize,
     /// Rises with each [`Join`]: an earlier one's connection comes too late.
     epoch: u32,
@@ -69,9 +45,6 @@ pub struct MsrpSession {
     rejoins: bool,
     ended: bool,
 }
-
-/// A message: the participant whose it is, and its place in the participant's item.
-type Place = (Participant, u32);
 
 impl MsrpSession {
     /// Starts a session by `config` that reports to `user`; `rejoins` says whether the client may replace a
@@ -87,8 +60,7 @@ impl MsrpSession {
     ) -> Addr<Self> {
         Self::create(|ctx| {
             ctx.set_mailbox_capacity(64);
-            let registration =
-                transport.register(config.local.session_id.clone(), unanswered(&config), port(ctx.address()));
+            let registration = joining::register(&transport, &config, ctx.address());
             Self {
                 machine: Session::new(config, &mut Chance),
                 user: user.downgrade(),
@@ -97,10 +69,7 @@ impl MsrpSession {
                 registration: Some(registration),
                 link: None,
                 alarm: Alarm::default(),
-                current: FxHashMap::default(),
-                sending: FxHashMap::default(),
-                names: FxHashMap::default(),
-                used: FxHashSet::default(),
+                underway: Underway::default(),
                 owed: 0,
                 epoch: 0,
                 round: 0,
@@ -162,13 +131,12 @@ impl MsrpSession {
             Event::Bound => self.report(SessionReport::Bound),
             Event::Sent { .. } => {}
             Event::Delivered { id } => {
-                if let Some((participant, message)) = self.sending.remove(&id) {
-                    self.names.remove(&(participant, message));
+                if let Some((participant, message)) = self.underway.delivered(id) {
                     self.report(SessionReport::Delivered(participant, message));
                 }
             }
             Event::Refused { id, status } => {
-                if let Some((participant, _)) = self.sending.remove(&id) {
+                if let Some((participant, _)) = self.underway.refused(id) {
                     self.report(SessionReport::Refused(participant, status));
                 }
             }
@@ -232,48 +200,20 @@ impl MsrpSession {
         fault::strike("session.begin", &begin.message_id);
         let place = (participant, begin.message);
         let outgoing = Outgoing {
-            message_id: self.message_id(place, begin.message_id),
+            message_id: self.underway.name(place, begin.message_id),
             content_type: begin.presented.content_type,
             headers: begin.presented.headers,
             total: begin.presented.total,
         };
         let id = self.machine.begin(now, outgoing);
-        self.current.insert(participant, id);
-        self.sending.insert(id, place);
-    }
-
-    /// RFC 4975 7.1: a Message-ID is unique within the session. The one of the deposit is kept
-    /// where it can be; two items may have been deposited with the same.
-    // RFC 4975 5.4: content that is sent again MUST have the Message-ID that it had before.
-    fn message_id(&mut self, place: Place, deposited: Bytes) -> Bytes {
-        if let Some(name) = self.names.get(&place) {
-            return name.clone();
-        }
-        let fits = (4..=32).contains(&deposited.len())
-            && deposited.iter().all(|b| b.is_ascii_alphanumeric() || b".-+%=".contains(b));
-        let free = fits && self.used.insert(deposited.clone());
-        // A copy: the name outlives what was read of the item.
-        let name = if free { Bytes::copy_from_slice(&deposited) } else { Bytes::from(Chance.token(20)) };
-        self.names.insert(place, name.clone());
-        name
-    }
-
-    /// Leaves the connection for another that is to come.
-    fn renew(&mut self, remote: Vec<MsrpUri>, ctx: &Context<Self>) {
-        let session_id = self.machine.config().local.session_id.clone();
-        // Registered anew, the session is bound to nothing; the former registration ends.
-        let guard = unanswered(self.machine.config());
-        self.registration = Some(self.transport.register(session_id, guard, port(ctx.address())));
-        self.link = None;
-        self.begin_anew(remote);
+        self.underway.begun(place, id);
     }
 
     /// What was under way over the former connection is forgotten.
     fn begin_anew(&mut self, remote: Vec<MsrpUri>) {
         self.round += 1;
         self.machine.renew(remote);
-        self.current.clear();
-        self.sending.clear();
+        self.underway.forget();
         let owed = std::mem::take(&mut self.owed);
         if owed > 0 {
             self.report(SessionReport::Credit(owed));
@@ -288,11 +228,6 @@ const fn cause(failure: &SessionFailure) -> &'static str {
         SessionFailure::Reported(_) => "the peer reported a failure",
         SessionFailure::ProbeTimeout => "the binding request was not answered",
     }
-}
-
-/// Which connections may carry a session whose other side is not known yet.
-fn unanswered(config: &SessionConfig) -> Guard {
-    if config.local.secure { Guard::Unanswered(Arc::default()) } else { Guard::Plain }
 }
 
 /// Where the connection tells this session what comes.
@@ -310,7 +245,7 @@ impl Drop for MsrpSession {
     fn drop(&mut self) {
         if supervision::has_failed() {
             tracing::error!(
-                sending = self.sending.len(),
+                sending = self.underway.len(),
                 "the MSRP session has failed: its dialog ends; what was not acknowledged stays new"
             );
             self.end("the MSRP session has failed");
@@ -339,77 +274,10 @@ impl Handler<FromLink> for MsrpSession {
     }
 }
 
-impl Handler<Join> for MsrpSession {
-    type Result = ();
-    fn handle(&mut self, join: Join, ctx: &mut Self::Context) {
-        let next = join.remote.first().filter(|_| join.connect).map(|next| {
-            let host = String::from_utf8_lossy(&next.host).into_owned();
-            let secure = next.secure.then(|| (host, join.fingerprints.clone()));
-            (self.resolver.msrp(next), secure)
-        });
-        let remote = join.remote.iter().map(MsrpUri::detached).collect();
-        if join.anew {
-            self.renew(remote, ctx);
-        } else {
-            self.machine.set_remote(remote);
-        }
-        if let (Some(registration), true) = (&self.registration, self.machine.config().local.secure) {
-            registration.guard(Guard::Secure(join.fingerprints));
-        }
-        self.epoch += 1;
-        if let Some((resolving, secure)) = next {
-            let (epoch, me) = (self.epoch, ctx.address());
-            actix::spawn(async move {
-                let addrs = resolving.await.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "the client's MSRP URI leads nowhere");
-                    Vec::new()
-                });
-                me.do_send(Resolved { epoch, to: MsrpTarget { addrs, secure } });
-            });
-        }
-        self.drain(ctx, &ReadCredit::default());
-    }
-}
-
-impl Handler<Resolved> for MsrpSession {
-    type Result = ();
-    fn handle(&mut self, resolved: Resolved, ctx: &mut Self::Context) {
-        let epoch = resolved.epoch;
-        let Some(registration) = self.registration.as_ref().filter(|_| epoch == self.epoch) else { return };
-        let connecting = self.transport.connect(registration.session().clone(), resolved.to);
-        let me = ctx.address();
-        actix::spawn(async move { me.do_send(Connected { epoch, link: connecting.await }) });
-    }
-}
-
-impl Handler<Connected> for MsrpSession {
-    type Result = ();
-    fn handle(&mut self, connected: Connected, ctx: &mut Self::Context) {
-        if connected.epoch != self.epoch {
-            return;
-        }
-        match connected.link {
-            Ok(link) => {
-                self.link = Some(link);
-                let now = clock::now();
-                self.machine.handle_bound(now);
-                // RFC 4975 5.4: who opens the connection MUST send at once, an empty SEND if need be.
-                self.machine.probe(now);
-            }
-            Err(error) => {
-                tracing::warn!(%error, "MSRP connection to the client failed");
-                self.lose("connect failed");
-            }
-        }
-        self.drain(ctx, &ReadCredit::default());
-    }
-}
-
 impl Handler<Withdraw> for MsrpSession {
     type Result = ();
     fn handle(&mut self, withdraw: Withdraw, ctx: &mut Self::Context) {
-        if let Some(id) = self.current.remove(&withdraw.participant) {
-            self.sending.remove(&id);
+        if let Some(id) = self.underway.withdraw(withdraw.participant) {
             self.machine.abort(clock::now(), id);
             self.drain(ctx, &ReadCredit::default());
         }
@@ -425,8 +293,8 @@ impl Handler<Deliver> for MsrpSession {
             match frame {
                 Frame::Begin(begin) => self.begin(now, deliver.participant, *begin),
                 Frame::Body(bytes) => {
-                    if let Some(id) = self.current.get(&deliver.participant) {
-                        self.machine.data(now, *id, bytes);
+                    if let Some(id) = self.underway.current(deliver.participant) {
+                        self.machine.data(now, id, bytes);
                     }
                 }
             }

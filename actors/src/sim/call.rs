@@ -6,12 +6,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
+use super::dialog::Dialog;
 use super::dice::Dice;
+use super::line::Line;
 use super::peer::clock::fresh;
 use super::peer::frame::{Chunk, Frame};
 use super::peer::sdp::{Answer, Offer, uri_address};
 use super::peer::sip::{Msg, parameter};
-use super::ua::{Dialog, Incoming, Line, Ua};
+use super::ua::{Incoming, Ua};
 use super::world::World;
 
 /// How long a client waits for what should come.

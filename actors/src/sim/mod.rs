@@ -14,9 +14,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_possible_truncation)]
 
+mod asking;
 mod call;
+mod dialog;
 mod dice;
 mod ledger;
+mod line;
 pub(crate) mod net;
 mod overload;
 mod owner;
@@ -27,5 +30,6 @@ mod sender;
 mod store;
 mod story;
 mod stranger;
+mod taking;
 mod ua;
 mod world;

@@ -11,10 +11,11 @@ use tokio::time::{Instant, sleep};
 
 use super::dice::Dice;
 use super::ledger::Sent;
-use super::owner::{Device, Manner};
+use super::owner::Device;
 use super::peer::sip::Msg;
 use super::store::Disk;
 use super::story::simulate;
+use super::taking::Manner;
 use super::ua::Ua;
 use super::world::{NODE, World};
 use crate::config::Config;
@@ -24,17 +25,37 @@ const OPERATION: Duration = Duration::from_millis(2);
 /// The delay that the node aims at.
 const TARGET: Duration = Duration::from_millis(400);
 
-fn world(seed: u64) -> World {
+/// A node that has begun to serve.
+async fn booted(seed: u64) -> World {
     let text = format!(
         "[sip]\nlisten = [\"udp:{NODE}:5060\", \"tcp:{NODE}:5060\"]\ntarget_delay = \"400ms\"\nanswer_within = \"8s\"\n\
          [msrp]\nlisten = [\"tcp:{NODE}:2855\"]\n"
     );
     let config = Config::load_from(Some((Path::new("overload"), &text)), []).unwrap();
-    World::with(Dice::new(seed), config, false)
+    let world = World::with(Dice::new(seed), config, false);
+    world.spawn(world.fabric().run());
+    world.boot().await;
+    world
 }
 
 fn device(world: &World, user: &str, last: u8) -> Ua {
     Ua::new(world, user, IpAddr::V4(Ipv4Addr::new(127, 0, 2, last)))
+}
+
+/// Asks while the store hangs: it is answered all the same, and told to come back.
+async fn ask_a_hanging_store(world: &World, ua: &Ua, request: &Msg) {
+    world.set_disk(Disk { slow: 600_000, ..Disk::default() });
+    let begun = Instant::now();
+    let response = ua.ask(request).await.expect("an answer");
+    assert_eq!(response.status(), 503, "{response}");
+    assert!(response.get("Retry-After").is_some());
+    assert!((8..20).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
+
+/// The store works again, and has done what it was asked for meanwhile.
+async fn go_on(world: &World) {
+    world.set_disk(Disk::default());
+    sleep(Duration::from_secs(1_300)).await;
 }
 
 /// When a deposit was sent, when it was answered, and how.
@@ -65,9 +86,7 @@ async fn flood(ua: &Ua, count: u32, pace: Duration, book: &Rc<RefCell<Vec<Answer
 #[test]
 fn twice_the_load_is_refused_early_and_what_is_let_in_is_served_in_time() {
     simulate(7, async {
-        let world = world(7);
-        world.spawn(world.fabric().run());
-        world.boot().await;
+        let world = booted(7).await;
         // 0 to 4 ms for each operation: 500 a second. The flood is twice that.
         world.set_disk(Disk { slow: 4, ..Disk::default() });
         let alice = device(&world, "sip:alice@example.org", 1);
@@ -131,20 +150,12 @@ fn twice_the_load_is_refused_early_and_what_is_let_in_is_served_in_time() {
 #[test]
 fn a_store_that_hangs_is_not_answered_by_silence() {
     simulate(8, async {
-        let world = world(8);
-        world.spawn(world.fabric().run());
-        world.boot().await;
+        let world = booted(8).await;
         let alice = device(&world, "sip:alice@example.org", 1);
-        world.set_disk(Disk { slow: 600_000, ..Disk::default() });
         let request =
             alice.request("MESSAGE", "sip:bob@example.com", false).body("text/plain", "token hangs");
-        let begun = Instant::now();
-        let response = alice.ask(&request).await.expect("an answer");
-        assert_eq!(response.status(), 503, "{response}");
-        assert!(response.get("Retry-After").is_some());
-        assert!((8..20).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
-        world.set_disk(Disk::default());
-        sleep(Duration::from_secs(1_300)).await;
+        ask_a_hanging_store(&world, &alice, &request).await;
+        go_on(&world).await;
         // The same again is the same deposit, whether it was stored after all or not.
         let again = request.clone().with("Via", alice.via(false));
         assert_eq!(alice.ask(&again).await.unwrap().status(), 202);
@@ -155,24 +166,18 @@ fn a_store_that_hangs_is_not_answered_by_silence() {
 #[test]
 fn a_subscription_is_not_granted_before_it_is_kept() {
     simulate(9, async {
-        let world = world(9);
-        world.spawn(world.fabric().run());
-        world.boot().await;
+        let world = booted(9).await;
         let bob = device(&world, "sip:bob@example.com", 1);
         let subscribe = || {
             let request = bob.request("SUBSCRIBE", bob.aor(), false).add("Event", "message-summary");
             request.add("Expires", "600")
         };
-        world.set_disk(Disk { slow: 600_000, ..Disk::default() });
         let request = subscribe();
         let mut inbox = bob.expect(&request.call_id());
-        let response = bob.ask(&request).await.expect("an answer");
-        assert_eq!(response.status(), 503, "{response}");
-        assert!(response.get("Retry-After").is_some());
+        ask_a_hanging_store(&world, &bob, &request).await;
         sleep(Duration::from_secs(30)).await;
         assert!(inbox.try_recv().is_err(), "no NOTIFY for what was refused");
-        world.set_disk(Disk::default());
-        sleep(Duration::from_secs(1_300)).await;
+        go_on(&world).await;
         let request = subscribe();
         let mut inbox = bob.expect(&request.call_id());
         assert_eq!(bob.ask(&request).await.unwrap().status(), 200);

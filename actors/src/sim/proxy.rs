@@ -8,10 +8,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::dice::Dice;
+use super::line::Line;
 use super::peer::clock::fresh;
 use super::peer::sip::Msg;
 use super::story::simulate;
-use super::ua::{Line, Ua};
+use super::ua::Ua;
 use super::world::{NODE, World};
 use crate::config::Config;
 

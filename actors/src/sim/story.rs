@@ -13,12 +13,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::dice::Dice;
 use super::net::{Fabric, Weather};
-use super::owner::{Device, Manner};
+use super::owner::Device;
 use super::peer;
 use super::sabotage::{self, Sabotage};
 use super::sender::sender;
 use super::store::Disk;
 use super::stranger::stranger;
+use super::taking::Manner;
 use super::ua::Ua;
 use super::world::{NODE, USERS, World};
 use crate::{chance, clock};

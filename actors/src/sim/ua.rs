@@ -6,14 +6,15 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::net::{Fabric, Wire};
+use super::asking::Asking;
+use super::line::Line;
+use super::net::Fabric;
 use super::peer::clock::fresh;
-use super::peer::sip::{Msg, address, parameter};
+use super::peer::sip::{Msg, parameter};
 use super::world::World;
 
 /// The way a message came, and an answer goes.
@@ -27,52 +28,6 @@ pub(crate) enum Way {
 pub(crate) struct Incoming {
     pub(crate) msg: Msg,
     way: Way,
-}
-
-/// A connection that is written to by a task of its own.
-#[derive(Clone)]
-pub(crate) struct Line {
-    queue: mpsc::UnboundedSender<Vec<u8>>,
-    pub(crate) wire: Rc<Wire>,
-}
-
-impl Line {
-    pub(crate) fn new(world: &World, wire: Wire) -> Self {
-        let wire = Rc::new(wire);
-        let (queue, mut waiting) = mpsc::unbounded_channel::<Vec<u8>>();
-        let writer = Rc::clone(&wire);
-        world.spawn(async move {
-            while let Some(bytes) = waiting.recv().await {
-                let mut rest = bytes.as_slice();
-                while !rest.is_empty() {
-                    match writer.try_write(rest) {
-                        Ok(count) => rest = &rest[count..],
-                        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                            writer.writable().await;
-                        }
-                        Err(_) => return,
-                    }
-                }
-            }
-        });
-        Self { queue, wire }
-    }
-
-    pub(crate) fn write(&self, bytes: Vec<u8>) {
-        let _ = self.queue.send(bytes);
-    }
-
-    /// More bytes; `None` at the end of the connection.
-    pub(crate) async fn read(&self, buffer: &mut Vec<u8>) -> Option<usize> {
-        loop {
-            match self.wire.try_read(16 << 10, |bytes| buffer.extend_from_slice(bytes)) {
-                Ok(0) => return None,
-                Ok(count) => return Some(count),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => self.wire.readable().await,
-                Err(_) => return None,
-            }
-        }
-    }
 }
 
 /// A request that was sent.
@@ -352,7 +307,12 @@ impl Ua {
         let asked = Asked { tell, answer: None, ack: None, over: over.clone() };
         self.0.asked.borrow_mut().insert(transaction(request), asked);
         self.transmit(request, over.as_ref());
-        Some(Asking { ua: self.clone(), request: request.clone(), told, over, begun: Instant::now() })
+        Some(Asking::new(self.clone(), request.clone(), told, over))
+    }
+
+    /// Notes that a request of which `begun` is the beginning had no final response in time.
+    pub(super) fn unanswered(&self, begun: Instant, request: &Msg) {
+        self.0.world.unanswered(begun, request);
     }
 
     /// Sends the ACK to a 2xx, and again whenever that is repeated.
@@ -364,167 +324,6 @@ impl Ua {
     }
 }
 
-/// A request under way.
-pub(crate) struct Asking {
-    ua: Ua,
-    pub(crate) request: Msg,
-    told: mpsc::UnboundedReceiver<Msg>,
-    over: Option<Line>,
-    begun: Instant,
-}
-
-impl Asking {
-    /// Waits for the final response (RFC 3261 17.1), repeating the request over UDP.
-    pub(crate) async fn finish(mut self) -> Option<Msg> {
-        let invite = self.request.method() == "INVITE";
-        let mut interval = Duration::from_millis(500);
-        let mut limit = self.begun + Duration::from_secs(32);
-        let mut proceeding = false;
-        loop {
-            let repeats = self.over.is_none() && !(invite && proceeding);
-            let next = if repeats { limit.min(Instant::now() + interval) } else { limit };
-            match tokio::time::timeout_at(next, self.told.recv()).await {
-                Ok(Some(msg)) if msg.status() < 200 => {
-                    proceeding = true;
-                    if invite {
-                        limit = Instant::now() + Duration::from_secs(120);
-                    }
-                }
-                Ok(Some(msg)) => {
-                    if invite && msg.status() >= 300 {
-                        self.ua.acknowledge(&self.request, failure_ack(&self.request, &msg));
-                    }
-                    return Some(msg);
-                }
-                // The connection is gone.
-                Ok(None) => return None,
-                Err(_) if Instant::now() >= limit => {
-                    self.ua.0.world.unanswered(self.begun, &self.request);
-                    return None;
-                }
-                Err(_) => {
-                    self.ua.transmit(&self.request, None);
-                    interval *= 2;
-                    if !invite {
-                        interval = interval.min(Duration::from_secs(4));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Cancels the INVITE after a while; where its 200 was quicker, the call is ended.
-    pub(crate) async fn regret(mut self, after: Duration) {
-        // RFC 3261 9.1: not before a provisional response.
-        match timeout(Duration::from_secs(5), self.told.recv()).await {
-            Ok(Some(first)) if first.status() < 200 => {}
-            Ok(Some(first)) => return self.conclude(&first).await,
-            Ok(None) | Err(_) => {}
-        }
-        tokio::time::sleep(after).await;
-        let ua = self.ua.clone();
-        let cancel = self.cancel();
-        actix::spawn(async move { ua.ask(&cancel).await });
-        let (ua, request) = (self.ua.clone(), self.request.clone());
-        if let Some(response) = self.finish().await {
-            conclude(&ua, &request, &response).await;
-        }
-    }
-
-    async fn conclude(&self, response: &Msg) {
-        if response.status() >= 300 {
-            self.ua.acknowledge(&self.request, failure_ack(&self.request, response));
-        }
-        conclude(&self.ua, &self.request, response).await;
-    }
-
-    /// The CANCEL of the INVITE.
-    fn cancel(&self) -> Msg {
-        let number = cseq(&self.request);
-        let cancel =
-            Msg { start: self.request.start.replacen("INVITE", "CANCEL", 1), ..self.request.clone() }
-                .with("CSeq", format!("{number} CANCEL"))
-                .without("Content-Type")
-                .without("Require")
-                .without("Contact");
-        Msg { body: Vec::new(), ..cancel }
-    }
-}
-
-/// Ends a call that nobody wants any more.
-async fn conclude(ua: &Ua, request: &Msg, response: &Msg) {
-    if response.status() == 200 {
-        let mut dialog = Dialog::opened(request, response);
-        ua.acknowledge(request, dialog.ack(ua));
-        ua.ask(&dialog.request(ua, "BYE")).await;
-    }
-}
-
 fn transaction(msg: &Msg) -> String {
     format!("{} {}", msg.method(), msg.branch())
-}
-
-fn cseq(msg: &Msg) -> u32 {
-    msg.need("CSeq").split(' ').next().unwrap().parse().unwrap()
-}
-
-/// The ACK to a response that is no 2xx (RFC 3261 17.1.1.3).
-fn failure_ack(request: &Msg, response: &Msg) -> Msg {
-    Msg::request("ACK", request.uri())
-        .add("Via", &request.headers[0].1)
-        .add("Max-Forwards", "70")
-        .add("From", request.need("From"))
-        .add("To", response.need("To"))
-        .add("Call-ID", request.need("Call-ID"))
-        .add("CSeq", format!("{} ACK", cseq(request)))
-}
-
-/// A dialog as its client keeps it (RFC 3261 12).
-#[derive(Clone)]
-pub(crate) struct Dialog {
-    pub(crate) call_id: String,
-    local: String,
-    remote: String,
-    pub(crate) target: String,
-    cseq: u32,
-    tcp: bool,
-}
-
-impl Dialog {
-    /// The dialog that a 2xx opens.
-    pub(crate) fn opened(request: &Msg, response: &Msg) -> Self {
-        Self {
-            call_id: request.call_id(),
-            local: request.need("From"),
-            remote: response.need("To"),
-            target: address(&response.need("Contact")),
-            cseq: cseq(request),
-            tcp: request.need("Via").starts_with("SIP/2.0/TCP"),
-        }
-    }
-
-    fn compose(&self, ua: &Ua, method: &str) -> Msg {
-        let request = Msg::request(method, &self.target)
-            .add("Via", ua.via(self.tcp))
-            .add("Max-Forwards", "70")
-            .add("From", &self.local)
-            .add("To", &self.remote)
-            .add("Call-ID", &self.call_id)
-            .add("CSeq", format!("{} {method}", self.cseq));
-        match method {
-            "INVITE" | "SUBSCRIBE" => request.add("Contact", ua.contact(self.tcp)),
-            _ => request,
-        }
-    }
-
-    /// The next request within the dialog.
-    pub(crate) fn request(&mut self, ua: &Ua, method: &str) -> Msg {
-        self.cseq += 1;
-        self.compose(ua, method)
-    }
-
-    /// The ACK to the 2xx of the latest INVITE.
-    pub(crate) fn ack(&self, ua: &Ua) -> Msg {
-        self.compose(ua, "ACK")
-    }
 }

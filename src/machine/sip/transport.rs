@@ -21,6 +21,9 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// Every transport.
+    pub const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss];
+
     /// Whether the transport delivers what it accepts, so that nothing is retransmitted over it.
     #[must_use]
     pub const fn is_reliable(self) -> bool {
@@ -77,9 +80,7 @@ impl Transport {
     /// Reads the name out of a Via header field or a `transport` parameter, in any case.
     #[must_use]
     pub fn parse(name: &[u8]) -> Option<Self> {
-        const ALL: [Transport; 5] =
-            [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
-        ALL.into_iter().find(|transport| name.eq_ignore_ascii_case(transport.via_name().as_bytes()))
+        Self::ALL.into_iter().find(|transport| name.eq_ignore_ascii_case(transport.via_name().as_bytes()))
     }
 }
 
@@ -139,12 +140,10 @@ mod tests {
 
     #[test]
     fn names_are_read_in_any_case_and_written_in_capitals() {
-        for transport in [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss] {
+        for transport in Transport::ALL {
             assert_eq!(Transport::parse(transport.via_name().as_bytes()), Some(transport));
-            assert_eq!(
-                Transport::parse(transport.to_string().to_ascii_lowercase().as_bytes()),
-                Some(transport)
-            );
+            assert_eq!(Transport::parse(transport.label().as_bytes()), Some(transport));
+            assert_eq!(transport.label(), transport.to_string().to_ascii_lowercase());
         }
         assert_eq!(Transport::parse(b"SCTP"), None);
     }

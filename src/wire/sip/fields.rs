@@ -3,6 +3,7 @@
 //! Each reads the first field of its name; that fields of a single value stand once is
 //! [`super::validate`]'s to check.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -59,6 +60,12 @@ impl Headers {
         self.required(HeaderName::CallId, |value| {
             is_call_id(value).then(|| value.clone()).ok_or("not one or two words")
         })
+    }
+
+    /// The Call-ID as it stands, well formed or not, for a line of the log; empty where there is none.
+    #[must_use]
+    pub fn call_id_text(&self) -> Cow<'_, str> {
+        self.get(&HeaderName::CallId).map(|id| String::from_utf8_lossy(id)).unwrap_or_default()
     }
 
     /// The CSeq.
@@ -217,6 +224,14 @@ mod tests {
         let broken = headers(&[(HeaderName::From, "x"), (HeaderName::MaxForwards, "256")]);
         assert_eq!(broken.from().unwrap_err().to_string(), "Malformed From: URI without a scheme");
         assert_eq!(broken.max_forwards().unwrap_err().header, HeaderName::MaxForwards);
+    }
+
+    #[test]
+    fn a_call_id_is_shown_even_where_it_cannot_be_read() {
+        assert_eq!(Headers::new().call_id_text(), "");
+        let broken = headers(&[(HeaderName::CallId, "one two three")]);
+        assert!(broken.call_id().is_err());
+        assert_eq!(broken.call_id_text(), "one two three");
     }
 
     // proves RFC 3261 20.1 (empty Accept), 20.19 (Expires), 20.10 (Contact: *)

@@ -46,7 +46,7 @@ pub use message::{Message, Request, Response};
 pub use method::Method;
 pub use name_addr::{NameAddr, tag_of};
 pub use params::Params;
-pub use status::StatusCode;
+pub use status::{StatusClass, StatusCode};
 pub use stream::{StreamDecoder, StreamEvent};
 pub use uri::{Scheme, SipUri};
 pub use validate::{validate, validate_response};

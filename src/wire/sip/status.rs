@@ -6,6 +6,51 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StatusCode(pub u16);
 
+/// What the first digit of a status code says (RFC 3261 7.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StatusClass {
+    /// 1xx: more responses follow.
+    Provisional,
+    /// 2xx: the request was understood and done.
+    Success,
+    /// 3xx: to be asked elsewhere.
+    Redirection,
+    /// 4xx: not done here as it was asked.
+    ClientError,
+    /// 5xx: this server could not do it.
+    ServerError,
+    /// 6xx: no server can.
+    GlobalFailure,
+}
+
+impl StatusClass {
+    /// `2xx` and the like, as metrics name it.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Provisional => "1xx",
+            Self::Success => "2xx",
+            Self::Redirection => "3xx",
+            Self::ClientError => "4xx",
+            Self::ServerError => "5xx",
+            Self::GlobalFailure => "6xx",
+        }
+    }
+
+    /// The reason phrase of a code of which no more is known.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Provisional => "Progress",
+            Self::Success => "OK",
+            Self::Redirection => "Redirection",
+            Self::ClientError => "Bad Request",
+            Self::ServerError => "Server Internal Error",
+            Self::GlobalFailure => "Global Failure",
+        }
+    }
+}
+
 macro_rules! statuses {
     ($($name:ident $code:literal $reason:literal $source:literal,)*) => {
         impl StatusCode {
@@ -20,12 +65,7 @@ macro_rules! statuses {
                 match self.0 {
                     $($code => $reason,)*
                     // RFC 3261 8.1.3.2: an unknown code is treated as x00 of its class
-                    100..=199 => "Progress",
-                    200..=299 => "OK",
-                    300..=399 => "Redirection",
-                    400..=499 => "Bad Request",
-                    500..=599 => "Server Internal Error",
-                    _ => "Global Failure",
+                    _ => self.class().reason(),
                 }
             }
         }
@@ -99,28 +139,35 @@ statuses! {
 }
 
 impl StatusCode {
-    /// The first digit: 1 for provisional up to 6 for a global failure.
+    /// What its first digit says.
     #[must_use]
-    pub const fn class(self) -> u16 {
-        self.0 / 100
+    pub const fn class(self) -> StatusClass {
+        match self.0 {
+            ..=199 => StatusClass::Provisional,
+            200..=299 => StatusClass::Success,
+            300..=399 => StatusClass::Redirection,
+            400..=499 => StatusClass::ClientError,
+            500..=599 => StatusClass::ServerError,
+            600.. => StatusClass::GlobalFailure,
+        }
     }
 
     /// Whether more responses follow (1xx).
     #[must_use]
     pub const fn is_provisional(self) -> bool {
-        self.class() == 1
+        matches!(self.class(), StatusClass::Provisional)
     }
 
     /// Whether this ends the transaction (2xx to 6xx).
     #[must_use]
     pub const fn is_final(self) -> bool {
-        self.class() >= 2
+        !self.is_provisional()
     }
 
     /// Whether the request succeeded (2xx).
     #[must_use]
     pub const fn is_success(self) -> bool {
-        self.class() == 2
+        matches!(self.class(), StatusClass::Success)
     }
 }
 
@@ -138,7 +185,12 @@ mod tests {
     fn a_code_knows_its_class_and_reason() {
         assert!(StatusCode::TRYING.is_provisional() && !StatusCode::TRYING.is_final());
         assert!(StatusCode::ACCEPTED.is_success() && StatusCode::ACCEPTED.is_final());
-        assert_eq!(StatusCode::GLOBAL_NOT_ACCEPTABLE.class(), 6);
+        assert_eq!(StatusCode::GLOBAL_NOT_ACCEPTABLE.class(), StatusClass::GlobalFailure);
+        for (code, label) in
+            [(100, "1xx"), (199, "1xx"), (202, "2xx"), (399, "3xx"), (400, "4xx"), (599, "5xx")]
+        {
+            assert_eq!(StatusCode(code).class().label(), label);
+        }
         assert_eq!(StatusCode::BAD_EVENT.reason(), "Bad Event");
         assert_eq!(StatusCode(499).reason(), "Bad Request");
         assert_eq!(StatusCode(299).reason(), "OK");

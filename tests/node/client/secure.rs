@@ -104,11 +104,10 @@ fn a_node_that_proves_nothing_is_told_nothing() {
     command.args(["--dns", &dns.addr.to_string()]).arg("--ca").arg(secure.node.folder().join("clients.pem"));
     let said = refused(&mut command);
     assert!(said.contains("its certificate is not for `proxy.example.com`"), "{said}");
-    // It shows the certificate of an authority, though of one that is believed: the pin is the way then.
+    // It shows the certificate of an authority, and of one that is not believed.
     let shown = Authority::showing(&["127.0.0.1"]);
     let own = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let here = own.local_addr().unwrap();
-    std::fs::write(&other, &shown.certificate).unwrap();
     let server = std::thread::spawn(move || Secure::accept(own.accept().unwrap().0, &shown).is_err());
     let said = refused(command_at(&format!("tls:{here}"), "alice", &send).arg("--ca").arg(&other));
     assert!(said.contains("it shows the certificate of an authority as its own (--ca"), "{said}");
@@ -123,6 +122,16 @@ fn a_node_that_proves_nothing_is_told_nothing() {
     let said = run(&mut command_at(&plain, "alice", &send));
     assert_eq!((said.code, said.stderr.lines().count()), (3, 1), "{}", said.stderr);
     assert!(said.stderr.starts_with(&format!("restante: {plain} cannot be reached: ")), "{}", said.stderr);
+}
+
+#[test]
+fn a_certificate_of_the_nodes_own_is_believed_by_itself() {
+    let secure = SecureNode::start();
+    Authority::showing(&["127.0.0.1"]).write(secure.node.folder());
+    until("it is used", || secure.node.log().contains("certificate reloaded").then_some(()));
+    let mut send =
+        command_at(&format!("tls:{}", secure.sips), "alice", &["send", "bob@example.com", "hello"]);
+    run(send.arg("--ca").arg(secure.node.folder().join("node.pem"))).ok();
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod contents;
 mod crash;
 mod damage;
+mod drafts;
 mod faults;
 mod model;
 mod queue;

@@ -5,9 +5,10 @@ mod client;
 mod names;
 mod server;
 mod session;
+mod signatures;
 mod watch;
 
-pub(crate) use client::{Expect, config, connect};
+pub(crate) use client::{Expect, config, connect, is_authority};
 pub use names::sip_domains;
 pub(crate) use server::Purpose;
 pub use server::{Tls, TlsError, TlsFiles};

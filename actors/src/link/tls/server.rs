@@ -2,9 +2,10 @@
 //! its files change, without touching a connection that is open.
 
 use super::provider;
+use super::signatures::Signatures;
 use restante::wire::fingerprint::Fingerprint;
 use rustls::client::Resumption;
-use rustls::client::danger::ServerCertVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerifier};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -275,7 +276,7 @@ impl Material {
         };
         let servers = Servers {
             signalling: server(signalling)?,
-            media: server(Arc::new(AnyCertificate))?,
+            media: server(Arc::new(AnyCertificate(Signatures::of_provider())))?,
             web: server(Arc::new(NoClientAuth))?,
         };
         Ok(Self { key: Some(certified), servers: Some(servers) })
@@ -315,7 +316,7 @@ fn add_platform_roots(roots: &mut RootCertStore) {
 /// Takes any client certificate whose key the client has: the session description says which it must be
 /// (RFC 8122 6.2), and who shows none may only use sessions that told no fingerprint.
 #[derive(Debug)]
-struct AnyCertificate;
+struct AnyCertificate(Signatures);
 
 impl ClientCertVerifier for AnyCertificate {
     fn client_auth_mandatory(&self) -> bool {
@@ -340,9 +341,8 @@ impl ClientCertVerifier for AnyCertificate {
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, Error> {
-        let algorithms = &provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -350,12 +350,11 @@ impl ClientCertVerifier for AnyCertificate {
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, Error> {
-        let algorithms = &provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+        self.0.schemes()
     }
 }

@@ -1,40 +1,40 @@
 //! The node: boots, serves, drains.
 
+mod listening;
+mod nursery;
+mod signals;
+mod terms;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, Arbiter, ArbiterHandle, System};
+use actix::{Addr, Arbiter, ArbiterHandle, System};
 use anyhow::Context as _;
-use restante::focus::pager::DepositRules;
-use restante::focus::realm::{Accepts, Realm};
-use restante::focus::subscription_terms::SubscriptionTerms;
-use restante::focus::subscriptions::SubscriptionRules;
-use restante::focus::summary::{Listing, SummaryRules};
-use restante::machine::sip::{EndpointConfig, Timers, Transport};
 use restante::store::{Store, SubscriptionCursor};
-use restante::wire::message_summary;
-use restante::wire::sip::Limits;
 
 use crate::admission::Admission;
 use crate::archive::{self, Archive};
 use crate::clock;
-use crate::config::{Config, Protocol, StoreUrl, SummaryHeaders};
-use crate::endpoint::{DrainDialogs, Entrance, SipEndpoint};
+use crate::config::{Config, Listen, StoreUrl};
+use crate::endpoint::{DrainDialogs, SipEndpoint};
 use crate::gate::Gate;
 use crate::http::{self, Readiness};
-use crate::link::{
-    Backlog, ConnectionLimits, Cores, DnsSettings, HandshakeLimits, MsrpLimits, MsrpTransport, OutboxLimits,
-    Resolver, SipLimits, SipPorts, SipTransport, Stopper, Tls, TlsFiles, WebLimits,
-};
+use crate::link::{Backlog, Cores, MsrpTransport, Resolver, SipPorts, SipTransport, Stopper, Tls};
 use crate::records::Records;
-use crate::router::{MOST_SHARDS, Router, shard_name};
-use crate::shard::{Attach, Resume, Shard, Totals, Watched, tell_changed};
-use crate::shared::{MsrpListener, Shared};
+use crate::router::Router;
+use crate::shard::{Resume, Shard, Watched, tell_changed};
+use crate::shared::Shared;
 use crate::supervision::{self, Fatal};
 use crate::upkeep;
 use crate::users::Users;
 use crate::users::watch::Watch;
+
+use nursery::Nursery;
+use signals::Signals;
+
+pub use terms::realm;
+pub(crate) use terms::tls_files;
 
 /// Subscriptions read from the store at once when the node starts.
 const RESUMED_AT_ONCE: usize = 1000;
@@ -81,11 +81,11 @@ pub(crate) async fn serve_until(
 ) -> anyhow::Result<()> {
     let users = users(&config)?;
     let StoreUrl::Embedded(directory) = &config.store.url;
-    let store = open_store(directory.clone(), limits(&config)).await?;
+    let store = open_store(directory.clone(), terms::archive_limits(&config)).await?;
     let metrics = http::install_metrics().context("metrics")?;
     let readiness = Readiness::new();
     let stopper = Stopper::new();
-    let arbiters: Vec<Arbiter> = (0..workers(&config)).map(|_| Arbiter::new()).collect();
+    let arbiters: Vec<Arbiter> = (0..terms::workers(&config)).map(|_| Arbiter::new()).collect();
     let cores = arbiters.iter().map(Arbiter::handle).collect();
     let fatal = Fatal::default();
     let node = Node::boot(config, store, users, cores, stopper.clone(), &fatal).await?;
@@ -95,14 +95,15 @@ pub(crate) async fn serve_until(
     readiness.set(true);
     node.sweep(readiness.clone());
     metrics::gauge!("restante_workers").set(u32::try_from(node.endpoints.len()).unwrap_or(u32::MAX));
+    let bound = Bound { sip: written(&node.bound_sip), msrp: written(&node.bound_msrp), http };
     tracing::info!(
-        sip = node.bound_sip.join(","),
-        msrp = node.bound_msrp.join(","),
+        sip = bound.sip.join(","),
+        msrp = bound.msrp.join(","),
         http = http.map(|addr| addr.to_string()).unwrap_or_default(),
         workers = node.endpoints.len(),
         "ready"
     );
-    ready(&Bound { sip: node.bound_sip.clone(), msrp: node.bound_msrp.clone(), http });
+    ready(&bound);
     let failed = tokio::select! {
         signal = stop => {
             tracing::info!(signal, "stopping: no new work, sessions get a BYE");
@@ -121,34 +122,13 @@ pub(crate) async fn serve_until(
     Ok(())
 }
 
+fn written(listeners: &[Listen]) -> Vec<String> {
+    listeners.iter().map(ToString::to_string).collect()
+}
+
 async fn open_store(directory: PathBuf, limits: archive::Limits) -> anyhow::Result<Arc<dyn Store>> {
     let opening = tokio::task::spawn_blocking(move || Archive::open_with(&directory, limits)).await?;
     Ok(Arc::new(opening.context("store")?))
-}
-
-fn limits(config: &Config) -> archive::Limits {
-    let store = &config.store;
-    archive::Limits { queue: store.queue, batch: store.batch, batch_bytes: store.batch_size.as_usize() }
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }
 
 /// A booted node.
@@ -157,8 +137,8 @@ pub(crate) struct Node {
     router: Arc<Router>,
     pub(crate) endpoints: Vec<Addr<SipEndpoint>>,
     pub(crate) shards: Vec<Addr<Shard>>,
-    bound_sip: Vec<String>,
-    bound_msrp: Vec<String>,
+    bound_sip: Vec<Listen>,
+    bound_msrp: Vec<Listen>,
     tls: Arc<Tls>,
 }
 
@@ -186,84 +166,42 @@ impl Node {
         };
         let backlog = Backlog::new(config.sip.max_inflight.min(BACKLOG));
         let admission = Admission::new(config.sip.max_inflight, config.sip.target_delay);
-        let tls = Tls::load(tls_files(&config)).context("[tls]")?;
-        let (limits, own) = (sip_limits(&config), Arc::clone(&tls));
+        let tls = Tls::load(terms::tls_files(&config)).context("[tls]")?;
+        let (limits, own) = (terms::sip_limits(&config), Arc::clone(&tls));
         let sip = SipTransport::new(limits, ports, backlog, own, cores.clone(), stopper.clone());
         gate.attach(sip.clone());
-        let msrp = MsrpTransport::new(msrp_limits(&config), Arc::clone(&tls), cores, stopper);
-
-        let mut bound_msrp = Vec::new();
-        let mut msrp_listeners = Vec::new();
-        for listen in &config.msrp.listen {
-            let transport = transport_of(listen.protocol);
-            let bound = msrp.listen(transport, listen.address);
-            let addr = bound.with_context(|| format!("cannot listen at {listen}"))?;
-            bound_msrp.push(format!("{}:{addr}", listen.protocol));
-            msrp_listeners.push(MsrpListener { transport, addr });
-        }
-        let timers = Timers { t1: config.sip.t1, t2: config.sip.t2, t4: config.sip.t4, ..Timers::default() };
+        let msrp = MsrpTransport::new(terms::msrp_limits(&config), Arc::clone(&tls), cores, stopper);
+        let bound_msrp = listening::msrp(&msrp, &config)?;
         let shared = Arc::new(Shared {
             realm,
-            deposit: deposit_rules(&config),
-            subscriptions: Arc::new(subscription_rules(&config)),
+            deposit: terms::deposit_rules(&config),
+            subscriptions: Arc::new(terms::subscription_rules(&config)),
             store,
             sip: sip.clone(),
             msrp,
-            resolver: Resolver::new(&dns_settings(&config))?,
+            resolver: Resolver::new(&terms::dns_settings(&config))?,
             records,
-            timers,
-            msrp_listeners,
+            timers: terms::timers(&config),
+            msrp_listeners: bound_msrp.clone(),
             config,
         });
-
         // Listeners are bound before the shards start, whose Vias name them; the router holds what comes in between.
-        let mut bound_sip = Vec::new();
-        let mut sent_by = Vec::new();
-        for listen in &shared.config.sip.listen {
-            let transport = transport_of(listen.protocol);
-            let bound = match transport {
-                Transport::Udp => sip.listen_udp(listen.address),
-                stream => sip.listen(stream, listen.address),
-            };
-            let addr = bound.with_context(|| format!("cannot listen at {listen}"))?;
-            bound_sip.push(format!("{}:{addr}", listen.protocol));
-            sent_by.push((transport, addr, shared.sip_host(transport, addr)));
-        }
+        let bound_sip = listening::sip(&sip, &shared.config)?;
 
         let watched: Watched = Arc::default();
         let feed = Arc::clone(&watched);
         shared.store.on_change(Arc::new(move |change| tell_changed(&feed, &change.owner)));
-        let totals = Arc::new(Totals::default());
-        let mut endpoints = Vec::new();
-        let mut shards = Vec::new();
-        for (index, handle) in handles.iter().enumerate() {
-            let name = shard_name(index);
-            let shard = {
-                let (name, shared, gate) = (name.clone(), Arc::clone(&shared), Arc::clone(&gate));
-                let (totals, watched) = (Arc::clone(&totals), Arc::clone(&watched));
-                let vital = fatal.vital(format!("shard {name}"));
-                Shard::start_in_arbiter(handle, move |_| {
-                    Shard::new(name, shared, gate, totals, watched, vital)
-                })
-            };
-            let mut endpoint_config = EndpointConfig::new(name.clone());
-            endpoint_config.timers = timers;
-            endpoint_config.sent_by.clone_from(&sent_by);
-            endpoint_config.max_transactions = shared.config.sip.max_transactions;
-            endpoint_config.server_name = "restante".to_owned();
-            let endpoint = {
-                let (transport, shared, shard) =
-                    (sip.clone(), Arc::clone(&shared), shard.clone().recipient());
-                let entrance = Entrance { gate: Arc::clone(&gate), admission: admission.clone() };
-                let vital = fatal.vital(format!("SIP endpoint {name}"));
-                SipEndpoint::start_in_arbiter(handle, move |_| {
-                    SipEndpoint::new(endpoint_config, transport, shared, entrance, shard, vital)
-                })
-            };
-            shard.send(Attach(endpoint.clone())).await?;
-            endpoints.push(endpoint);
-            shards.push(shard);
-        }
+        let nursery = Nursery {
+            shared: Arc::clone(&shared),
+            gate,
+            admission,
+            sip: sip.clone(),
+            bound: &bound_sip,
+            totals: Arc::default(),
+            watched,
+            fatal,
+        };
+        let (endpoints, shards) = nursery.start_on(&handles).await?;
         router.attach(endpoints.clone(), sip.sender(|_| {}));
         Ok(Self { shared, router, endpoints, shards, bound_sip, bound_msrp, tls })
     }
@@ -393,16 +331,6 @@ impl Node {
     }
 }
 
-/// Which URIs belong to a node of this configuration.
-#[must_use]
-pub fn realm(config: &Config) -> Realm {
-    let domains: Vec<String> = config.node.domains.iter().map(|domain| domain.as_str().to_owned()).collect();
-    let node = config.node.clone();
-    let accepts = (!node.users.is_empty())
-        .then(|| -> Accepts { Arc::new(move |user, domain| node.accepts(user, domain)) });
-    Realm::new(&domains, config.node.store_host.as_str(), accepts)
-}
-
 /// The users who may authenticate, followed as their file changes.
 fn users(config: &Config) -> anyhow::Result<Arc<Users>> {
     let Some(path) = &config.auth.users else { return Ok(Arc::default()) };
@@ -410,130 +338,4 @@ fn users(config: &Config) -> anyhow::Result<Arc<Users>> {
     let users = watch.users();
     actix::spawn(watch.follow());
     Ok(users)
-}
-
-fn workers(config: &Config) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    match config.node.workers {
-        0 => cores.min(MOST_SHARDS),
-        some => some.min(MOST_SHARDS),
-    }
-}
-
-const fn transport_of(protocol: Protocol) -> Transport {
-    match protocol {
-        Protocol::Udp => Transport::Udp,
-        Protocol::Tcp => Transport::Tcp,
-        Protocol::Tls => Transport::Tls,
-        Protocol::Ws => Transport::Ws,
-        Protocol::Wss => Transport::Wss,
-    }
-}
-
-/// The files that `[tls]` names.
-pub(crate) fn tls_files(config: &Config) -> TlsFiles {
-    let tls = &config.tls;
-    TlsFiles {
-        certificate: tls.certificate.clone(),
-        key: tls.key.clone(),
-        client_ca: tls.client_ca.clone(),
-        roots: tls.roots.clone(),
-        roots_alone: false,
-    }
-}
-
-fn handshake_limits(config: &Config, message: usize) -> HandshakeLimits {
-    let (tls, websocket) = (&config.tls, &config.websocket);
-    HandshakeLimits {
-        timeout: tls.handshake_timeout,
-        parallel: tls.max_handshakes,
-        web: WebLimits {
-            path: websocket.path.clone(),
-            origins: websocket.origins.clone(),
-            ping: websocket.ping,
-            message,
-        },
-    }
-}
-
-fn connection_limits(config: &Config, total: usize, per_address: usize) -> ConnectionLimits {
-    let trusted: Vec<_> = config.trust.networks().copied().collect();
-    let exempt = move |peer: std::net::IpAddr| trusted.iter().any(|net| net.contains(&peer.to_canonical()));
-    ConnectionLimits { total, per_address, exempt: Some(Arc::new(exempt)) }
-}
-
-fn dns_settings(config: &Config) -> DnsSettings {
-    DnsSettings {
-        servers: config.dns.servers.clone(),
-        timeout: config.dns.timeout,
-        // The family in which the node is reached is the one in which it surely reaches others.
-        ipv6_first: config.sip.listen.first().is_some_and(|listen| listen.address.is_ipv6()),
-    }
-}
-
-fn sip_limits(config: &Config) -> SipLimits {
-    let sip = &config.sip;
-    SipLimits {
-        message: Limits {
-            message: sip.max_message.as_usize(),
-            headers: sip.max_headers,
-            body: sip.max_body.as_usize(),
-        },
-        connections: connection_limits(config, sip.max_connections, sip.max_connections_per_address),
-        idle_timeout: sip.idle_timeout,
-        handshake: handshake_limits(config, sip.max_message.as_usize()),
-        request_timeout: sip.request_timeout,
-        ..SipLimits::default()
-    }
-}
-
-fn msrp_limits(config: &Config) -> MsrpLimits {
-    let msrp = &config.msrp;
-    MsrpLimits {
-        connections: connection_limits(config, msrp.max_connections, msrp.max_connections_per_address),
-        header: msrp.max_header.as_usize(),
-        bind_timeout: msrp.bind_timeout,
-        idle_timeout: msrp.idle_timeout,
-        handshake: handshake_limits(config, config.websocket.max_message.as_usize()),
-        // A session's window is what may wait; a piece more is under way when the queue fills.
-        outbox: OutboxLimits { max: 8 << 20, high: 1 << 20, low: 256 << 10, ..OutboxLimits::default() },
-        ..MsrpLimits::default()
-    }
-}
-
-fn deposit_rules(config: &Config) -> DepositRules {
-    DepositRules {
-        ignore_types: config.deposit.ignore_types.clone(),
-        max_body: config.deposit.max_body.as_usize(),
-        lifetime: config.deposit.lifetime,
-        max_lifetime: config.deposit.max_lifetime,
-    }
-}
-
-fn subscription_rules(config: &Config) -> SubscriptionRules {
-    let summary = &config.summary;
-    SubscriptionRules {
-        terms: SubscriptionTerms {
-            media_type: message_summary::MEDIA_TYPE,
-            expires: summary.expires,
-            min_expires: summary.min_expires,
-            max_expires: summary.max_expires,
-        },
-        summary: summary_rules(config),
-        min_interval: summary.min_interval,
-        most: summary.subscriptions_per_user,
-        agent: config.node.store_host.as_str().to_owned(),
-    }
-}
-
-fn summary_rules(config: &Config) -> SummaryRules {
-    SummaryRules {
-        listing: match config.summary.headers {
-            SummaryHeaders::Pending => Listing::Pending,
-            SummaryHeaders::Added => Listing::Added,
-            SummaryHeaders::None => Listing::None,
-        },
-        fields: config.summary.fields.iter().map(|field| field.as_str().to_owned()).collect(),
-        max_items: config.summary.max_items,
-    }
 }

@@ -1,0 +1,156 @@
+//! What the configuration means to each part of the node, in the part's own terms.
+
+use std::sync::Arc;
+
+use restante::focus::pager::DepositRules;
+use restante::focus::realm::{Accepts, Realm};
+use restante::focus::subscription_terms::SubscriptionTerms;
+use restante::focus::subscriptions::SubscriptionRules;
+use restante::focus::summary::{Listing, SummaryRules};
+use restante::machine::sip::Timers;
+use restante::wire::message_summary;
+use restante::wire::sip::Limits;
+
+use crate::archive;
+use crate::config::{Config, SummaryHeaders};
+use crate::link::{
+    ConnectionLimits, DnsSettings, HandshakeLimits, MsrpLimits, OutboxLimits, SipLimits, TlsFiles, WebLimits,
+};
+use crate::router::MOST_SHARDS;
+
+/// Which URIs belong to a node of this configuration.
+#[must_use]
+pub fn realm(config: &Config) -> Realm {
+    let domains: Vec<String> = config.node.domains.iter().map(|domain| domain.as_str().to_owned()).collect();
+    let node = config.node.clone();
+    let accepts = (!node.users.is_empty())
+        .then(|| -> Accepts { Arc::new(move |user, domain| node.accepts(user, domain)) });
+    Realm::new(&domains, config.node.store_host.as_str(), accepts)
+}
+
+/// How many cores serve.
+pub(super) fn workers(config: &Config) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    match config.node.workers {
+        0 => cores.min(MOST_SHARDS),
+        some => some.min(MOST_SHARDS),
+    }
+}
+
+pub(super) fn archive_limits(config: &Config) -> archive::Limits {
+    let store = &config.store;
+    archive::Limits { queue: store.queue, batch: store.batch, batch_bytes: store.batch_size.as_usize() }
+}
+
+/// The timers of SIP (RFC 3261 17).
+pub(super) fn timers(config: &Config) -> Timers {
+    Timers { t1: config.sip.t1, t2: config.sip.t2, t4: config.sip.t4, ..Timers::default() }
+}
+
+/// The files that `[tls]` names.
+pub(crate) fn tls_files(config: &Config) -> TlsFiles {
+    let tls = &config.tls;
+    TlsFiles {
+        certificate: tls.certificate.clone(),
+        key: tls.key.clone(),
+        client_ca: tls.client_ca.clone(),
+        roots: tls.roots.clone(),
+        roots_alone: false,
+    }
+}
+
+fn handshake_limits(config: &Config, message: usize) -> HandshakeLimits {
+    let (tls, websocket) = (&config.tls, &config.websocket);
+    HandshakeLimits {
+        timeout: tls.handshake_timeout,
+        parallel: tls.max_handshakes,
+        web: WebLimits {
+            path: websocket.path.clone(),
+            origins: websocket.origins.clone(),
+            ping: websocket.ping,
+            message,
+        },
+    }
+}
+
+fn connection_limits(config: &Config, total: usize, per_address: usize) -> ConnectionLimits {
+    let trusted: Vec<_> = config.trust.networks().copied().collect();
+    let exempt = move |peer: std::net::IpAddr| trusted.iter().any(|net| net.contains(&peer.to_canonical()));
+    ConnectionLimits { total, per_address, exempt: Some(Arc::new(exempt)) }
+}
+
+pub(super) fn dns_settings(config: &Config) -> DnsSettings {
+    DnsSettings {
+        servers: config.dns.servers.clone(),
+        timeout: config.dns.timeout,
+        // The family in which the node is reached is the one in which it surely reaches others.
+        ipv6_first: config.sip.listen.first().is_some_and(|listen| listen.address.is_ipv6()),
+    }
+}
+
+pub(super) fn sip_limits(config: &Config) -> SipLimits {
+    let sip = &config.sip;
+    SipLimits {
+        message: Limits {
+            message: sip.max_message.as_usize(),
+            headers: sip.max_headers,
+            body: sip.max_body.as_usize(),
+        },
+        connections: connection_limits(config, sip.max_connections, sip.max_connections_per_address),
+        idle_timeout: sip.idle_timeout,
+        handshake: handshake_limits(config, sip.max_message.as_usize()),
+        request_timeout: sip.request_timeout,
+        ..SipLimits::default()
+    }
+}
+
+pub(super) fn msrp_limits(config: &Config) -> MsrpLimits {
+    let msrp = &config.msrp;
+    MsrpLimits {
+        connections: connection_limits(config, msrp.max_connections, msrp.max_connections_per_address),
+        header: msrp.max_header.as_usize(),
+        bind_timeout: msrp.bind_timeout,
+        idle_timeout: msrp.idle_timeout,
+        handshake: handshake_limits(config, config.websocket.max_message.as_usize()),
+        // A session's window is what may wait; a piece more is under way when the queue fills.
+        outbox: OutboxLimits { max: 8 << 20, high: 1 << 20, low: 256 << 10, ..OutboxLimits::default() },
+        ..MsrpLimits::default()
+    }
+}
+
+pub(super) fn deposit_rules(config: &Config) -> DepositRules {
+    DepositRules {
+        ignore_types: config.deposit.ignore_types.clone(),
+        max_body: config.deposit.max_body.as_usize(),
+        lifetime: config.deposit.lifetime,
+        max_lifetime: config.deposit.max_lifetime,
+    }
+}
+
+pub(super) fn subscription_rules(config: &Config) -> SubscriptionRules {
+    let summary = &config.summary;
+    SubscriptionRules {
+        terms: SubscriptionTerms {
+            media_type: message_summary::MEDIA_TYPE,
+            expires: summary.expires,
+            min_expires: summary.min_expires,
+            max_expires: summary.max_expires,
+        },
+        summary: summary_rules(config),
+        min_interval: summary.min_interval,
+        most: summary.subscriptions_per_user,
+        agent: config.node.store_host.as_str().to_owned(),
+    }
+}
+
+fn summary_rules(config: &Config) -> SummaryRules {
+    SummaryRules {
+        listing: match config.summary.headers {
+            SummaryHeaders::Pending => Listing::Pending,
+            SummaryHeaders::Added => Listing::Added,
+            SummaryHeaders::None => Listing::None,
+        },
+        fields: config.summary.fields.iter().map(|field| field.as_str().to_owned()).collect(),
+        max_items: config.summary.max_items,
+    }
+}

@@ -1,0 +1,171 @@
+//! What is said in a session that is deposited: taken as it comes, stored once it is whole, then judged.
+
+use std::sync::Arc;
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use bytes::Bytes;
+use restante::focus::pager::{self, Pager};
+use restante::focus::rejection::Rejection;
+use restante::machine::msrp::{IncomingId, Verdict};
+use restante::machine::sip::ServerTxn;
+use restante::store::{SessionDeposit, StoreError};
+use restante::wire::sip::{Request, StatusCode};
+
+use super::Recorder;
+use super::arriving::{self, Arriving, Content};
+use crate::clock;
+use crate::records::Way;
+use crate::refusals;
+use crate::session::{Judge, ReadCredit};
+
+impl Recorder {
+    pub(super) fn started_message(
+        &mut self,
+        id: IncomingId,
+        message_id: Bytes,
+        content_type: Option<Bytes>,
+        headers: Vec<(Bytes, Bytes)>,
+    ) {
+        self.arriving.insert(id, Arriving::begun(message_id, content_type, headers));
+    }
+
+    pub(super) fn data(
+        &mut self,
+        id: IncomingId,
+        offset: u64,
+        bytes: Bytes,
+        credit: ReadCredit,
+        ctx: &mut Context<Self>,
+    ) {
+        let inline = usize::try_from(self.shared.config.store.inline_limit.bytes()).unwrap_or(usize::MAX);
+        let Some(arriving) = self.arriving.get_mut(&id) else { return };
+        if arriving.hold(offset, &bytes, inline) {
+            return;
+        }
+        let gathered = arriving.spill(|| self.shared.store.stage());
+        if !gathered.is_empty() {
+            self.write(id, 0, gathered, ReadCredit::default(), ctx);
+        }
+        self.write(id, offset, bytes, credit, ctx);
+    }
+
+    fn write(
+        &mut self,
+        id: IncomingId,
+        offset: u64,
+        bytes: Bytes,
+        credit: ReadCredit,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(arriving) = self.arriving.get_mut(&id) else { return };
+        let Content::Staging(staging) = &arriving.content else { return };
+        arriving.writing += 1;
+        let writing = staging.write(offset, bytes);
+        ctx.spawn(writing.into_actor(self).map(move |written, recorder, ctx| {
+            drop(credit);
+            if let Some(arriving) = recorder.arriving.get_mut(&id) {
+                arriving.writing -= 1;
+                arriving.failure = arriving.failure.take().or(written.err());
+            }
+            recorder.store(id, ctx);
+            recorder.drain(ctx);
+        }));
+    }
+
+    /// A MESSAGE in the dialog belongs to what is said in it: it becomes a message of the session.
+    pub(super) fn message(&mut self, txn: ServerTxn, request: &Request, ctx: &mut Context<Self>) {
+        let kept = match pager::pager(request, &self.shared.deposit, clock::wall()) {
+            Ok(Pager::Kept { envelope, .. }) => envelope,
+            Ok(Pager::Ignored) => return self.party.respond(txn, request.respond(StatusCode::ACCEPTED)),
+            Err(rejection) => return self.party.respond(txn, rejection.response(request)),
+        };
+        if self.is_full() {
+            let full = Rejection::new(StatusCode::REQUEST_ENTITY_TOO_LARGE);
+            return self.party.respond(txn, full.response(request));
+        }
+        let arriving = Arriving::whole(kept.content, request.body.as_ref());
+        let storing = self.storing_of(arriving);
+        let accepted = request.respond(StatusCode::ACCEPTED);
+        let request = request.clone();
+        ctx.spawn(storing.into_actor(self).map(move |stored, recorder, ctx| {
+            recorder.storing -= 1;
+            let response = match stored {
+                Ok(_) => accepted,
+                Err(error) => {
+                    recorder.stored -= 1;
+                    tracing::warn!(parent: &recorder.span, %error, "MESSAGE in the dialog refused");
+                    refusals::of_store(&error, recorder.shared.agent()).response(&request)
+                }
+            };
+            recorder.party.respond(txn, response);
+            recorder.drain(ctx);
+        }));
+    }
+
+    fn is_full(&self) -> bool {
+        usize::try_from(self.stored).unwrap_or(usize::MAX) >= self.shared.config.deposit.max_messages
+    }
+
+    /// Begins to store a message of the session.
+    fn storing_of(&mut self, arriving: Arriving) -> impl Future<Output = Result<u64, StoreError>> + use<> {
+        self.stored += 1;
+        self.storing += 1;
+        let deposit = SessionDeposit {
+            owner: self.owner.clone(),
+            sender: self.sender.clone(),
+            key: self.envelope.key.clone(),
+            envelope: self.envelope.envelope.clone(),
+            quota: self.shared.quota(),
+            now: clock::wall(),
+            ends: self.envelope.ends,
+            remember: self.shared.config.deposit.remember,
+        };
+        arriving::store(Arc::clone(&self.shared), Arc::clone(&self.draft), deposit, arriving)
+    }
+
+    /// Stores a message once it is whole and written.
+    pub(super) fn store(&mut self, id: IncomingId, ctx: &mut Context<Self>) {
+        if !self.arriving.get(&id).is_some_and(|arriving| arriving.complete && arriving.writing == 0) {
+            return;
+        }
+        let Some(arriving) = self.arriving.remove(&id) else { return };
+        if self.is_full() {
+            return self.judge(id, Verdict::Refused(413, Bytes::from_static(b"Too many messages")));
+        }
+        let storing = self.storing_of(arriving);
+        ctx.spawn(
+            storing.into_actor(self).map(move |stored, recorder, ctx| recorder.stored(id, stored, ctx)),
+        );
+    }
+
+    fn stored(&mut self, id: IncomingId, stored: Result<u64, StoreError>, ctx: &mut Context<Self>) {
+        self.storing -= 1;
+        match stored {
+            Ok(bytes) => {
+                tracing::debug!(parent: &self.span, bytes, "message stored");
+                self.judge(id, Verdict::Stored);
+            }
+            Err(error) => {
+                self.stored -= 1;
+                let (status, blame) = refusals::msrp_of_store(&error);
+                if blame == refusals::Blame::Store {
+                    tracing::error!(parent: &self.span, %error, status, "message refused: the store failed");
+                } else {
+                    tracing::warn!(parent: &self.span, %error, status, "message refused");
+                }
+                self.judge(id, Verdict::Refused(status, Bytes::from(error.to_string())));
+            }
+        }
+        self.drain(ctx);
+    }
+
+    fn judge(&self, id: IncomingId, verdict: Verdict) {
+        self.party.tap().msrp(Way::Out, || match &verdict {
+            Verdict::Stored => "200 OK (SEND)".to_owned(),
+            Verdict::Refused(status, comment) => format!("{status} {} (SEND)", comment.escape_ascii()),
+        });
+        if let Some(session) = self.party.session() {
+            session.do_send(Judge { id, verdict });
+        }
+    }
+}

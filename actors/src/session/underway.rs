@@ -1,0 +1,115 @@
+//! Underway: the messages on their way to the client, whose they are, and the names that they have there.
+
+use bytes::Bytes;
+use restante::entropy::Entropy;
+use restante::focus::fan_out::Participant;
+use restante::machine::msrp::OutgoingId;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::chance::Chance;
+
+/// A message: the participant whose it is, and its place in the participant's item.
+pub(super) type Place = (Participant, u32);
+
+/// What is begun and not yet acknowledged.
+#[derive(Default)]
+pub(super) struct Underway {
+    /// What each participant is in the midst of.
+    current: FxHashMap<Participant, OutgoingId>,
+    sending: FxHashMap<OutgoingId, Place>,
+    /// Which message has which Message-ID: over another connection it is the same again.
+    names: FxHashMap<Place, Bytes>,
+    used: FxHashSet<Bytes>,
+}
+
+impl Underway {
+    /// RFC 4975 7.1: a Message-ID is unique within the session. The one of the deposit is kept
+    /// where it can be; two items may have been deposited with the same.
+    // RFC 4975 5.4: content that is sent again MUST have the Message-ID that it had before.
+    pub(super) fn name(&mut self, place: Place, deposited: Bytes) -> Bytes {
+        if let Some(name) = self.names.get(&place) {
+            return name.clone();
+        }
+        let fits = (4..=32).contains(&deposited.len())
+            && deposited.iter().all(|b| b.is_ascii_alphanumeric() || b".-+%=".contains(b));
+        let free = fits && self.used.insert(deposited.clone());
+        // A copy: the name outlives what was read of the item.
+        let name = if free { Bytes::copy_from_slice(&deposited) } else { Bytes::from(Chance.token(20)) };
+        self.names.insert(place, name.clone());
+        name
+    }
+
+    /// The message at `place` is begun, as `id`.
+    pub(super) fn begun(&mut self, place: Place, id: OutgoingId) {
+        self.current.insert(place.0, id);
+        self.sending.insert(id, place);
+    }
+
+    /// What `participant` has begun last.
+    pub(super) fn current(&self, participant: Participant) -> Option<OutgoingId> {
+        self.current.get(&participant).copied()
+    }
+
+    /// The client has the whole of it: it will not be sent again.
+    pub(super) fn delivered(&mut self, id: OutgoingId) -> Option<Place> {
+        let place = self.sending.remove(&id)?;
+        self.names.remove(&place);
+        Some(place)
+    }
+
+    /// The client does not take it.
+    pub(super) fn refused(&mut self, id: OutgoingId) -> Option<Place> {
+        self.sending.remove(&id)
+    }
+
+    /// What `participant` has begun last is given up.
+    pub(super) fn withdraw(&mut self, participant: Participant) -> Option<OutgoingId> {
+        let id = self.current.remove(&participant)?;
+        self.sending.remove(&id);
+        Some(id)
+    }
+
+    /// The connection is left: what was begun over it is not any more; names stay.
+    pub(super) fn forget(&mut self) {
+        self.current.clear();
+        self.sending.clear();
+    }
+
+    /// How many messages wait to be acknowledged.
+    pub(super) fn len(&self) -> usize {
+        self.sending.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deposited() -> Bytes {
+        Bytes::from_static(b"as-deposited")
+    }
+
+    // proves RFC 4975 7.1: Message-IDs are unique within a session
+    #[test]
+    fn the_name_of_the_deposit_is_kept_where_it_can_be() {
+        let mut underway = Underway::default();
+        let [one, other] = [1, 2].map(|item| underway.name((item, 0), deposited()));
+        assert_eq!(one, deposited());
+        assert_ne!(other, deposited(), "two items were deposited with one name");
+        for (at, unfit) in (0..).zip(["", "abc", "a b c d", "123456789012345678901234567890123"]) {
+            let name = underway.name((3, at), Bytes::from_static(unfit.as_bytes()));
+            assert!((4..=32).contains(&name.len()) && name != unfit, "{unfit}");
+        }
+    }
+
+    // proves RFC 4975 5.4: content that is sent again has the Message-ID that it had before
+    #[test]
+    fn what_is_sent_again_has_its_name_again() {
+        let mut underway = Underway::default();
+        underway.name((1, 0), deposited());
+        let place = (2, 0);
+        let first = underway.name(place, deposited());
+        underway.forget();
+        assert_eq!(underway.name(place, deposited()), first);
+    }
+}
