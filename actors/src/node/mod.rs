@@ -44,7 +44,7 @@ const RESUMED_AT_ONCE: usize = 1000;
 const BACKLOG: usize = 512;
 
 /// How long the store's end is waited for.
-const STORE_END: Duration = Duration::from_secs(30);
+pub(crate) const STORE_END: Duration = Duration::from_secs(30);
 
 /// Runs the node until it is told to stop.
 ///
