@@ -6,24 +6,19 @@
 //! that holds the build, so that it is a real disk.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "load/bare.rs"]
+mod bare;
 mod load;
 
-use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use fjall::{Database, KeyspaceCreateOptions, PersistMode};
 use restante::store::{ListQuery, Store};
 use restante_node::archive::Archive;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::oneshot;
 
+use self::bare::Bare;
 use self::load::{deposit, median, owner, rate};
-
-/// The size of a bare record: what an item's record comes to with the deposit below.
-const RECORD: usize = 520;
 
 /// How many turns each of the two gets.
 const ROUNDS: u32 = 9;
@@ -65,55 +60,6 @@ fn main() {
     let store = Archive::open(&place.path().join("store")).unwrap();
     println!("opened again in {:?}, {next} numbers tried", start.elapsed());
     drop(store);
-}
-
-/// The discipline alone: a queue, a thread, a batch, a sync.
-struct Bare(SyncSender<(u64, oneshot::Sender<()>)>);
-
-impl Bare {
-    /// With a bare record for each, in the engine.
-    fn engine(directory: &Path) -> Self {
-        let database =
-            Database::builder(directory).manual_journal_persist(true).worker_threads(2).open().unwrap();
-        let records = database
-            .keyspace("records", || KeyspaceCreateOptions::default().max_memtable_size(16 << 20))
-            .unwrap();
-        Self::start(move |numbers| {
-            let mut batch = database.batch().durability(Some(PersistMode::SyncData));
-            for number in numbers {
-                batch.insert(&records, number.to_be_bytes(), vec![b'x'; RECORD]);
-            }
-            batch.commit().unwrap();
-        })
-    }
-
-    /// Appended to a file.
-    fn append(path: &Path) -> Self {
-        let mut file = std::fs::File::create(path).unwrap();
-        Self::start(move |numbers| {
-            file.write_all(&vec![b'x'; RECORD * numbers.len()]).unwrap();
-            file.sync_data().unwrap();
-        })
-    }
-
-    fn start(mut write: impl FnMut(&[u64]) + Send + 'static) -> Self {
-        let (orders, queue) = sync_channel::<(u64, oneshot::Sender<()>)>(8192);
-        std::thread::spawn(move || {
-            while let Ok(first) = queue.recv() {
-                let all = std::iter::once(first).chain(queue.try_iter().take(1023));
-                let (numbers, answers): (Vec<_>, Vec<_>) = all.unzip();
-                write(&numbers);
-                answers.into_iter().for_each(|answer| answer.send(()).unwrap());
-            }
-        });
-        Self(orders)
-    }
-
-    fn write(&self, number: u64) -> impl Future<Output = ()> + use<> {
-        let (answer, answered) = oneshot::channel();
-        self.0.send((number, answer)).unwrap();
-        async move { answered.await.unwrap() }
-    }
 }
 
 fn reading(runtime: &Runtime, store: &Archive) {

@@ -160,6 +160,9 @@ impl Lane {
         let next = if mean > target {
             // By steps: one slow sync is not yet an overload.
             (limit - limit / 4).max(FLOOR.min(self.most))
+        } else if mean * 2 < target {
+            // Nothing is slow any more: after an overload there is room again at once.
+            limit.saturating_mul(2).min(self.most)
         } else {
             limit.saturating_add(limit / 4).saturating_add(8).min(self.most)
         };
@@ -213,13 +216,15 @@ mod tests {
     }
 
     #[test]
-    fn slow_answers_lower_the_limit_to_the_floor_and_quick_ones_raise_it_within_two_seconds() {
+    fn slow_answers_lower_the_limit_to_the_floor_and_quick_ones_raise_it_within_a_second() {
         let admission = Admission::new(4096, TARGET);
         serve(&admission, 0, 3, 150);
         assert!((1000..2500).contains(&limit(&admission)), "{}", limit(&admission));
         serve(&admission, 1_000, 30, 150);
         assert_eq!(limit(&admission), FLOOR);
-        serve(&admission, 10_000, 20, 5);
+        serve(&admission, 10_000, 3, 80);
+        assert!((FLOOR..3 * FLOOR).contains(&limit(&admission)), "{}", limit(&admission));
+        serve(&admission, 20_000, 7, 5);
         assert_eq!(limit(&admission), 4096);
     }
 

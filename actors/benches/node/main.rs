@@ -8,6 +8,10 @@
 //! Folders with data are made under `/var/tmp`: a real disk, and readable for whom the databases run as.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+// Of it, the plain append is the engine benchmark's alone.
+#[allow(dead_code)]
+#[path = "../load/bare.rs"]
+mod bare;
 mod board;
 mod client;
 mod contest;

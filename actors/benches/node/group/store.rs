@@ -1,11 +1,13 @@
-//! The store alone, through its trait: what a node's deposits can come to at most.
+//! The store alone, through its trait, and its engine alone: what a node's deposits can come to at most.
 
+use crate::bare::Bare;
 use crate::{number, place};
 use bytes::Bytes;
 use restante::store::{Body, DepositKey, Envelope, Owner, PagerDeposit, Quota, Store};
 use restante::time::Timestamp;
 use restante_node::archive::Archive;
 use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -26,23 +28,55 @@ impl Alone {
 
     /// Deposits a second by as many tasks as are in flight, for `span` or up to `most`.
     pub fn rate(&self, in_flight: usize, body: usize, span: Duration, most: u64) -> f64 {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let done = std::rc::Rc::new(Cell::new(0));
-        let start = Instant::now();
-        let tasks = tokio::task::LocalSet::new();
-        let content = Bytes::from(vec![b'x'; body]);
-        for _ in 0..in_flight {
-            let (store, done, content) = (self.store.clone(), done.clone(), content.clone());
-            tasks.spawn_local(async move {
-                while start.elapsed() < span && done.get() < most {
-                    done.set(done.get() + 1);
-                    assert!(!store.deposit(deposit(number(), content.clone())).await.unwrap().repeated);
-                }
-            });
-        }
-        runtime.block_on(tasks);
-        done.get() as f64 / start.elapsed().as_secs_f64()
+        let (store, content) = (self.store.clone(), Bytes::from(vec![b'x'; body]));
+        rate(in_flight, span, most, move || {
+            let answer = store.deposit(deposit(number(), content.clone()));
+            async move { assert!(!answer.await.unwrap().repeated) }
+        })
     }
+}
+
+/// The engine under the store, with one bare record for each deposit and nothing else.
+pub struct Engine {
+    bare: Rc<Bare>,
+    _folder: TempDir,
+}
+
+impl Engine {
+    pub fn open() -> Self {
+        let folder = place();
+        Self { bare: Rc::new(Bare::engine(&folder.path().join("bare"))), _folder: folder }
+    }
+
+    /// Records a second, as [`Alone::rate`].
+    pub fn rate(&self, in_flight: usize, span: Duration) -> f64 {
+        let bare = self.bare.clone();
+        rate(in_flight, span, u64::MAX, move || bare.write(number()))
+    }
+}
+
+/// How often `act` is done a second by as many tasks as are in flight, for `span` or up to `most`.
+fn rate<F: Future<Output = ()> + 'static>(
+    in_flight: usize,
+    span: Duration,
+    most: u64,
+    act: impl Fn() -> F + Clone + 'static,
+) -> f64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let done = Rc::new(Cell::new(0));
+    let start = Instant::now();
+    let tasks = tokio::task::LocalSet::new();
+    for _ in 0..in_flight {
+        let (act, done) = (act.clone(), done.clone());
+        tasks.spawn_local(async move {
+            while start.elapsed() < span && done.get() < most {
+                done.set(done.get() + 1);
+                act().await;
+            }
+        });
+    }
+    runtime.block_on(tasks);
+    done.get() as f64 / start.elapsed().as_secs_f64()
 }
 
 /// What the node makes of a MESSAGE of the load.
