@@ -11,7 +11,7 @@ use restante::wire::sip::{HeaderName, Method, Request, Response, StatusCode, tag
 use std::time::Duration;
 
 use crate::dialog_port::DialogPort;
-use crate::ports::DialogInput;
+use crate::ports::{DialogInput, Leave};
 
 /// Subscriptions to one focus at once.
 const MOST: usize = 8;
@@ -39,6 +39,8 @@ struct Subscriber {
     notifier: Notifier,
     view: Conference,
     flow: Flow,
+    /// To send the NOTIFY that has waited.
+    leave: Option<Leave>,
 }
 
 impl ConferenceSubscribers {
@@ -65,6 +67,20 @@ impl ConferenceSubscribers {
             DialogInput::Failed { ticket, .. } if self.knows(ticket) => {
                 if let Some(subscriber) = self.find(ticket) {
                     subscriber.notifier.handle_failed();
+                }
+                None
+            }
+            DialogInput::Crowded { ticket } if self.knows(ticket) => {
+                if let Some(subscriber) = self.find(ticket) {
+                    subscriber.notifier.withhold(now);
+                    subscriber.view.resend();
+                }
+                None
+            }
+            DialogInput::Room { ticket, leave } if self.knows(ticket) => {
+                if let Some(subscriber) = self.find(ticket) {
+                    subscriber.notifier.resume();
+                    subscriber.leave = Some(leave);
                 }
                 None
             }
@@ -112,6 +128,7 @@ impl ConferenceSubscribers {
             notifier,
             view: Conference::new(self.entity.clone()),
             flow,
+            leave: None,
         });
         response
     }
@@ -174,8 +191,10 @@ impl ConferenceSubscribers {
                 let body = Body::new(conference_info::MEDIA_TYPE, document);
                 let request = subscriber.notifier.notify(now, Some(body));
                 let next_hop = subscriber.notifier.dialog().next_hop();
-                port.send(request, next_hop, Some(subscriber.flow), subscriber.ticket);
+                let leave = subscriber.leave.take();
+                port.send(request, next_hop, Some(subscriber.flow), subscriber.ticket, leave);
             }
+            subscriber.leave = None;
         }
         self.subscribers.retain(|subscriber| {
             let ended = subscriber.notifier.is_ended();

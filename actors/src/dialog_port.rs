@@ -8,7 +8,7 @@ use restante::wire::sip::{Request, Response};
 
 use crate::endpoint::SipEndpoint;
 use crate::gate::Guest;
-use crate::ports::{Adopt, DialogInput, Forget, Respond, SendRequest};
+use crate::ports::{Adopt, DialogInput, Forget, Leave, Respond, SendRequest};
 
 /// The ticket of the requests of an INVITE dialog.
 pub const INVITE_TICKET: u64 = 0;
@@ -79,10 +79,24 @@ impl DialogPort {
         self.endpoint.do_send(Respond { txn, response: Box::new(response) });
     }
 
-    /// Sends a request within a dialog of this owner.
-    pub fn send(&self, request: Request, next_hop: Bytes, flow: Option<Flow>, ticket: u64) {
+    /// Sends a request within a dialog of this owner, if it has waited then with its leave.
+    pub fn send(
+        &self,
+        request: Request,
+        next_hop: Bytes,
+        flow: Option<Flow>,
+        ticket: u64,
+        leave: Option<Leave>,
+    ) {
         let Some(user) = self.user.clone() else { return };
-        self.endpoint.do_send(SendRequest { request: Box::new(request), next_hop, flow, user, ticket });
+        self.endpoint.do_send(SendRequest {
+            request: Box::new(request),
+            next_hop,
+            flow,
+            user,
+            ticket,
+            leave,
+        });
     }
 
     /// Sends what an INVITE session has to send.
@@ -92,7 +106,7 @@ impl DialogPort {
                 SessionAction::Respond(txn, response) => self.respond(txn, response),
                 SessionAction::Request(request) => {
                     let next_hop = invite.dialog().next_hop();
-                    self.send(request, next_hop, Some(self.flow), INVITE_TICKET);
+                    self.send(request, next_hop, Some(self.flow), INVITE_TICKET, None);
                 }
             }
         }

@@ -12,7 +12,7 @@ use restante::focus::rejection::Rejection;
 use restante::focus::subscriber::{Ticket, Told, Written};
 use restante::focus::subscriptions::{Action, Subscriptions, Writing};
 use restante::focus::summary;
-use restante::machine::sip::NotifyOutcome;
+use restante::machine::sip::{Flow, NotifyOutcome};
 use restante::store::{ListQuery, Owner, Store, StoreError, SubscriptionCursor, SubscriptionRecord};
 use restante::wire::sip::{HeaderName, Method, Response, StatusCode, tag_of};
 
@@ -21,7 +21,7 @@ use crate::clock;
 use crate::endpoint::SipEndpoint;
 use crate::fault;
 use crate::gate::Guest;
-use crate::ports::{Adopt, Asked, DialogInput, Forget, SendRequest};
+use crate::ports::{Adopt, Asked, Await, DialogInput, Forget, Leave, SendRequest};
 use crate::refusals;
 use crate::shard::{Idle, Shard};
 use crate::shared::Shared;
@@ -58,8 +58,25 @@ pub struct Mailbox {
     /// A SUBSCRIBE and its answer, until it is known whether something is written down first.
     answer: Option<Box<(Asked, Response)>>,
     user: Option<Recipient<DialogInput>>,
+    /// Boxed, since it is rare: most mailboxes never wait.
+    leaves: Option<Box<Leaves>>,
     alarm: Alarm,
     span: tracing::Span,
+}
+
+/// What lets the NOTIFYs go that have waited for room, while they are being composed.
+#[derive(Default)]
+struct Leaves(Vec<(Ticket, Leave)>);
+
+impl Leaves {
+    fn has(&self, ticket: Ticket) -> bool {
+        self.0.iter().any(|(known, _)| *known == ticket)
+    }
+
+    fn take(&mut self, ticket: Ticket) -> Option<Leave> {
+        let position = self.0.iter().position(|(known, _)| *known == ticket)?;
+        Some(self.0.swap_remove(position).1)
+    }
 }
 
 impl Mailbox {
@@ -83,6 +100,7 @@ impl Mailbox {
             received: 0,
             answer: None,
             user: None,
+            leaves: None,
             alarm: Alarm::default(),
             span,
         }
@@ -132,6 +150,11 @@ impl Mailbox {
         while let Some(action) = self.subscriptions.poll_action(clock::now(), clock::wall()) {
             self.act(action, ctx);
         }
+        // Whoever could not compose, or has ended, has nothing to send.
+        if let Some(leaves) = &mut self.leaves {
+            leaves.0.retain(|(ticket, _)| self.subscriptions.is_composing(*ticket));
+            self.leaves.take_if(|leaves| leaves.0.is_empty());
+        }
         if self.subscriptions.is_empty() {
             self.shard.do_send(Idle { owner: self.owner.clone(), received: self.received });
         }
@@ -144,14 +167,31 @@ impl Mailbox {
                 let guest = Guest::new(self.owner.clone(), flow);
                 self.endpoint.do_send(Adopt { tag, user: ctx.address().recipient(), txn: None, guest });
             }
+            Action::Ask(ticket, _) if self.is_crowded(ticket) => self.wait(ticket),
             Action::Ask(ticket, query) => self.ask(ticket, query, ctx),
             Action::Notify { ticket, request, next_hop, flow } => {
+                let leave = self.leaves.as_mut().and_then(|leaves| leaves.take(ticket));
                 if let Some(user) = self.user.clone() {
-                    self.endpoint.do_send(SendRequest { request, next_hop, flow, user, ticket });
+                    self.endpoint.do_send(SendRequest { request, next_hop, flow, user, ticket, leave });
                 }
             }
             Action::WriteDown(writing) => self.write_down(writing, ctx),
             Action::Ended(tag) => self.let_go(tag, ctx),
+        }
+    }
+
+    /// Whether the NOTIFY would not be sent: so it is not composed.
+    fn is_crowded(&self, ticket: Ticket) -> bool {
+        let crowded = |flow: Flow| self.shared.sip.is_crowded(&flow);
+        self.leaves.as_ref().is_none_or(|leaves| !leaves.has(ticket))
+            && self.subscriptions.flow(ticket).is_some_and(crowded)
+    }
+
+    /// Has the NOTIFY wait for room.
+    fn wait(&mut self, ticket: Ticket) {
+        if let Some((flow, user)) = self.subscriptions.flow(ticket).zip(self.user.clone()) {
+            self.endpoint.do_send(Await { link: flow.connection, user, ticket });
+            self.subscriptions.handle_crowded(clock::now(), ticket);
         }
     }
 
@@ -297,6 +337,11 @@ impl Handler<DialogInput> for Mailbox {
             DialogInput::Failed { ticket, cause } => {
                 tracing::warn!(parent: &self.span, ?cause, "NOTIFY not answered: subscription ended");
                 self.subscriptions.handle_failed(ticket);
+            }
+            DialogInput::Crowded { ticket } => self.subscriptions.handle_crowded(clock::now(), ticket),
+            DialogInput::Room { ticket, leave } => {
+                self.leaves.get_or_insert_default().0.push((ticket, leave));
+                self.subscriptions.handle_room(ticket);
             }
             // The next run of the node goes on with them.
             DialogInput::Drain => self.forget(),

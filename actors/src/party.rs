@@ -332,6 +332,8 @@ impl Party {
             DialogInput::Cancelled(txn) => self.invite.handle_cancelled(txn),
             DialogInput::Response { response, .. } => self.invite.handle_response(&response),
             DialogInput::Failed { .. } => self.invite.handle_failed(),
+            // Only NOTIFYs wait.
+            DialogInput::Crowded { .. } | DialogInput::Room { .. } => {}
             DialogInput::Drain => self.bye(Some("SIP;text=\"node stops\"")),
         }
     }

@@ -35,6 +35,18 @@ pub enum DialogInput {
         /// Why.
         cause: FailureCause,
     },
+    /// The request that was to be sent with this ticket was not: there is no room for it where it goes. It waits.
+    Crowded {
+        /// The ticket of [`SendRequest`] or [`Await`].
+        ticket: u64,
+    },
+    /// There is room for the request that waits.
+    Room {
+        /// The ticket of [`SendRequest`] or [`Await`].
+        ticket: u64,
+        /// To be sent along with it, or dropped where there is nothing to send any more.
+        leave: Leave,
+    },
     /// The node stops: say goodbye.
     Drain,
 }
@@ -122,6 +134,55 @@ pub struct SendRequest {
     pub user: Recipient<DialogInput>,
     /// What to tell him by.
     pub ticket: u64,
+    /// That of [`DialogInput::Room`], if it has waited.
+    pub leave: Option<Leave>,
+}
+
+/// Waits for room on a connection, before a request is made that would not be sent; [`DialogInput::Room`] follows,
+/// or [`DialogInput::Failed`].
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Await {
+    /// The number of the connection.
+    pub link: u64,
+    /// Whom to tell.
+    pub user: Recipient<DialogInput>,
+    /// What to tell him by.
+    pub ticket: u64,
+}
+
+/// The leave to send one request to a connection that others wait for. When it is dropped, the next one goes.
+pub struct Leave {
+    endpoint: Addr<SipEndpoint>,
+    link: u64,
+}
+
+impl Leave {
+    /// A leave that `endpoint` gave for the connection with this number.
+    #[must_use]
+    pub const fn new(endpoint: Addr<SipEndpoint>, link: u64) -> Self {
+        Self { endpoint, link }
+    }
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.endpoint.do_send(LeaveReturned { link: self.link });
+    }
+}
+
+impl fmt::Debug for Leave {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leave").field("link", &self.link).finish_non_exhaustive()
+    }
+}
+
+/// A [`Leave`] was dropped.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct LeaveReturned {
+    /// The number of the connection.
+    pub link: u64,
 }
 
 /// Makes the owner of a dialog known by the node's own tag.

@@ -16,7 +16,7 @@ use restante::wire::sip::{
 use rustc_hash::FxBuildHasher;
 
 use crate::chance::Chance;
-use crate::endpoint::SipEndpoint;
+use crate::endpoint::{LinkRoomy, SipEndpoint};
 use crate::gate::Gate;
 use crate::link::{SipReceived, SipSender};
 use crate::records::Records;
@@ -133,6 +133,13 @@ impl Router {
                 }
             }
             Err(ParseError::Silent(_)) => {}
+        }
+    }
+
+    /// Tells every shard of a SIP connection that was crowded and is no longer.
+    pub fn drained(&self, link: u64) {
+        for endpoint in self.shards.get().into_iter().flatten() {
+            endpoint.do_send(LinkRoomy { link });
         }
     }
 

@@ -18,7 +18,7 @@ use restante::wire::sip::{HeaderName, NameAddr, Request};
 
 use crate::chance::Chance;
 use crate::config::{Advertise, Config, Listen};
-use crate::link::{MsrpTransport, Resolver};
+use crate::link::{MsrpTransport, Resolver, SipTransport};
 use crate::records::Records;
 
 /// The node's common ground.
@@ -33,6 +33,8 @@ pub struct Shared {
     pub subscriptions: Arc<SubscriptionRules>,
     /// The message store.
     pub store: Arc<dyn Store>,
+    /// SIP connections.
+    pub sip: SipTransport,
     /// MSRP connections.
     pub msrp: MsrpTransport,
     /// Names to addresses.

@@ -40,7 +40,8 @@ pub enum Action {
     Adopt(String, Option<Flow>),
     /// Ask the store for the counts, then for the items of the query; [`Subscriptions::handle_told`].
     Ask(Ticket, Option<ListQuery>),
-    /// Send a NOTIFY; [`Subscriptions::handle_response`] or [`Subscriptions::handle_failed`].
+    /// Send a NOTIFY; [`Subscriptions::handle_response`], [`Subscriptions::handle_failed`] or
+    /// [`Subscriptions::handle_crowded`].
     Notify {
         /// Whose it is.
         ticket: Ticket,
@@ -226,7 +227,9 @@ impl Subscriptions {
 
     /// Goes on with a subscription of another run; `now` and `wall` are the same moment by both clocks.
     pub fn restore(&mut self, now: Instant, wall: Timestamp, tag: String, written: Written) {
-        let notifier = Notifier::restore(written.notifier, now, wall, self.rules.min_interval);
+        let mut notifier = Notifier::restore(written.notifier, now, wall, self.rules.min_interval);
+        // Where the wall clock was put back meanwhile: nobody was granted more than this.
+        notifier.end_at(notifier.expires().min(now + self.rules.terms.max_expires));
         self.tickets += 1;
         self.due.push_back(Due::Action(Action::Adopt(tag.clone(), None)));
         self.subscribers.reserve_exact(1);
@@ -276,6 +279,33 @@ impl Subscriptions {
         if let Some(subscriber) = self.subscriber(ticket) {
             subscriber.notifier.handle_failed();
         }
+    }
+
+    /// There is no room for the NOTIFY where it goes, and it was not sent: it waits for [`Self::handle_room`], and
+    /// so do all changes from now on.
+    pub fn handle_crowded(&mut self, now: Instant, ticket: Ticket) {
+        if let Some(subscriber) = self.subscriber(ticket) {
+            subscriber.notifier.withhold(now);
+        }
+    }
+
+    /// There is room for the NOTIFY that was not sent.
+    pub fn handle_room(&mut self, ticket: Ticket) {
+        if let Some(subscriber) = self.subscriber(ticket) {
+            subscriber.notifier.resume();
+        }
+    }
+
+    /// Whether the store is being asked for this one's NOTIFY.
+    #[must_use]
+    pub fn is_composing(&self, ticket: Ticket) -> bool {
+        self.subscribers.iter().any(|known| known.ticket == ticket && known.notifier.is_composing())
+    }
+
+    /// The connection on which this one's subscriber came, where it is known.
+    #[must_use]
+    pub fn flow(&self, ticket: Ticket) -> Option<Flow> {
+        self.subscribers.iter().find(|known| known.ticket == ticket)?.flow
     }
 
     /// Does what time asks for: subscriptions expire, NOTIFYs fall due, what has ended is let go.

@@ -357,3 +357,50 @@ fn an_answer_that_waits_is_given_whatever_becomes_of_its_subscription() {
     assert_eq!(bench.write(at(60), true), (true, true));
     assert!(bench.sent[0].2.starts_with("terminated;reason=timeout"));
 }
+
+#[test]
+fn what_changes_while_a_notify_waits_for_room_is_told_by_it() {
+    let mut bench = Bench::new(Listing::Pending, 10);
+    bench.store = vec![1];
+    bench.ask(at(0), &subscribe("c1", 1, None, "600"));
+    let (ticket, ..) = bench.sent.remove(0);
+    bench.machine.handle_crowded(at(0), ticket);
+    bench.change(at(10), 2);
+    bench.change(at(5_000), 3);
+    assert!(bench.sent.is_empty() && bench.asked.len() == 1, "nothing is asked of the store for it");
+    assert_eq!(bench.ask(at(6_000), &subscribe("c1", 2, Some("t0"), "0")), 200);
+    assert!(bench.sent.is_empty() && bench.ended.is_empty());
+    bench.machine.handle_room(ticket);
+    bench.run(at(7_000));
+    assert_eq!(bench.sent[0].2, "terminated;reason=timeout");
+    assert_eq!(bench.notified(at(7_010), 200), [1, 2, 3]);
+    assert_eq!(bench.ended, ["t0"]);
+}
+
+#[test]
+fn who_waits_for_room_holds_up_no_other() {
+    let mut bench = Bench::new(Listing::Pending, 10);
+    bench.ask(at(0), &subscribe("c1", 1, None, "600"));
+    let (first, ..) = bench.sent.remove(0);
+    bench.machine.handle_crowded(at(0), first);
+    assert_eq!(bench.machine.flow(first), Some(flow()));
+    bench.ask(at(0), &subscribe("c2", 1, None, "600"));
+    bench.notified(at(10), 200);
+    bench.change(at(2_000), 1);
+    assert_eq!(bench.notified(at(2_010), 200), [1]);
+    bench.machine.handle_failed(first);
+    bench.run(at(3_000));
+    assert_eq!((bench.ended.len(), bench.machine.len()), (1, 1), "it has waited in vain");
+}
+
+#[test]
+fn a_wall_clock_that_was_put_back_prolongs_no_subscription_beyond_what_is_granted() {
+    let mut bench = Bench::new(Listing::Pending, 10);
+    bench.ask(at(0), &subscribe("c1", 1, None, "600"));
+    let (tag, mut written) = bench.written.remove(0);
+    written.notifier.expires = written.notifier.expires.after(Duration::from_secs(86_400));
+    let mut next = Bench::new(Listing::Pending, 10);
+    next.machine.restore(at(0), wall(at(0)), tag, written);
+    next.run(at(0));
+    assert_eq!(next.sent[0].2, "active;expires=7200");
+}

@@ -20,7 +20,7 @@ fn assert_overloaded(response: &Msg) {
 }
 
 /// The node's resident memory, in bytes.
-fn resident(node: &Node) -> u64 {
+pub fn resident(node: &Node) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024

@@ -29,6 +29,7 @@ mod locate;
 mod operators;
 mod privacy;
 mod process;
+mod proxy;
 mod rates;
 mod reinvite;
 mod rejection;

@@ -52,7 +52,8 @@ pub use outbox::{CloseCause, OutboxLimits};
 pub use resolve::Resolver;
 pub(crate) use seldom::Seldom;
 pub use sip::{
-    Backlog, FlowClosed, SipLimits, SipPorts, SipReceived, SipSender, SipTransport, TransportFailed,
+    Backlog, FlowClosed, LineAhead, SipLimits, SipPorts, SipReceived, SipSender, SipTransport,
+    TransportFailed,
 };
 pub use stop::Stopper;
 pub(crate) use tls::{Expect, config as tls_config, is_authority, provider as tls_provider};

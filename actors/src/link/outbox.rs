@@ -31,8 +31,10 @@ pub struct OutboxLimits {
 
 impl Default for OutboxLimits {
     fn default() -> Self {
-        // A proxy has all its subscribers behind one connection, and a second's NOTIFYs for them come at once.
-        Self { max: 8 << 20, high: 256 << 10, low: 64 << 10, stall: Duration::from_secs(60) }
+        // NOTIFYs wait from `high` on, however many subscribers are behind a proxy. What does not wait has room: the answers
+        // to all requests that are in work at once ([sip] max_inflight, half a KiB each), which a slow sync lets go
+        // together, or as many BYEs of a node that stops.
+        Self { max: 2 << 20, high: 256 << 10, low: 64 << 10, stall: Duration::from_secs(60) }
     }
 }
 
@@ -171,6 +173,12 @@ impl<T> Outbox<T> {
     /// Whether a sender with a backlog may go on.
     pub(crate) fn has_room(&self) -> bool {
         !self.state().full
+    }
+
+    /// Whether waiting helps: pieces are still taken, and a sender with a backlog may not go on.
+    pub(crate) fn is_crowded(&self) -> bool {
+        let state = self.state();
+        state.full && state.phase == Phase::Open
     }
 
     /// Whether pieces are still taken.

@@ -163,6 +163,9 @@ pub struct SipPorts {
     pub received: Arc<dyn Fn(SipReceived) + Send + Sync>,
     /// Told of every connection that ended, once.
     pub closed: Arc<dyn Fn(FlowClosed) + Send + Sync>,
+    /// Told the number of a connection that was crowded ([`SipSender::line`]), when it is no longer: it has drained, or is
+    /// gone.
+    pub drained: Arc<dyn Fn(u64) + Send + Sync>,
 }
 
 impl fmt::Debug for SipPorts {
@@ -247,6 +250,12 @@ impl SipTransport {
         SipSender { hub: Arc::clone(&self.0), failed: Arc::new(failed) }
     }
 
+    /// Whether the connection of `flow` is [crowded](LineAhead::crowded); one that is gone is not, nor are datagrams.
+    #[must_use]
+    pub fn is_crowded(&self, flow: &Flow) -> bool {
+        self.0.is_crowded(flow.connection)
+    }
+
     /// How many messages wait to be taken.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
@@ -289,7 +298,30 @@ impl SipSender {
     }
 }
 
+/// The connection that a message would go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineAhead {
+    /// Its number.
+    pub link: u64,
+    /// Whether so much waits to be written to it that what need not go at once should not;
+    /// [`SipPorts::drained`] says when it may.
+    pub crowded: bool,
+}
+
 impl SipSender {
+    /// The open connection that [`Self::send`] would use for `to`, if there is one.
+    #[must_use]
+    pub fn line(&self, to: &Destination) -> Option<LineAhead> {
+        let connection = self.hub.present(to)?;
+        Some(LineAhead { link: connection.id(), crowded: connection.outbox().is_crowded() })
+    }
+
+    /// Whether the connection with this number is [crowded](LineAhead::crowded); one that is gone is not.
+    #[must_use]
+    pub fn is_crowded(&self, link: u64) -> bool {
+        self.hub.is_crowded(link)
+    }
+
     /// Whether the connection of `flow` is open.
     #[must_use]
     pub fn is_open(&self, flow: &Flow) -> bool {
@@ -326,6 +358,28 @@ impl Hub {
         }
     }
 
+    /// The connection by which a message to `to` goes, where it is there.
+    fn present(&self, to: &Destination) -> Option<Arc<Connection>> {
+        if !to.transport.is_reliable() {
+            return None;
+        }
+        let is_open = |connection: &Arc<Connection>| connection.outbox().is_open();
+        let of_flow = to.flow.and_then(|flow| self.connections.get(flow.connection)).filter(is_open);
+        of_flow.or_else(|| self.connections.to(&Target::of(to)).filter(is_open))
+    }
+
+    fn is_crowded(&self, link: u64) -> bool {
+        self.connections.get(link).is_some_and(|connection| connection.outbox().is_crowded())
+    }
+
+    /// A connection takes nothing any more: whoever waits for it to drain need not.
+    pub(crate) fn gone(&self, connection: &Connection) {
+        self.connections.remove(connection);
+        if !connection.outbox().has_room() {
+            (self.ports.drained)(connection.id());
+        }
+    }
+
     fn send_stream(self: &Arc<Self>, to: &Destination, bytes: Bytes, pending: Pending) {
         let mut pending = pending;
         if let Some(connection) = to.flow.and_then(|flow| self.connections.get(flow.connection)) {
@@ -358,7 +412,7 @@ impl Hub {
             }
             Err(full) => {
                 tracing::warn!(protocol = "sip", peer = %connection.peer(), cause = %full, "not connected");
-                self.connections.remove(&connection);
+                self.gone(&connection);
                 connection.give_up(CloseCause::Connect(io::ErrorKind::QuotaExceeded));
             }
         }

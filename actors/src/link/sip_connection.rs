@@ -60,6 +60,10 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
     pub(crate) fn peer(&self) -> SocketAddr {
         self.target.addr
     }
@@ -113,6 +117,11 @@ impl Connections {
 
     pub(crate) fn get(&self, id: u64) -> Option<Arc<Connection>> {
         self.by_id.get(&id).map(|found| Arc::clone(&found))
+    }
+
+    /// The connection that leads to `target`.
+    pub(crate) fn to(&self, target: &Target) -> Option<Arc<Connection>> {
+        self.by_target.get(target).map(|found| Arc::clone(&found))
     }
 
     fn create(&self, target: Target, domains: Vec<String>, limits: OutboxLimits) -> Arc<Connection> {

@@ -74,7 +74,7 @@ async fn open(hub: &Hub, connection: &Connection) -> Result<Stream, CloseCause> 
 
 fn give_up(hub: &Hub, connection: &Connection, cause: CloseCause) {
     warn!(protocol = "sip", peer = %connection.peer(), %cause, "connection not opened");
-    hub.connections.remove(connection);
+    hub.gone(connection);
     connection.give_up(cause);
 }
 
@@ -121,7 +121,8 @@ impl Traffic for SipTraffic {
     }
 
     fn drained(&self) -> impl Fn() + Send + Sync + 'static {
-        || ()
+        let (hub, link) = (Arc::clone(&self.hub), self.connection.id());
+        move || (hub.ports.drained)(link)
     }
 
     fn lost(tokens: Vec<Option<Pending>>) {
@@ -160,7 +161,7 @@ impl Traffic for SipTraffic {
     }
 
     fn closed(&mut self, cause: CloseCause) {
-        self.hub.connections.remove(&self.connection);
+        self.hub.gone(&self.connection);
         (self.hub.ports.closed)(FlowClosed { flow: self.flow, cause });
     }
 }

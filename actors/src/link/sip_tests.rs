@@ -24,6 +24,7 @@ struct Rig {
     tcp: SocketAddr,
     received: UnboundedReceiver<SipReceived>,
     closed: UnboundedReceiver<FlowClosed>,
+    drained: UnboundedReceiver<u64>,
     failed: UnboundedReceiver<TransportFailed>,
 }
 
@@ -33,9 +34,11 @@ impl Rig {
         let (tell_received, received) = unbounded_channel();
         let (tell_closed, closed) = unbounded_channel();
         let (tell_failed, failed) = unbounded_channel();
+        let (tell_drained, drained) = unbounded_channel();
         let ports = SipPorts {
             received: Arc::new(move |event| tell_received.send(event).unwrap_or(())),
             closed: Arc::new(move |event| tell_closed.send(event).unwrap_or(())),
+            drained: Arc::new(move |link| tell_drained.send(link).unwrap_or(())),
         };
         let backlog = Backlog::new(inflight);
         let transport = SipTransport::new(
@@ -50,7 +53,7 @@ impl Rig {
         let udp = transport.listen_udp(any).unwrap();
         let tcp = transport.listen(Transport::Tcp, any).unwrap();
         let sender = transport.sender(move |event| tell_failed.send(event).unwrap_or(()));
-        Self { transport, sender, stopper, udp, tcp, received, closed, failed }
+        Self { transport, sender, stopper, udp, tcp, received, closed, drained, failed }
     }
 
     async fn received(&mut self) -> SipReceived {
@@ -314,26 +317,51 @@ async fn all_that_waits_for_a_connection_that_cannot_be_opened_fails() {
     assert_eq!(rig.transport.connections(), 0);
 }
 
-/// A proxy has all its subscribers behind one connection: what they are told of within a second waits together.
+/// Sends to a peer that does not read until its connection is crowded; gives how much.
+async fn crowd(rig: &mut Rig, client: &mut TcpStream) -> (Destination, u64, usize) {
+    client.write_all(message("MESSAGE", "a", None).as_bytes()).await.unwrap();
+    let to = Destination::back(rig.received().await.flow);
+    let notify = Bytes::from(vec![b'x'; 4 << 10]);
+    let mut sent = 0;
+    loop {
+        let line = rig.sender.line(&to).unwrap();
+        if line.crowded {
+            return (to, line.link, sent);
+        }
+        rig.sender.send(&to, notify.clone(), ID);
+        sent += notify.len();
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
-async fn a_thousand_notifies_at_once_do_not_cost_a_proxy_its_connection() {
+async fn a_connection_that_was_crowded_says_when_it_has_drained() {
     let mut rig = Rig::new(SipLimits::default(), 10);
     let mut client = TcpStream::connect(rig.tcp).await.unwrap();
-    client.write_all(message("MESSAGE", "a", None).as_bytes()).await.unwrap();
-    let flow = rig.received().await.flow;
-    let notify = Bytes::from(vec![b'x'; 4 << 10]);
-    for _ in 0..1000 {
-        rig.sender.send(&Destination::back(flow), notify.clone(), ID);
-    }
-    let mut all = vec![0; 1000 * notify.len()];
+    let (to, link, sent) = crowd(&mut rig, &mut client).await;
+    assert!(rig.sender.is_crowded(link) && rig.drained.try_recv().is_err());
+    // What cannot wait is taken all the same.
+    rig.sender.send(&to, Bytes::from_static(b"response"), ID);
+    let mut all = vec![0; sent + "response".len()];
     soon(client.read_exact(&mut all)).await.unwrap();
+    assert_eq!(soon(rig.drained.recv()).await, Some(link));
+    assert!(!rig.sender.is_crowded(link) && !rig.sender.line(&to).unwrap().crowded);
     assert!(rig.failed.try_recv().is_err() && rig.closed.try_recv().is_err(), "nothing is lost");
 }
 
 #[tokio::test]
+async fn a_connection_that_was_crowded_says_that_it_is_gone() {
+    let mut rig = Rig::new(SipLimits::default(), 10);
+    let mut client = TcpStream::connect(rig.tcp).await.unwrap();
+    let (to, link, _) = crowd(&mut rig, &mut client).await;
+    drop(client);
+    assert_eq!(soon(rig.drained.recv()).await, Some(link));
+    assert!(!rig.sender.is_crowded(link) && rig.sender.line(&to).is_none());
+}
+
+#[tokio::test]
 async fn a_peer_that_does_not_read_is_given_up_and_what_it_missed_fails() {
-    let outbox = OutboxLimits { max: 1 << 20, ..OutboxLimits::default() };
-    let mut rig = Rig::new(SipLimits { outbox, ..SipLimits::default() }, 10);
+    let mut rig = Rig::new(SipLimits::default(), 10);
     let mut client = TcpStream::connect(rig.tcp).await.unwrap();
     client.write_all(message("MESSAGE", "a", None).as_bytes()).await.unwrap();
     let flow = rig.received().await.flow;

@@ -44,7 +44,7 @@ const RESUMED_AT_ONCE: usize = 1000;
 const BACKLOG: usize = 512;
 
 /// How long the store's end is waited for.
-const STORE_END: Duration = Duration::from_secs(30);
+pub(crate) const STORE_END: Duration = Duration::from_secs(30);
 
 /// Runs the node until it is told to stop.
 ///
@@ -158,8 +158,12 @@ impl Node {
         let records = Records::new(config.http.records, realm.clone());
         let router = Router::new(realm.clone(), Arc::clone(&gate), records.clone());
         let routed = Arc::clone(&router);
-        let ports =
-            SipPorts { received: Arc::new(move |received| routed.route(received)), closed: Arc::new(|_| {}) };
+        let draining = Arc::clone(&router);
+        let ports = SipPorts {
+            received: Arc::new(move |received| routed.route(received)),
+            closed: Arc::new(|_| {}),
+            drained: Arc::new(move |link| draining.drained(link)),
+        };
         let backlog = Backlog::new(config.sip.max_inflight.min(BACKLOG));
         let admission = Admission::new(config.sip.max_inflight, config.sip.target_delay);
         let tls = Tls::load(terms::tls_files(&config)).context("[tls]")?;
@@ -173,6 +177,7 @@ impl Node {
             deposit: terms::deposit_rules(&config),
             subscriptions: Arc::new(terms::subscription_rules(&config)),
             store,
+            sip: sip.clone(),
             msrp,
             resolver: Resolver::new(&terms::dns_settings(&config))?,
             records,

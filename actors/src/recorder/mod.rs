@@ -14,6 +14,7 @@ use restante::focus::session_deposit::SessionEnvelope;
 use restante::machine::msrp::IncomingId;
 use restante::machine::sip::InviteSession;
 use restante::store::{Owner, SessionId, StoreError};
+use restante::time::Instant;
 use tokio::sync::OnceCell;
 
 use crate::alarm::Alarm;
@@ -69,6 +70,8 @@ pub struct Recorder {
     closed: bool,
     /// Whether the session is still to become an item, although its caller has gone.
     late: bool,
+    /// Since when the dialog is over, and its BYE waits for the store.
+    over: Option<Instant>,
     span: tracing::Span,
     _obituary: Obituary,
 }
@@ -98,6 +101,7 @@ impl Recorder {
             alarm: Alarm::default(),
             closed: false,
             late: false,
+            over: None,
             span,
             _obituary: Obituary::new(birth.exited, exited),
         }
@@ -197,16 +201,25 @@ impl Recorder {
             }
         }
         self.close(ctx);
-        // A BYE is answered, or sent, when what was said is an item: whoever sees it may look.
+        // A BYE is answered, or sent, when what was said is an item: whoever sees it may look. But nobody waits for a
+        // slow store longer than for any other answer.
         let is_settled = self.closed && self.storing == 0;
-        if !self.party.is_over() || is_settled {
+        let patience = self.patience().filter(|_| !is_settled);
+        if !self.party.is_over() || is_settled || patience.is_some_and(|ends| ends <= clock::now()) {
             self.party.send();
         }
         if is_settled && !self.late && self.party.has_ended() {
             ctx.stop();
             return;
         }
-        self.alarm.arm(ctx, self.party.poll_timeout(), Self::ring);
+        let patience = patience.filter(|ends| *ends > clock::now());
+        self.alarm.arm(ctx, self.party.poll_timeout().into_iter().chain(patience).min(), Self::ring);
+    }
+
+    /// Until when a BYE waits for the store.
+    fn patience(&mut self) -> Option<Instant> {
+        let since = self.party.is_over().then(|| *self.over.get_or_insert_with(clock::now))?;
+        Some(since + self.shared.config.sip.answer_within)
     }
 
     /// A held session (RFC 3264 8.4) waits, as long as `idle_timeout`; what comes although the caller said

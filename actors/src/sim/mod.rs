@@ -24,6 +24,7 @@ pub(crate) mod net;
 mod overload;
 mod owner;
 mod peer;
+mod proxy;
 mod sabotage;
 mod sender;
 mod store;

@@ -26,6 +26,7 @@ pub(crate) struct Subscription {
     told: Cell<Option<(u64, u64)>>,
     /// The device does not answer to it any more.
     over: Cell<bool>,
+    call_id: String,
 }
 
 /// A device of an owner.
@@ -82,16 +83,17 @@ impl Device {
             dialog: RefCell::default(),
             told: Cell::default(),
             over: Cell::default(),
+            call_id: request.call_id(),
         });
         let inbox = self.ua.expect(&request.call_id());
         world.spawn(notified(world.clone(), self.clone(), inbox, dice.fork(), Rc::clone(&held)));
-        let Some(response) = self.ua.ask(&request).await else { return };
+        let Some(response) = self.ua.ask(&request).await else { return self.ua.forget(&held.call_id) };
         match response.status() {
             200 => {
                 *held.dialog.borrow_mut() = Some(Dialog::opened(&request, &response));
                 *self.subscription.borrow_mut() = Some(held);
             }
-            480 | 503 => {}
+            480 | 503 => self.ua.forget(&held.call_id),
             other => world.wrong(format!("SUBSCRIBE was answered {other}: {response}")),
         }
     }
@@ -113,6 +115,8 @@ impl Device {
         if status == Some(481) && world.is_calm() && self.told().is_some() {
             world.wrong(format!("the subscription of {} is forgotten", self.ua.user()));
         }
+        // Should the node go on with it, its next NOTIFY is told that it is of no subscription.
+        self.ua.forget(&held.call_id);
         *self.subscription.borrow_mut() = None;
         false
     }
@@ -121,10 +125,11 @@ impl Device {
         let held = self.subscription.borrow_mut().take();
         let Some(mut dialog) = held.and_then(|held| held.dialog.borrow().clone()) else { return };
         let request = summary(dialog.request(&self.ua, "SUBSCRIBE"), 0);
-        if let Some(response) = self.ua.ask(&request).await
-            && ![200, 481, 503].contains(&response.status())
-        {
-            world.wrong(format!("the end of a subscription was answered {response}"));
+        match self.ua.ask(&request).await {
+            Some(response) if response.status() == 200 => {}
+            None => self.ua.forget(&request.call_id()),
+            Some(response) if [481, 503].contains(&response.status()) => self.ua.forget(&request.call_id()),
+            Some(response) => world.wrong(format!("the end of a subscription was answered {response}")),
         }
     }
 

@@ -234,6 +234,11 @@ impl Ua {
         told
     }
 
+    /// Requests of the dialog `call_id` are answered 481 from now on.
+    pub(crate) fn forget(&self, call_id: &str) {
+        self.0.calls.borrow_mut().remove(call_id);
+    }
+
     pub(crate) fn contact(&self, tcp: bool) -> String {
         let transport = if tcp { ";transport=tcp" } else { "" };
         format!("<sip:{}@{}{transport}>", self.0.user, self.0.here)

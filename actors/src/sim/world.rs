@@ -215,8 +215,9 @@ impl World {
         self.note(|| "the node is stopped".to_owned());
         let begun = Instant::now();
         run.node.drain(&run.stopper).await;
-        // What its store was asked for it does before it is closed: a dozen operations, of up to three seconds each.
-        if begun.elapsed() > Duration::from_secs(60) {
+        // What its store was asked for it does before it is closed, and is waited for only so long.
+        let allowed = self.0.config.node.drain + crate::link::LINGER + crate::node::STORE_END;
+        if begun.elapsed() > allowed + Duration::from_secs(1) {
             self.wrong(format!("the node took {:?} to stop", begun.elapsed()));
         }
         run.store.die();

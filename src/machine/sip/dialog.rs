@@ -192,6 +192,14 @@ impl Dialog {
         self.local_cseq = self.local_cseq.wrapping_add(count) & 0x7fff_ffff;
     }
 
+    /// Takes the last request once more: its transaction is gone, perhaps before it was answered, and can absorb
+    /// no repetition.
+    pub const fn forgive(&mut self) {
+        if let Some(number) = self.remote_cseq {
+            self.remote_cseq = number.checked_sub(1);
+        }
+    }
+
     /// The ACK to the 2xx that answered the INVITE numbered `cseq` (RFC 3261 13.2.2.4).
     #[must_use]
     pub fn ack(&self, cseq: u32) -> Request {

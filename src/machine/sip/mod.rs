@@ -22,6 +22,7 @@ mod in_dialog;
 mod invite_session;
 pub mod locate;
 mod notifier;
+mod pacing;
 mod repeats;
 mod reply;
 mod server;
@@ -57,6 +58,7 @@ pub use event::{ClientTxn, EndpointConfig, EndpointEvent, FailureCause, ServerTx
 pub use failed_places::{FailedPlaces, Finding};
 pub use invite_session::InviteSession;
 pub use notifier::{Notifier, NotifierRecord, NotifyOutcome, TerminationReason};
+pub use pacing::{Pacing, Turn};
 pub use server::Terms;
 pub use session_event::{Body, EndedBy, Rejection, SessionAction, SessionEvent};
 pub use stateless::StatelessTags;

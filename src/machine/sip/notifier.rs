@@ -17,7 +17,7 @@ use crate::wire::sip::{Event, HeaderError, HeaderName, Method, Request, Response
 /// One NOTIFY at a time is on its way; changes meanwhile, and those within the least interval, are
 /// told by the next one. After each input and command ask [`due`](Self::due): when it says `true`,
 /// compose a body (it may take its time) and call [`notify`](Self::notify), or
-/// [`defer`](Self::defer); send what it returns to where the dialog's next hop resolves, and hand
+/// [`defer`](Self::defer) or [`withhold`](Self::withhold); send what it returns to where the dialog's next hop resolves, and hand
 /// the outcome to [`handle_response`](Self::handle_response) or
 /// [`handle_failed`](Self::handle_failed). Then arm an alarm for
 /// [`poll_timeout`](Self::poll_timeout).
@@ -29,7 +29,7 @@ pub struct Notifier {
     min_interval: Duration,
     expires: Instant,
     phase: Phase,
-    /// Whether a NOTIFY is being composed or on its way.
+    /// Whether a NOTIFY is being composed, on its way, or waits for room.
     busy: Option<Busy>,
     /// Since when there is something to tell, and whether it must not wait for the interval.
     news: Option<(Instant, bool)>,
@@ -48,6 +48,8 @@ enum Phase {
 enum Busy {
     Composing,
     InFlight,
+    /// There is no room for it.
+    Withheld,
 }
 
 /// Why a subscription was ended by the notifier (RFC 6665 4.1.3).
@@ -232,7 +234,7 @@ impl Notifier {
     }
 
     /// Whether a NOTIFY is to be composed now. Says `true` once, and then no more until
-    /// [`notify`](Self::notify) or [`defer`](Self::defer).
+    /// [`notify`](Self::notify), [`defer`](Self::defer) or [`withhold`](Self::withhold).
     #[must_use]
     pub fn due(&mut self, now: Instant) -> bool {
         let due = self.due_at().is_some_and(|at| at <= now);
@@ -288,6 +290,29 @@ impl Notifier {
             let after = self.min_interval.max(Duration::from_millis(100));
             self.news = Some((now + after, true));
         }
+    }
+
+    /// The NOTIFY that is being composed, or has just been, was not sent: there is no room for it where it goes. None is due until
+    /// [`resume`](Self::resume); the next one says what is true then.
+    pub fn withhold(&mut self, now: Instant) {
+        if matches!(self.busy, Some(Busy::Composing | Busy::InFlight)) {
+            self.busy = Some(Busy::Withheld);
+            // It was due: the interval since the last one that was sent is over.
+            self.news = Some((now, true));
+        }
+    }
+
+    /// There is room for the NOTIFY that was [withheld](Self::withhold): it is due.
+    pub fn resume(&mut self) {
+        if self.busy == Some(Busy::Withheld) {
+            self.busy = None;
+        }
+    }
+
+    /// Whether a NOTIFY is being composed.
+    #[must_use]
+    pub fn is_composing(&self) -> bool {
+        self.busy == Some(Busy::Composing)
     }
 
     /// Takes the status of a response to the NOTIFY.
@@ -353,6 +378,7 @@ impl Notifier {
     pub fn restore(record: NotifierRecord, now: Instant, wall: Timestamp, min_interval: Duration) -> Self {
         let mut dialog = record.dialog;
         dialog.skip(1 << 16);
+        dialog.forgive();
         Self {
             dialog,
             contact: record.contact,

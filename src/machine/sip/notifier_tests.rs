@@ -195,3 +195,92 @@ fn a_subscription_survives_a_restart() {
     notifier.terminate(at(0), TerminationReason::NoResource, None);
     assert_eq!(notifier.record(at(0), Timestamp(0)), None);
 }
+
+// proves RFC 3261 12.2.2: only a lower number is out of order where no transaction can know a repetition
+#[test]
+fn a_refresh_that_was_written_down_and_not_answered_may_be_repeated_after_a_restart() {
+    let mut notifier = accepted(60);
+    let refresh = subscribe(2);
+    assert_eq!(notifier.handle_subscribe(at(0), &refresh, Duration::from_secs(60)).status, StatusCode::OK);
+    let record = notifier.record(at(0), Timestamp(0)).unwrap();
+    let mut restored = Notifier::restore(record, at(500), Timestamp(500), SECOND);
+    let again = |restored: &mut Notifier, request| {
+        restored.handle_subscribe(at(600), request, Duration::from_secs(60)).status
+    };
+    assert_eq!(again(&mut restored, &refresh), StatusCode::OK);
+    assert_eq!(
+        again(&mut restored, &refresh),
+        StatusCode::SERVER_INTERNAL_ERROR,
+        "its transaction absorbs it now"
+    );
+}
+
+// proves RFC 6665 4.2.2: while it waits for room it is refreshed and changes, and its next NOTIFY says what is true
+#[test]
+fn a_notify_without_room_waits_and_then_says_what_is_true() {
+    let mut notifier = accepted(3600);
+    assert!(notifier.due(at(0)) && notifier.is_composing());
+    notifier.withhold(at(0));
+    notifier.changed(at(1_000));
+    let refreshed = notifier.handle_subscribe(at(2_000), &subscribe(2), Duration::from_secs(600));
+    assert_eq!(refreshed.status, StatusCode::OK, "the answer does not wait");
+    assert!(!notifier.due(at(60_000)) && !notifier.is_composing());
+    assert_eq!(notifier.poll_timeout(), Some(at(602_000)), "nothing but its end is waited for");
+    notifier.resume();
+    assert!(notifier.due(at(62_000)));
+    let notify = notifier.notify(at(62_000), None);
+    assert_eq!(state_of(&notify), "active;expires=540");
+    assert_eq!(notifier.handle_response(StatusCode::OK), NotifyOutcome::Delivered);
+    assert!(!notifier.due(at(70_000)), "told once");
+}
+
+#[test]
+fn a_notify_that_was_built_and_had_no_room_is_built_anew() {
+    let mut notifier = accepted(3600);
+    exchange(&mut notifier, at(0), 200);
+    notifier.changed(at(5_000));
+    assert!(notifier.due(at(5_000)));
+    let first = notifier.notify(at(5_000), None);
+    notifier.withhold(at(5_000));
+    assert_eq!(notifier.handle_response(StatusCode::OK), NotifyOutcome::Waiting, "nobody has answered it");
+    notifier.resume();
+    assert!(notifier.due(at(5_001)), "it was due before, and nothing was sent");
+    let second = notifier.notify(at(5_001), None);
+    let number = |request: &Request| request.headers.cseq().unwrap().number;
+    assert!(number(&second) > number(&first));
+}
+
+// proves RFC 6665 4.2.1.4, 4.4.3: the last NOTIFY is not lost
+#[test]
+fn the_last_notify_waits_for_room_too() {
+    let mut expiring = accepted(60);
+    assert!(expiring.due(at(0)));
+    expiring.withhold(at(0));
+    expiring.handle_timeout(at(60_000));
+    assert!(!expiring.due(at(60_000)) && !expiring.is_ended());
+    expiring.resume();
+    let told = exchange(&mut expiring, at(61_000), 200);
+    assert_eq!(told, ("terminated;reason=timeout".to_owned(), NotifyOutcome::Ended));
+
+    let mut unsubscribed = accepted(60);
+    exchange(&mut unsubscribed, at(0), 200);
+    let _ = unsubscribed.handle_subscribe(at(1_000), &subscribe(2), Duration::ZERO);
+    assert!(unsubscribed.due(at(1_000)));
+    let _ = unsubscribed.notify(at(1_000), None);
+    unsubscribed.withhold(at(1_000));
+    unsubscribed.resume();
+    let told = exchange(&mut unsubscribed, at(2_000), 200);
+    assert_eq!(told, ("terminated;reason=timeout".to_owned(), NotifyOutcome::Ended));
+}
+
+// proves RFC 6665 4.2.2
+#[test]
+fn a_subscription_that_has_waited_in_vain_is_over() {
+    let mut notifier = accepted(3600);
+    assert!(notifier.due(at(0)));
+    notifier.withhold(at(0));
+    notifier.handle_failed();
+    assert!(notifier.is_ended());
+    notifier.resume();
+    assert!(!notifier.due(at(1)));
+}

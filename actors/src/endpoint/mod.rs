@@ -1,12 +1,14 @@
 //! SipEndpoint: all SIP transactions of one shard, and who owns which dialog.
 
+mod room;
+
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
 use bytes::Bytes;
 use restante::focus::rejection::Rejection;
 use restante::machine::sip::locate::{LocateError, Place};
 use restante::machine::sip::{
     Attempts, ClientTxn, Destination, Endpoint, EndpointConfig, EndpointEvent, FailedPlaces, Flow,
-    NextAttempt, Outcome, Sender, ServerTxn, Terms, TransmitId,
+    NextAttempt, Outcome, Pacing, Sender, ServerTxn, Terms, TransmitId,
 };
 use restante::wire::sip::{Message as SipMessage, Method, Request, Response, StatusCode};
 use rustc_hash::FxHashMap;
@@ -20,10 +22,14 @@ use crate::clock;
 use crate::fault;
 use crate::gate::{Caller, Gate, Guest};
 use crate::link::{SipReceived, SipSender, SipTransport, TransportFailed};
-use crate::ports::{Adopt, Asked, DialogInput, Forget, Respond, SendRequest};
+use crate::ports::{Adopt, Asked, DialogInput, Forget, Leave, Respond, SendRequest};
 use crate::refusals;
 use crate::shared::Shared;
 use crate::supervision::Vital;
+
+use room::Waiting;
+
+pub use room::LinkRoomy;
 
 /// How many places are remembered that failed.
 const MOST_FAILED: usize = 1024;
@@ -53,6 +59,8 @@ struct Asking {
     attempts: Attempts,
     user: Recipient<DialogInput>,
     ticket: u64,
+    /// Held until the request is on its way.
+    leave: Option<Leave>,
 }
 
 impl Asking {
@@ -93,6 +101,8 @@ pub struct SipEndpoint {
     invites: FxHashMap<ServerTxn, Recipient<DialogInput>>,
     clients: FxHashMap<ClientTxn, Asking>,
     failed_places: FailedPlaces,
+    /// Whose NOTIFYs wait for room.
+    pacing: Pacing<Waiting>,
     admission: Admission,
     admitted: FxHashMap<ServerTxn, Admitted>,
     arriving: Option<Admitted>,
@@ -115,6 +125,7 @@ impl SipEndpoint {
     ) -> Self {
         let Entrance { gate, admission } = entrance;
         let failed_places = FailedPlaces::new(shared.config.sip.avoid_failed, MOST_FAILED);
+        let pacing = Pacing::new(config.timers.give_up());
         Self {
             machine: Endpoint::new(config, &mut Chance),
             transport,
@@ -126,6 +137,7 @@ impl SipEndpoint {
             invites: FxHashMap::default(),
             clients: FxHashMap::default(),
             failed_places,
+            pacing,
             admission,
             admitted: FxHashMap::default(),
             arriving: None,
@@ -145,7 +157,9 @@ impl SipEndpoint {
                 sender.send(&transmit.to, transmit.bytes, transmit.id);
             }
         }
-        self.alarm.arm(ctx, self.machine.poll_timeout(), Self::ring);
+        self.drain_pacing(&ctx.address());
+        let timeouts = [self.machine.poll_timeout(), self.pacing.poll_timeout()];
+        self.alarm.arm(ctx, timeouts.into_iter().flatten().min(), Self::ring);
     }
 
     fn event(&mut self, event: EndpointEvent, ctx: &mut Context<Self>) {
@@ -199,6 +213,10 @@ impl SipEndpoint {
         loop {
             match asking.attempts.proceed() {
                 NextAttempt::Send(request, to) => {
+                    if let Some(link) = self.crowded(&asking, &request, &to) {
+                        return self.hold_back(asking, link);
+                    }
+                    asking.leave = None;
                     let txn = self.machine.request(clock::now(), *request, to, &mut Chance);
                     self.clients.insert(txn, asking);
                     return;
@@ -306,6 +324,7 @@ impl SipEndpoint {
     fn ring(&mut self, ctx: &mut Context<Self>) {
         self.alarm.rang();
         self.machine.handle_timeout(clock::now());
+        self.ring_pacing();
         self.drain(ctx);
     }
 }
@@ -403,7 +422,7 @@ impl Handler<SendRequest> for SipEndpoint {
         let is_open = |flow: &Flow| self.sender.as_ref().is_some_and(|sender| sender.is_open(flow));
         let is_open = send.flow.as_ref().is_some_and(is_open);
         let attempts = Attempts::new(send.request, send.next_hop, send.flow, is_open);
-        self.proceed(Asking { attempts, user: send.user, ticket: send.ticket }, ctx);
+        self.proceed(Asking { attempts, user: send.user, ticket: send.ticket, leave: send.leave }, ctx);
         self.drain(ctx);
     }
 }
@@ -469,6 +488,7 @@ impl Handler<Observe> for SipEndpoint {
             ("SIP connections", self.transport.connections()),
             ("messages not taken", self.transport.waiting()),
             ("admissions", self.admission.in_work()),
+            ("NOTIFYs that wait for room", self.pacing.waiting()),
         ];
         counts
             .into_iter()
