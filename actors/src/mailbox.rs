@@ -196,11 +196,12 @@ impl Mailbox {
     }
 
     fn ask(&self, ticket: Ticket, query: Option<ListQuery>, ctx: &mut Context<Self>) {
-        let asking = told(Arc::clone(&self.shared.store), self.owner.clone(), query);
+        let asking = self.shared.store.summary(self.owner.clone(), query);
         ctx.spawn(asking.into_actor(self).map(move |told, mailbox, ctx| {
             if let Err(error) = &told {
                 tracing::error!(parent: &mailbox.span, %error, "summary not composed, to be tried again");
             }
+            let told = told.map(|(counts, items)| Told { counts, items });
             let (shared, owner) = (Arc::clone(&mailbox.shared), &mailbox.owner);
             mailbox.subscriptions.handle_told(clock::now(), ticket, told.ok(), |rules, told| {
                 summary::summary(&shared.realm, rules, owner, &told.counts, &told.items)
@@ -275,15 +276,6 @@ impl Mailbox {
         self.alarm.rang();
         self.drain(ctx);
     }
-}
-
-async fn told(store: Arc<dyn Store>, owner: Owner, query: Option<ListQuery>) -> Result<Told, StoreError> {
-    let counts = store.counts(owner.clone()).await?;
-    let items = match query {
-        Some(query) => store.list(owner, query).await?,
-        None => Vec::new(),
-    };
-    Ok(Told { counts, items })
 }
 
 /// Subscriptions of one mailbox that are gone on with; `subscriptions_per_user` bounds those there are.

@@ -7,7 +7,8 @@ use crate::wire::sip::{Request, StatusCode};
 
 use super::summary::{Listing, SummaryRules};
 
-/// Names a subscription among those of its mailbox; never used twice.
+/// Names a subscription among those of its mailbox; never used twice. It has another one when it moves to another
+/// connection with a NOTIFY on its way.
 pub type Ticket = u64;
 
 /// What is written down of a subscription, to go on with it in another run.
@@ -22,7 +23,7 @@ pub struct Written {
 /// What the store knows, as a NOTIFY needs it.
 #[derive(Clone, Debug, Default)]
 pub struct Told {
-    /// How much the mailbox holds; asked first: an item that comes in between is told by the next NOTIFY.
+    /// How much the mailbox holds, at the moment of the items.
     pub counts: Counts,
     /// The items that were asked for, in order.
     pub items: Vec<ItemHead>,

@@ -38,7 +38,7 @@ pub enum Action {
     /// Requests in the dialog with this local tag come here from now on; it was made over this flow, or in
     /// another run.
     Adopt(String, Option<Flow>),
-    /// Ask the store for the counts, then for the items of the query; [`Subscriptions::handle_told`].
+    /// Ask the store for the counts and the items of the query, of one moment; [`Subscriptions::handle_told`].
     Ask(Ticket, Option<ListQuery>),
     /// Send a NOTIFY; [`Subscriptions::handle_response`], [`Subscriptions::handle_failed`] or
     /// [`Subscriptions::handle_crowded`].
@@ -180,10 +180,18 @@ impl Subscriptions {
         let Some(subscriber) = self.subscribers.iter_mut().find(|known| known.tag.as_bytes() == tag) else {
             return request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
         };
-        subscriber.flow = Some(flow);
-        let ticket = subscriber.ticket;
+        let moved = subscriber.flow.replace(flow).is_some_and(|before| before != flow);
         let response = subscriber.notifier.handle_subscribe(now, request, granted);
         if response.status.is_success() {
+            // Who comes back by another connection may never have had the NOTIFY that is on its way, and would have
+            // the next one only when that has timed out. RFC 6665 4.2.2: it MUST be sent immediately. What comes of
+            // the former one bears a ticket that is nobody's any more.
+            if moved && subscriber.notifier.is_in_flight() && !subscriber.is_held() {
+                self.tickets += 1;
+                subscriber.ticket = self.tickets;
+                subscriber.notifier.abandon();
+            }
+            let ticket = subscriber.ticket;
             self.hold(ticket, granted);
         }
         response
@@ -266,7 +274,8 @@ impl Subscriptions {
 
     /// Takes the status of a response to a NOTIFY.
     pub fn handle_response(&mut self, now: Instant, ticket: Ticket, status: StatusCode) -> NotifyOutcome {
-        let Some(subscriber) = self.subscriber(ticket) else { return NotifyOutcome::Ended };
+        // Of one that is over, or by a connection that its subscriber has left.
+        let Some(subscriber) = self.subscriber(ticket) else { return NotifyOutcome::Waiting };
         let outcome = subscriber.handle_response(now, status);
         if outcome == NotifyOutcome::Delivered {
             self.due.push_back(Due::WriteDown { ticket, answers: false });

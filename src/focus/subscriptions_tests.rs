@@ -73,6 +73,7 @@ fn item(sequence: u64) -> ItemHead {
 
 /// A mailbox, its store, and what it has said.
 struct Bench {
+    flow: Flow,
     machine: Subscriptions,
     /// The sequences of the new items.
     store: Vec<u64>,
@@ -94,6 +95,7 @@ impl Bench {
     fn new(listing: Listing, max_items: usize) -> Self {
         Self {
             machine: Subscriptions::new(rules(listing, max_items)),
+            flow: flow(),
             store: Vec::new(),
             broken: false,
             asked: Vec::new(),
@@ -108,8 +110,9 @@ impl Bench {
 
     fn ask(&mut self, now: Instant, request: &Request) -> u16 {
         let tag = format!("t{}", self.adopted.len());
+        let flow = self.flow;
         let response =
-            self.machine.handle_subscribe(now, request, flow(), || tag, "<sip:summary@store>".into());
+            self.machine.handle_subscribe(now, request, flow, || tag, "<sip:summary@store>".into());
         self.run(now);
         response.status.0
     }
@@ -265,7 +268,29 @@ fn what_ends_is_let_go_whatever_ends_it() {
     bench.notified(at(60_100), 200);
     assert_eq!(bench.ended, ["t0", "t1", "t2", "t3"]);
     assert!(bench.machine.is_empty() && bench.machine.poll_timeout().is_none());
-    assert_eq!(bench.machine.handle_response(at(60_200), ticket, StatusCode::OK), NotifyOutcome::Ended);
+    assert_eq!(bench.machine.handle_response(at(60_200), ticket, StatusCode::OK), NotifyOutcome::Waiting);
+}
+
+// proves RFC 6665 4.2.2: the NOTIFY behind a refresh does not wait for one that was lost with its connection
+#[test]
+fn who_comes_back_by_another_connection_is_told_at_once() {
+    let mut bench = Bench::new(Listing::Pending, 10);
+    bench.store = vec![1];
+    bench.ask(at(0), &subscribe("c1", 1, None, "600"));
+    let (lost, ..) = bench.sent.remove(0);
+    bench.change(at(100), 2);
+    assert_eq!(bench.ask(at(2000), &subscribe("c1", 2, Some("t0"), "600")), 200);
+    assert!(bench.sent.is_empty(), "by the same connection: one at a time");
+    bench.flow.connection = 2;
+    assert_eq!(bench.ask(at(3000), &subscribe("c1", 3, Some("t0"), "600")), 200);
+    assert_eq!(bench.sent[0].1, [1, 2], "what was not answered 200 is listed again");
+    // What becomes of the lost one is nobody's affair.
+    assert_eq!(bench.machine.handle_response(at(3010), lost, StatusCode(481)), NotifyOutcome::Waiting);
+    bench.machine.handle_failed(lost);
+    assert_eq!(bench.notified(at(3020), 200), [1, 2]);
+    bench.change(at(5000), 3);
+    assert_eq!(bench.notified(at(5010), 200), [3]);
+    assert!(bench.ended.is_empty());
 }
 
 #[test]

@@ -148,8 +148,15 @@ pub trait Store: Send + Sync + 'static {
     /// Resolves to the counts of the mailbox after that; `None` when there is no such item.
     fn delete(&self, owner: Owner, id: MessageId) -> Answer<Option<Counts>>;
 
+    /// How much a mailbox holds, and the items that `query` names, both of one moment: whoever is told the counts
+    /// is told of the items that they count.
+    fn summary(&self, owner: Owner, query: Option<ListQuery>) -> Answer<(Counts, Vec<ItemHead>)>;
+
     /// How much a mailbox holds.
-    fn counts(&self, owner: Owner) -> Answer<Counts>;
+    fn counts(&self, owner: Owner) -> Answer<Counts> {
+        let summary = self.summary(owner, None);
+        Box::pin(async move { Ok(summary.await?.0) })
+    }
 
     /// Removes what has ended by `now`: items, remembered deposits, subscriptions; at most `limit`
     /// of them, so that deposits do not wait long.

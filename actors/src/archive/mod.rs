@@ -243,17 +243,21 @@ impl Store for Archive {
         self.orders.submit(move |transaction| transaction.delete(&owner, &id))
     }
 
-    fn counts(&self, owner: Owner) -> Answer<Counts> {
-        let orders = self.orders.clone();
+    fn summary(&self, owner: Owner, query: Option<ListQuery>) -> Answer<(Counts, Vec<ItemHead>)> {
+        let (orders, readers, reader) = (self.orders.clone(), self.readers.handle(), self.reader.clone());
         let read = self.reading({
             let owner = owner.clone();
-            move |reader| reader.counts(&owner)
+            move |reader| reader.summary(&owner, query)
         });
         Box::pin(async move {
-            match read.await? {
-                Some(counts) => Ok(counts),
-                None => orders.submit(move |transaction| transaction.mended_counts(&owner)).await,
+            if let Some(summary) = read.await? {
+                return Ok(summary);
             }
+            // What could not be read is set right by the writer; then the items can be read.
+            let mended = owner.clone();
+            let counts = orders.submit(move |transaction| transaction.mended_counts(&mended)).await?;
+            let Some(query) = query else { return Ok((counts, Vec::new())) };
+            Ok((counts, Contents::answer(&readers, move || reader.list(&owner, query)).await?))
         })
     }
 

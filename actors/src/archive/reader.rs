@@ -30,13 +30,21 @@ impl Reader {
     }
 
     pub(super) fn list(&self, owner: &Owner, query: ListQuery) -> Result<Vec<ItemHead>, StoreError> {
+        self.listed(&self.tree.moment(), owner, query)
+    }
+
+    fn listed(
+        &self,
+        moment: &Moment<'_>,
+        owner: &Owner,
+        query: ListQuery,
+    ) -> Result<Vec<ItemHead>, StoreError> {
         let limit = query.limit.min(MAX_LIST);
         let Some(first) = query.after.map_or(Some(0), |after| after.checked_add(1)) else {
             return Ok(Vec::new());
         };
-        let moment = self.tree.moment();
         let mut heads = Vec::new();
-        let Some(mailbox) = lookup::mailbox(&moment, owner)?.filter(|_| limit > 0) else {
+        let Some(mailbox) = lookup::mailbox(moment, owner)?.filter(|_| limit > 0) else {
             return Ok(heads);
         };
         // The sequence of no item is the greatest number.
@@ -169,17 +177,27 @@ impl Reader {
         value.and_then(|v| decode_body(&v)).ok_or_else(|| self.tree.damaged("content", &key))
     }
 
-    /// What a mailbox holds; `None` when that is for the writer to set right first.
-    pub(super) fn counts(&self, owner: &Owner) -> Result<Option<Counts>, StoreError> {
+    /// What a mailbox holds, and some of its items; `None` when that is for the writer to set right first.
+    pub(super) fn summary(
+        &self,
+        owner: &Owner,
+        query: Option<ListQuery>,
+    ) -> Result<Option<(Counts, Vec<ItemHead>)>, StoreError> {
         let moment = self.tree.moment();
-        let mailbox = match lookup::mailbox(&moment, owner) {
+        let Some(counts) = Self::counts(&moment, owner)? else { return Ok(None) };
+        let items = query.map_or(Ok(Vec::new()), |query| self.listed(&moment, owner, query))?;
+        Ok(Some((counts, items)))
+    }
+
+    fn counts(moment: &Moment<'_>, owner: &Owner) -> Result<Option<Counts>, StoreError> {
+        let mailbox = match lookup::mailbox(moment, owner) {
             Ok(Some(mailbox)) => mailbox,
             Ok(None) => return Ok(Some(Counts::default())),
             Err(StoreError::Damaged { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let Some(Some(mut ledger)) = lookup::written_ledger(&moment, mailbox)? else { return Ok(None) };
-        lookup::add_behind(&moment, mailbox, &mut ledger)?;
+        let Some(Some(mut ledger)) = lookup::written_ledger(moment, mailbox)? else { return Ok(None) };
+        lookup::add_behind(moment, mailbox, &mut ledger)?;
         Ok(Some(ledger.counts))
     }
 

@@ -201,8 +201,8 @@ impl Store for Weathered {
         self.operate(move |memory| memory.delete(owner, id))
     }
 
-    fn counts(&self, owner: Owner) -> Answer<Counts> {
-        self.operate(move |memory| memory.counts(owner))
+    fn summary(&self, owner: Owner, query: Option<ListQuery>) -> Answer<(Counts, Vec<ItemHead>)> {
+        self.operate(move |memory| memory.summary(owner, query))
     }
 
     fn expire(&self, now: Timestamp, limit: usize) -> Answer<Expired> {

@@ -309,6 +309,21 @@ impl Notifier {
         }
     }
 
+    /// Whether the response to a NOTIFY is awaited.
+    #[must_use]
+    pub fn is_in_flight(&self) -> bool {
+        self.busy == Some(Busy::InFlight)
+    }
+
+    /// The response to the NOTIFY on its way is not awaited any more: it may have been lost with its connection. What
+    /// comes of it all the same is to be kept from [`handle_response`](Self::handle_response) and
+    /// [`handle_failed`](Self::handle_failed).
+    pub fn abandon(&mut self) {
+        if self.is_in_flight() {
+            self.busy = None;
+        }
+    }
+
     /// Whether a NOTIFY is being composed.
     #[must_use]
     pub fn is_composing(&self) -> bool {

@@ -206,8 +206,8 @@ impl Store for Faulty {
         self.hit(|store| store.delete(owner, id))
     }
 
-    fn counts(&self, owner: Owner) -> Answer<Counts> {
-        self.hit(|store| store.counts(owner))
+    fn summary(&self, owner: Owner, query: Option<ListQuery>) -> Answer<(Counts, Vec<ItemHead>)> {
+        self.hit(|store| store.summary(owner, query))
     }
 
     fn expire(&self, now: Timestamp, limit: usize) -> Answer<Expired> {

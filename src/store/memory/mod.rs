@@ -136,8 +136,11 @@ impl Store for Memory {
         self.run(Some(owner.clone()), |state| Ok(state.delete(&owner, &id)))
     }
 
-    fn counts(&self, owner: Owner) -> Answer<Counts> {
-        self.run(None, |state| Ok(state.counts(&owner)))
+    fn summary(&self, owner: Owner, query: Option<ListQuery>) -> Answer<(Counts, Vec<ItemHead>)> {
+        self.run(None, |state| {
+            let items = query.map(|query| state.list(&owner, query)).unwrap_or_default();
+            Ok((state.counts(&owner), items))
+        })
     }
 
     fn expire(&self, now: Timestamp, limit: usize) -> Answer<Expired> {

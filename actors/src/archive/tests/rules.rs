@@ -284,6 +284,23 @@ fn a_sender_is_held_to_his_share_from_wherever_it_is_counted() {
 }
 
 #[test]
+fn a_summary_lists_the_items_that_it_counts() {
+    let place = place();
+    let store = open(&place);
+    let all = ListQuery { state: None, after: None, limit: 1000 };
+    let deposit = |n: u32| wait(store.deposit(pager(key(&format!("m{n}"), "t", 1), "x"))).unwrap();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| (0..200).for_each(|n| drop(deposit(n))));
+        while !writer.is_finished() {
+            let (counts, items) = wait(store.summary(bob(), Some(all))).unwrap();
+            assert_eq!(counts.items, items.len() as u64);
+        }
+    });
+    assert_eq!(wait(store.summary(bob(), Some(all))).unwrap().1.len(), 200);
+    assert_eq!(wait(store.summary(alice(), Some(all))).unwrap(), (Counts::default(), Vec::new()));
+}
+
+#[test]
 fn counts_are_true_whenever_the_ledger_was_written_last() {
     let place = place();
     let mut store = open(&place);
