@@ -228,7 +228,8 @@ fn a_client_that_does_not_read_costs_no_memory_and_holds_up_nobody() {
     let delivered = retrieve(&mut bob, &large, 1);
     assert!(Cpim::parse(&delivered[0].body).body == noise(SIZE), "who reads gets all of it");
     let grown = resident(&node).saturating_sub(before);
-    assert!(grown < 30 << 20, "three who do not read, and one who does, cost {grown} bytes");
+    // Four times it was sent, and not once is it in memory. On a busy machine the allocator keeps some more.
+    assert!(grown < SIZE as u64, "three who do not read, and one who does, cost {grown} bytes");
     for (call, _) in &mut stalled {
         call.bye(&mut bob);
     }
