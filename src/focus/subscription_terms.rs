@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::intent;
 use super::rejection::Rejection;
 use crate::wire::sip::{HeaderError, HeaderName, Request, StatusCode};
 
@@ -23,9 +24,11 @@ impl SubscriptionTerms {
     /// For how long a SUBSCRIBE is granted; zero is a fetch, or the end of a subscription.
     ///
     /// # Errors
-    /// 406 where the subscriber does not take the package's form, 423 with Min-Expires, 400 naming the header
+    /// 420 where something is required that is not known, 406 where the subscriber does not take the package's form, 423 with Min-Expires, 400 naming the header
     /// that cannot be read.
     pub fn grant(&self, request: &Request) -> Result<Duration, Rejection> {
+        // RFC 3261 8.2.2.3, 12.2.2: a refresh is judged as the first SUBSCRIBE was.
+        intent::required(request)?;
         let accepts = request.headers.accept().map_err(bad)?;
         // RFC 6665 3.1.3, RFC 3261 21.4.7: a body in a form that Accept does not name is not sent.
         if accepts

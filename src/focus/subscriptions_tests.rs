@@ -300,6 +300,10 @@ fn a_refresh_and_its_refusals() {
     bench.notified(at(10), 200);
     assert_eq!(bench.ask(at(20), &subscribe("c1", 2, Some("t0"), "10")), 423);
     assert_eq!(bench.ask(at(20), &subscribe("c1", 2, Some("other"), "600")), 481);
+    let mut demanding = subscribe("c1", 2, Some("t0"), "600");
+    demanding.headers.push(HeaderName::Require, "eventlist");
+    assert_eq!(bench.ask(at(20), &demanding), 420, "RFC 3261 8.2.2.3");
+    assert!(bench.sent.is_empty());
     assert_eq!(bench.ask(at(20), &subscribe("c1", 2, Some("t0"), "7000")), 200);
     assert_eq!(bench.sent[0].2, "active;expires=7000", "at once, and for longer");
     bench.notified(at(30), 200);
