@@ -299,7 +299,7 @@ impl Endpoint {
     /// Whether a new transaction may be opened. Who comes to fetch gets a sixteenth more than who deposits, and
     /// what belongs to a dialog an eighth, so that what is going on can end.
     fn has_room(&self, request: &Request) -> bool {
-        let begins = request.method != Method::Cancel && request.headers.to_tag().is_none();
+        let begins = request.method != Method::Cancel && !request.headers.has_to_tag();
         if self.terms.refusing && begins {
             return false;
         }
@@ -327,7 +327,7 @@ impl Endpoint {
 
     fn complete_response(&self, response: &mut Response, key: Fingerprint) {
         // RFC 3261 8.2.6.2: the UAS MUST add a tag to the To of a response, except to a 100.
-        if response.status != StatusCode::TRYING && response.headers.to_tag().is_none() {
+        if response.status != StatusCode::TRYING && !response.headers.has_to_tag() {
             response.set_to_tag(&self.tag(key));
         }
         if !self.config.server_name.is_empty() && response.headers.get(&HeaderName::Server).is_none() {
