@@ -244,13 +244,15 @@ mod tests {
     #[test]
     fn what_is_presentable_is_presented() {
         let (pager, session) = (item(ItemKind::Pager), item(ItemKind::Session));
-        let wrapped = present(&pager, &message("text/plain"), &client(&["message/cpim"], None)).unwrap().total;
+        let wrapped =
+            present(&pager, &message("text/plain"), &client(&["message/cpim"], None)).unwrap().total;
         assert!(wrapped > 5, "the wrapping counts");
         let sizes = [None, Some(4), Some(5), Some(wrapped - 1), Some(wrapped)];
         let mut taken = 0;
         for item in [&pager, &session] {
             for kind in ["text/plain", "image/png", "message/cpim"] {
-                for types in [&["message/cpim"][..], &["text/plain"], &["message/cpim", "text/plain"], &["*"]] {
+                for types in [&["message/cpim"][..], &["text/plain"], &["message/cpim", "text/plain"], &["*"]]
+                {
                     for size in sizes {
                         let (message, client) = (message(kind), client(types, size));
                         let presented = present(item, &message, &client).is_some();
