@@ -38,7 +38,6 @@ struct Subscriber {
     tag: String,
     notifier: Notifier,
     view: Conference,
-    flow: Flow,
     /// To send the NOTIFY that has waited.
     leave: Option<Leave>,
 }
@@ -95,9 +94,14 @@ impl ConferenceSubscribers {
         match self.subscribers.iter_mut().find(|known| known.tag.as_bytes() == tag.as_ref()) {
             Some(subscriber) => match TERMS.grant(request) {
                 Ok(granted) => {
-                    subscriber.flow = flow;
+                    let refreshed = subscriber.notifier.handle_subscribe(now, request, flow, granted);
                     subscriber.view.resend();
-                    subscriber.notifier.handle_subscribe(now, request, granted)
+                    if refreshed.abandoned {
+                        // What comes of it bears a ticket that is nobody's any more.
+                        subscriber.ticket = self.next_ticket;
+                        self.next_ticket += 1;
+                    }
+                    refreshed.response
                 }
                 Err(rejection) => rejection.response(request),
             },
@@ -116,7 +120,7 @@ impl ConferenceSubscribers {
         let ticket = self.next_ticket;
         let tag = format!("{}c{ticket}", port.tag());
         let contact = format!("<{}>;isfocus", self.entity);
-        let accepted = Notifier::accept(now, request, &tag, contact, granted, INTERVAL);
+        let accepted = Notifier::accept(now, request, flow, &tag, contact, granted, INTERVAL);
         let Ok((notifier, response)) = accepted else {
             return request.respond(StatusCode::BAD_REQUEST);
         };
@@ -127,7 +131,6 @@ impl ConferenceSubscribers {
             tag,
             notifier,
             view: Conference::new(self.entity.clone()),
-            flow,
             leave: None,
         });
         response
@@ -192,7 +195,7 @@ impl ConferenceSubscribers {
                 let request = subscriber.notifier.notify(now, Some(body));
                 let next_hop = subscriber.notifier.dialog().next_hop();
                 let leave = subscriber.leave.take();
-                port.send(request, next_hop, Some(subscriber.flow), subscriber.ticket, leave);
+                port.send(request, next_hop, subscriber.notifier.flow(), subscriber.ticket, leave);
             }
             subscriber.leave = None;
         }

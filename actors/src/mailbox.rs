@@ -9,7 +9,7 @@ use actix::{
 };
 use bytes::Bytes;
 use restante::focus::rejection::Rejection;
-use restante::focus::subscriber::{Ticket, Told, Written};
+use restante::focus::subscriber::{Ticket, Written};
 use restante::focus::subscriptions::{Action, Subscriptions, Writing};
 use restante::focus::summary;
 use restante::machine::sip::{Flow, NotifyOutcome};
@@ -201,7 +201,6 @@ impl Mailbox {
             if let Err(error) = &told {
                 tracing::error!(parent: &mailbox.span, %error, "summary not composed, to be tried again");
             }
-            let told = told.map(|(counts, items)| Told { counts, items });
             let (shared, owner) = (Arc::clone(&mailbox.shared), &mailbox.owner);
             mailbox.subscriptions.handle_told(clock::now(), ticket, told.ok(), |rules, told| {
                 summary::summary(&shared.realm, rules, owner, &told.counts, &told.items)
@@ -213,18 +212,18 @@ impl Mailbox {
     /// The answer that waits for it goes when it is written, or is a refusal: nothing is granted that a kill
     /// would undo. What else cannot be written is written with the next NOTIFY that arrives.
     fn write_down(&mut self, writing: Writing, ctx: &mut Context<Self>) {
-        let Writing { ticket, tag, written, ends, answers } = writing;
+        let Writing { tag, written, ends, answers } = writing;
         let answer = self.answer.take_if(|_| answers);
         let putting = self.shared.store.put_subscription(SubscriptionRecord {
             owner: self.owner.clone(),
-            key: Bytes::from(tag),
+            key: Bytes::copy_from_slice(tag.as_bytes()),
             // invariant: of strings and numbers, which can all be written.
             record: Bytes::from(serde_json::to_vec(&written).unwrap_or_default()),
             expires: written.notifier.expires,
         });
         let putting = self.shared.in_time(putting);
         ctx.spawn(putting.into_actor(self).map(move |put, mailbox, ctx| {
-            let stands = mailbox.subscriptions.handle_written(ticket, ends, answers, put.is_ok());
+            let stands = mailbox.subscriptions.handle_written(&tag, ends, answers, put.is_ok());
             if let Some(answer) = answer {
                 let (asked, granted) = *answer;
                 let response = mailbox.confirmed(&asked, granted, put.err().as_ref(), stands);

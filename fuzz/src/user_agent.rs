@@ -190,9 +190,9 @@ impl Agent {
 
     fn event(&mut self, event: EndpointEvent) {
         match event {
-            EndpointEvent::Request { txn, request, .. } => {
+            EndpointEvent::Request { txn, request, flow } => {
                 assert!(self.told.insert(txn), "told twice");
-                self.place(txn, request);
+                self.place(txn, request, flow);
             }
             EndpointEvent::Ack { request, .. } => {
                 let tag = request.headers.to_tag().unwrap_or_default();
@@ -241,7 +241,7 @@ impl Agent {
         }
     }
 
-    fn place(&mut self, txn: ServerTxn, request: Request) {
+    fn place(&mut self, txn: ServerTxn, request: Request, flow: Flow) {
         let tag = request.headers.to_tag();
         let of = |own: &str| tag.as_ref().is_some_and(|tag| tag == own.as_bytes());
         if let Some(dialogue) = self.sessions.iter_mut().find(|dialogue| of(&dialogue.tag)) {
@@ -249,7 +249,9 @@ impl Agent {
         }
         if let Some((_, notifier)) = self.notifiers.iter_mut().find(|(own, _)| of(own)) {
             let response = match request.method {
-                Method::Subscribe => notifier.handle_subscribe(self.now, &request, Duration::from_secs(60)),
+                Method::Subscribe => {
+                    notifier.handle_subscribe(self.now, &request, flow, Duration::from_secs(60)).response
+                }
                 _ => request.respond(StatusCode::METHOD_NOT_ALLOWED),
             };
             self.endpoint.respond(self.now, txn, response);
@@ -271,8 +273,15 @@ impl Agent {
             }
             (Method::Subscribe, None) => {
                 let (tag, second) = (self.tag(), Duration::from_secs(1));
-                let accepted =
-                    Notifier::accept(self.now, &request, &tag, "<sip:s@192.0.2.2>", 60 * second, second);
+                let accepted = Notifier::accept(
+                    self.now,
+                    &request,
+                    flow,
+                    &tag,
+                    "<sip:s@192.0.2.2>",
+                    60 * second,
+                    second,
+                );
                 let response = match accepted {
                     Ok((notifier, response)) => {
                         self.notifiers.push((tag, notifier));

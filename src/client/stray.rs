@@ -9,7 +9,7 @@ pub(super) const ALLOW: &[u8] = b"INVITE, ACK, BYE, CANCEL, OPTIONS, NOTIFY, UPD
 
 /// The answer to a request that belongs to nothing.
 pub(super) fn stray(request: &Request) -> Response {
-    let in_dialog = request.headers.to_tag().is_some();
+    let in_dialog = request.headers.has_to_tag();
     match request.method {
         // RFC 6665 4.1.3: a NOTIFY that matches no subscription is answered 481.
         Method::Notify | Method::Bye => request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST),

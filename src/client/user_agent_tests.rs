@@ -201,15 +201,22 @@ impl Store {
             (Method::Subscribe, false) => {
                 let granted = Duration::from_secs(request.headers.expires().unwrap().unwrap().into());
                 let contact = "<sip:box@192.0.2.2:5060>";
-                let (notifier, response) =
-                    Notifier::accept(now, &request, "store2", contact, granted, Duration::from_secs(1))
-                        .unwrap();
+                let (notifier, response) = Notifier::accept(
+                    now,
+                    &request,
+                    there(),
+                    "store2",
+                    contact,
+                    granted,
+                    Duration::from_secs(1),
+                )
+                .unwrap();
                 self.notifier = Some(notifier);
                 response
             }
             (Method::Subscribe, true) => {
                 let granted = Duration::from_secs(request.headers.expires().unwrap().unwrap().into());
-                self.notifier.as_mut().unwrap().handle_subscribe(now, &request, granted)
+                self.notifier.as_mut().unwrap().handle_subscribe(now, &request, there(), granted).response
             }
             _ => return self.session.as_mut().unwrap().handle_request(txn, request),
         };

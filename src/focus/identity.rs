@@ -56,8 +56,8 @@ pub fn claimed(realm: &Realm, request: &Request) -> Option<Owner> {
 }
 
 fn from(realm: &Realm, request: &Request) -> Option<Owner> {
-    let from = request.headers.from().ok()?;
-    realm.address_of_record(&from.uri).or_else(|| other_scheme(&from.uri))
+    let uri = request.headers.from_uri().ok()?;
+    realm.address_of_record(&uri).or_else(|| other_scheme(&uri))
 }
 
 /// An identity that is no SIP URI (`tel:+1555`): it can send, but owns nothing here.

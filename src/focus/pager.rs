@@ -9,7 +9,7 @@ use super::rejection::Rejection;
 use crate::store::{DepositKey, Envelope};
 use crate::time::Timestamp;
 use crate::wire::date;
-use crate::wire::sip::{HeaderError, HeaderName, Request, StatusCode};
+use crate::wire::sip::{HeaderError, HeaderName, MediaType, Request, StatusCode};
 
 /// A request is not longer on its way: an older Date is that of a wrong clock, or of a wrong time zone.
 const LONGEST_WAY: Duration = Duration::from_secs(3600);
@@ -55,10 +55,16 @@ pub fn pager(request: &Request, rules: &DepositRules, now: Timestamp) -> Result<
     if coded(request) {
         return Err(Rejection::unsupported_encoding());
     }
-    if ignored(request, rules) {
+    let content_type = request.headers.content_type();
+    if let Ok(Some(content_type)) = &content_type
+        && rules.ignore_types.iter().any(|ignored| content_type.is(ignored))
+    {
         return Ok(Pager::Ignored);
     }
-    let envelope = envelope(request, now)?;
+    let mut envelope = envelope(request, now)?;
+    envelope.content = content_headers(request);
+    // A body without a type is text (RFC 2045 5.2).
+    envelope.text = content_type.is_ok_and(|kind| kind.is_none_or(|kind| is_text(&kind, &request.body)));
     let ends = ends(envelope.expires, rules, now);
     // RFC 3428 7: a message MAY be dropped once it has expired.
     if envelope.expires.is_some_and(|expires| expires <= now) {
@@ -82,12 +88,6 @@ pub fn ends(expires: Option<Timestamp>, rules: &DepositRules, now: Timestamp) ->
     expires.map_or_else(|| now.after(rules.lifetime), |expires| expires.min(now.after(rules.max_lifetime)))
 }
 
-fn ignored(request: &Request, rules: &DepositRules) -> bool {
-    let Ok(Some(content_type)) = request.headers.content_type() else { return false };
-    let essence = content_type.essence();
-    rules.ignore_types.iter().any(|ignored| ignored.eq_ignore_ascii_case(&essence))
-}
-
 /// What tells a repetition from another request: Call-ID, From tag and CSeq (RFC 3261 8.1.1).
 ///
 /// # Errors
@@ -101,7 +101,7 @@ pub fn key(request: &Request) -> Result<DepositKey, Rejection> {
     })
 }
 
-/// What is kept of the request beside its body; nothing that its sender wants hidden.
+/// What is kept of a request beside its body and what describes that; nothing that its sender wants hidden.
 ///
 /// # Errors
 /// 400 naming the header that cannot be read, 500 for privacy that cannot be given.
@@ -118,9 +118,9 @@ pub fn envelope(request: &Request, now: Timestamp) -> Result<Envelope, Rejection
         date: text(&HeaderName::Date).unwrap_or_else(|| Bytes::from(date::sip_date(now))),
         urgent: priority.as_deref().is_some_and(is_urgent),
         priority,
-        content: content_headers(request),
         expires: expires.map(|seconds| sent(request, now).after(Duration::from_secs(seconds.into()))),
-        text: is_text(request),
+        content: Vec::new(),
+        text: false,
     };
     privacy.apply(&mut envelope);
     Ok(envelope)
@@ -136,35 +136,34 @@ fn sent(request: &Request, now: Timestamp) -> Timestamp {
 
 /// The Content-* headers that describe the body, as sent; its length is the body's own affair.
 fn content_headers(request: &Request) -> Vec<(Bytes, Bytes)> {
-    request
-        .headers
-        .iter()
-        .filter(|header| header.name != HeaderName::ContentLength)
-        .filter(|header| {
-            header.name.as_str().get(..8).is_some_and(|start| start.eq_ignore_ascii_case("content-"))
-        })
-        .map(|header| (Bytes::copy_from_slice(header.name.as_str().as_bytes()), header.value.clone()))
-        .collect()
+    let described = |name: &HeaderName| {
+        name.is_content() && !matches!(name, HeaderName::ContentLength | HeaderName::MimeVersion)
+    };
+    let headers = request.headers.iter().filter(|header| described(&header.name));
+    headers.map(|header| (header.name.to_bytes(), header.value.clone())).collect()
 }
 
-/// RFC 3842 counts by message context: what is text is a Text-Message, all else is multimedia.
-/// A body without a type is text (RFC 2045 5.2); of message/cpim the wrapped type decides.
-fn is_text(request: &Request) -> bool {
-    match request.headers.content_type() {
-        Ok(Some(content_type)) => content_is_text(&content_type.essence(), &request.body),
-        Ok(None) => true,
-        Err(_) => false,
+/// RFC 3842 counts by message context: what is text is a Text-Message, all else is multimedia; of
+/// message/cpim the wrapped type decides.
+fn is_text(content_type: &MediaType, body: &Bytes) -> bool {
+    if content_type.is("message/cpim") {
+        return wraps_text(body);
     }
+    content_type.kind.eq_ignore_ascii_case(b"text")
 }
 
 /// Whether a content counts as text in a message summary.
 #[must_use]
 pub fn content_is_text(essence: &str, content: &Bytes) -> bool {
     if essence.eq_ignore_ascii_case("message/cpim") {
-        let wrapped = crate::wire::cpim::parse(content).ok().and_then(|cpim| cpim.content_type());
-        return wrapped.is_none_or(|wrapped| starts_with_text(&wrapped));
+        return wraps_text(content);
     }
     starts_with_text(essence.as_bytes())
+}
+
+fn wraps_text(cpim: &Bytes) -> bool {
+    let wrapped = crate::wire::cpim::parse(cpim).ok().and_then(|cpim| cpim.content_type());
+    wrapped.is_none_or(|wrapped| starts_with_text(&wrapped))
 }
 
 fn starts_with_text(content_type: &[u8]) -> bool {

@@ -32,6 +32,9 @@ pub fn privacy(request: &Request) -> Result<Privacy, Rejection> {
         .headers
         .privacy()
         .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
+    if values.is_empty() {
+        return Ok(Privacy::default());
+    }
     let asked = |wish: &str| values.iter().any(|value| value.eq_ignore_ascii_case(wish.as_bytes()));
     if asked("none") {
         // RFC 3323 5: MUST NOT perform any privacy function.

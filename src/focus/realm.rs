@@ -3,6 +3,7 @@
 //! A *mailbox* is one address of record of a served domain. At the store's own host a user part is
 //! the caller's name or the escaped Message-ID of one of his items (OMA SIMPLE IM 7.3.3).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -73,14 +74,14 @@ impl Realm {
     pub fn place(&self, uri: &Bytes) -> Result<Place, UriError> {
         let uri = SipUri::parse(uri)?;
         let host = host_name(&uri.host);
-        if self.domains.contains(&host) {
+        if self.is_served(&host) {
             // Users are compared exactly, after unescaping; parameters are of no account.
             let user = uri.user_unescaped();
             if !user.is_empty() {
                 return Ok(Place::Mailbox(Owner::new(&user, &host)));
             }
         }
-        if host == self.store_host {
+        if host.eq_ignore_ascii_case(&self.store_host) {
             let user = uri.user_unescaped();
             return Ok(Place::Store((!user.is_empty()).then(|| Bytes::from(user))));
         }
@@ -92,14 +93,12 @@ impl Realm {
     #[must_use]
     pub fn address_of_record(&self, uri: &Bytes) -> Option<Owner> {
         let uri = SipUri::parse(uri).ok()?;
-        let mut host = host_name(&uri.host);
-        if host == self.store_host
-            && !self.domains.contains(&host)
-            && let Some(home) = self.domains.first()
-        {
-            host.clone_from(home);
-        }
-        Some(Owner::new(&uri.user_unescaped(), &host))
+        let host = host_name(&uri.host);
+        let home = self
+            .domains
+            .first()
+            .filter(|_| host.eq_ignore_ascii_case(&self.store_host) && !self.is_served(&host));
+        Some(Owner::new(&uri.user_unescaped(), home.map_or(&*host, String::as_str)))
     }
 
     /// Whether `owner` has a mailbox here.
@@ -112,7 +111,12 @@ impl Realm {
     /// Whether `owner` belongs to a served domain.
     #[must_use]
     pub fn serves(&self, owner: &Owner) -> bool {
-        self.domains.iter().any(|domain| domain == owner.domain())
+        let named = owner.domain();
+        self.domains.iter().any(|domain| domain == named)
+    }
+
+    fn is_served(&self, host: &str) -> bool {
+        self.domains.iter().any(|domain| domain.eq_ignore_ascii_case(host))
     }
 
     /// Whether `user` at the store's host is `caller`'s own name: only callers of the first served
@@ -141,8 +145,15 @@ impl Realm {
     }
 }
 
-fn host_name(host: &Host) -> String {
-    host.to_string().trim_end_matches('.').to_ascii_lowercase()
+/// The host without the dot of the root; to be compared without case.
+fn host_name(host: &Host) -> Cow<'_, str> {
+    match host {
+        Host::Name(name) => {
+            let name = name.strip_suffix(b".").unwrap_or(name);
+            Cow::Borrowed(std::str::from_utf8(name).unwrap_or("?"))
+        }
+        address => Cow::Owned(address.to_string()),
+    }
 }
 
 #[cfg(test)]

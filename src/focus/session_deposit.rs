@@ -24,7 +24,6 @@ pub struct SessionEnvelope {
 /// 400 naming the header that cannot be read.
 pub fn session(invite: &Request, rules: &DepositRules, now: Timestamp) -> Result<SessionEnvelope, Rejection> {
     let mut envelope = pager::envelope(invite, now)?;
-    envelope.content.clear();
     envelope.expires = None;
     envelope.text = true;
     Ok(SessionEnvelope { key: pager::key(invite)?, envelope, ends: pager::ends(None, rules, now) })

@@ -1,7 +1,7 @@
 //! One subscription to a mailbox's message summary: what it was told, and what it is to be told next.
 
-use crate::machine::sip::{Flow, Notifier, NotifierRecord, NotifyOutcome};
-use crate::store::{Counts, ItemHead, ItemState, ListQuery, MAX_LIST};
+use crate::machine::sip::{Notifier, NotifierRecord, NotifyOutcome};
+use crate::store::{ItemState, ListQuery, MAX_LIST, Overview};
 use crate::time::Instant;
 use crate::wire::sip::{Request, StatusCode};
 
@@ -20,15 +20,6 @@ pub struct Written {
     pub listed: Option<u64>,
 }
 
-/// What the store knows, as a NOTIFY needs it.
-#[derive(Clone, Debug, Default)]
-pub struct Told {
-    /// How much the mailbox holds, at the moment of the items.
-    pub counts: Counts,
-    /// The items that were asked for, in order.
-    pub items: Vec<ItemHead>,
-}
-
 /// A subscription.
 #[derive(Debug)]
 pub(super) struct Subscriber {
@@ -36,8 +27,6 @@ pub(super) struct Subscriber {
     /// The dialog's local tag.
     pub(super) tag: String,
     pub(super) notifier: Notifier,
-    /// The connection that the subscriber came on; unknown after a restart.
-    pub(super) flow: Option<Flow>,
     listed: Option<u64>,
     /// The highest sequence in the NOTIFY on its way, and whether items were left for the next.
     offered: Option<u64>,
@@ -52,12 +41,11 @@ pub(super) struct Subscriber {
 
 impl Subscriber {
     /// A new subscription.
-    pub(super) const fn new(ticket: Ticket, tag: String, notifier: Notifier, flow: Flow) -> Self {
+    pub(super) const fn new(ticket: Ticket, tag: String, notifier: Notifier) -> Self {
         Self {
             ticket,
             tag,
             notifier,
-            flow: Some(flow),
             listed: None,
             offered: None,
             more: false,
@@ -79,7 +67,6 @@ impl Subscriber {
             ticket,
             tag,
             notifier,
-            flow: None,
             listed,
             offered: None,
             more: false,
@@ -110,7 +97,7 @@ impl Subscriber {
     }
 
     /// Takes what was asked for; leaves in it what the NOTIFY lists.
-    pub(super) fn take(&mut self, told: &mut Told, rules: &SummaryRules) {
+    pub(super) fn take(&mut self, told: &mut Overview, rules: &SummaryRules) {
         let newest = told.items.last().map(|item| item.sequence);
         // RFC 3842 3.5: no headers of items in the first NOTIFY.
         if rules.listing == Listing::Added && self.first {

@@ -8,11 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::rejection::Rejection;
-use super::subscriber::{Subscriber, Ticket, Told, Written};
+use super::subscriber::{Subscriber, Ticket, Written};
 use super::subscription_terms::SubscriptionTerms;
 use super::summary::SummaryRules;
-use crate::machine::sip::{Body, Flow, Notifier, NotifyOutcome};
-use crate::store::ListQuery;
+use crate::machine::sip::{Body, Flow, Notifier, NotifyOutcome, Refreshed};
+use crate::store::{ListQuery, Overview};
 use crate::time::{Instant, Timestamp};
 use crate::wire::message_summary;
 use crate::wire::sip::{HeaderName, Request, Response, StatusCode, tag_of};
@@ -61,8 +61,6 @@ pub enum Action {
 /// A subscription to be written down under its tag, in place of what was written before.
 #[derive(Debug)]
 pub struct Writing {
-    /// Whose it is.
-    pub ticket: Ticket,
     /// The dialog's local tag.
     pub tag: String,
     /// What to write.
@@ -158,13 +156,13 @@ impl Subscriptions {
                 .warning(399, &self.rules.agent, "too many subscriptions"));
         }
         let interval = self.rules.min_interval;
-        let (notifier, response) = Notifier::accept(now, request, &tag, contact, granted, interval)
+        let (notifier, response) = Notifier::accept(now, request, flow, &tag, contact, granted, interval)
             .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
         self.tickets += 1;
         self.due.push_back(Due::Action(Action::Adopt(tag.clone(), Some(flow))));
         // Most mailboxes have one subscriber: no room for three more that never come.
         self.subscribers.reserve_exact(1);
-        self.subscribers.push(Subscriber::new(self.tickets, tag, notifier, flow));
+        self.subscribers.push(Subscriber::new(self.tickets, tag, notifier));
         self.hold(self.tickets, granted);
         Ok(response)
     }
@@ -180,17 +178,14 @@ impl Subscriptions {
         let Some(subscriber) = self.subscribers.iter_mut().find(|known| known.tag.as_bytes() == tag) else {
             return request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
         };
-        let moved = subscriber.flow.replace(flow).is_some_and(|before| before != flow);
-        let response = subscriber.notifier.handle_subscribe(now, request, granted);
+        let Refreshed { response, abandoned } =
+            subscriber.notifier.handle_subscribe(now, request, flow, granted);
+        if abandoned {
+            // What comes of it bears a ticket that is nobody's any more.
+            self.tickets += 1;
+            subscriber.ticket = self.tickets;
+        }
         if response.status.is_success() {
-            // Who comes back by another connection may never have had the NOTIFY that is on its way, and would have
-            // the next one only when that has timed out. RFC 6665 4.2.2: it MUST be sent immediately. What comes of
-            // the former one bears a ticket that is nobody's any more.
-            if moved && subscriber.notifier.is_in_flight() && !subscriber.is_held() {
-                self.tickets += 1;
-                subscriber.ticket = self.tickets;
-                subscriber.notifier.abandon();
-            }
             let ticket = subscriber.ticket;
             self.hold(ticket, granted);
         }
@@ -212,15 +207,16 @@ impl Subscriptions {
         self.subscribers.iter_mut().find(|known| known.ticket == ticket)
     }
 
-    /// Takes what came of [`Action::WriteDown`]: whether it is written (`ends` as asked), and whether an answer
+    /// Takes what came of [`Action::WriteDown`] for the dialog with this local tag: whether it is written (`ends` as asked), and whether an answer
     /// waited for it. Gives whether the subscription stands as the answer says; else the SUBSCRIBE is to be
     /// refused.
     ///
     /// What could not be written was not granted: a new subscription is over, another ends when it would have.
     /// Nothing is lost where no answer waited: what a NOTIFY has listed is written down with the next one, and
     /// listed again should the node start anew before.
-    pub fn handle_written(&mut self, ticket: Ticket, ends: Instant, answers: bool, done: bool) -> bool {
-        let Some(subscriber) = self.subscriber(ticket) else { return false };
+    pub fn handle_written(&mut self, tag: &str, ends: Instant, answers: bool, done: bool) -> bool {
+        let subscriber = self.subscribers.iter_mut().find(|known| known.tag == tag);
+        let Some(subscriber) = subscriber else { return false };
         subscriber.unanswered -= u32::from(answers);
         if done {
             subscriber.durable = Some(ends);
@@ -257,8 +253,8 @@ impl Subscriptions {
         &mut self,
         now: Instant,
         ticket: Ticket,
-        told: Option<Told>,
-        describe: impl FnOnce(&SummaryRules, &Told) -> Bytes,
+        told: Option<Overview>,
+        describe: impl FnOnce(&SummaryRules, &Overview) -> Bytes,
     ) {
         let Some(subscriber) = self.subscribers.iter_mut().find(|known| known.ticket == ticket) else {
             return;
@@ -268,7 +264,7 @@ impl Subscriptions {
         let body = Body::new(message_summary::MEDIA_TYPE, describe(&self.rules.summary, &told));
         let request = Box::new(subscriber.notify(now, body));
         let next_hop = subscriber.notifier.dialog().next_hop();
-        let flow = subscriber.flow;
+        let flow = subscriber.notifier.flow();
         self.due.push_back(Due::Action(Action::Notify { ticket, request, next_hop, flow }));
     }
 
@@ -314,7 +310,7 @@ impl Subscriptions {
     /// The connection on which this one's subscriber came, where it is known.
     #[must_use]
     pub fn flow(&self, ticket: Ticket) -> Option<Flow> {
-        self.subscribers.iter().find(|known| known.ticket == ticket)?.flow
+        self.subscribers.iter().find(|known| known.ticket == ticket)?.notifier.flow()
     }
 
     /// Does what time asks for: subscriptions expire, NOTIFYs fall due, what has ended is let go.
@@ -340,7 +336,7 @@ impl Subscriptions {
                     let writing = self.subscriber(ticket).and_then(|known| {
                         let written = Box::new(known.written(now, wall)?);
                         let (tag, ends) = (known.tag.clone(), known.notifier.expires());
-                        Some(Writing { ticket, tag, written, ends, answers })
+                        Some(Writing { tag, written, ends, answers })
                     });
                     if let Some(writing) = writing {
                         return Some(Action::WriteDown(writing));

@@ -133,9 +133,9 @@ impl Bench {
                 }
                 Action::WriteDown(writing) if self.slow => self.writing.push(writing),
                 Action::WriteDown(writing) => {
-                    let Writing { ticket, tag, written, ends, answers } = writing;
-                    self.written.push((tag, *written));
-                    let stands = self.machine.handle_written(ticket, ends, answers, true);
+                    let Writing { tag, written, ends, answers } = writing;
+                    self.written.push((tag.clone(), *written));
+                    let stands = self.machine.handle_written(&tag, ends, answers, true);
                     assert!(stands || !answers);
                     self.machine.drive(now);
                 }
@@ -150,7 +150,7 @@ impl Bench {
             let behind = |sequence: &&u64| query.after.is_none_or(|after| **sequence > after);
             self.store.iter().filter(behind).take(query.limit).map(|sequence| item(*sequence)).collect()
         });
-        let told = Told { counts: Counts::default(), items: listed.unwrap_or_default() };
+        let told = Overview { counts: Counts::default(), items: listed.unwrap_or_default() };
         let told = (!self.broken).then_some(told);
         self.machine.handle_told(now, ticket, told, |_, told| {
             let listed: Vec<String> = told.items.iter().map(|item| item.sequence.to_string()).collect();
@@ -161,8 +161,8 @@ impl Bench {
     /// The oldest of what waits to be written down is, or cannot be: whether its answer waited for it, and
     /// whether the subscription stands.
     fn write(&mut self, now: Instant, done: bool) -> (bool, bool) {
-        let Writing { ticket, ends, answers, .. } = self.writing.remove(0);
-        let stands = self.machine.handle_written(ticket, ends, answers, done);
+        let Writing { tag, ends, answers, .. } = self.writing.remove(0);
+        let stands = self.machine.handle_written(&tag, ends, answers, done);
         self.run(now);
         (answers, stands)
     }

@@ -1,6 +1,6 @@
 //! How much a mailbox holds, as RFC 3842 counts it.
 
-use super::{Envelope, ItemState};
+use super::{Envelope, ItemHead, ItemState};
 
 /// Counts of one message class (RFC 3842 5.2): `new/old (urgent new/urgent old)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -47,6 +47,15 @@ pub struct Counts {
     pub items: u64,
     /// Bytes of content that count against the quota, those of sessions under way included.
     pub bytes: u64,
+}
+
+/// A mailbox at one moment, as a summary tells it: whoever is told the counts is told of the items that they count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overview {
+    /// How much it holds.
+    pub counts: Counts,
+    /// The items that were asked for, in order.
+    pub items: Vec<ItemHead>,
 }
 
 impl Counts {

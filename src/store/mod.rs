@@ -36,7 +36,7 @@ use bytes::Bytes;
 use crate::time::Timestamp;
 
 pub use change::{Change, ChangeSink};
-pub use counts::{Counts, Tally};
+pub use counts::{Counts, Overview, Tally};
 pub use deposit::{Body, DepositKey, Deposited, PagerDeposit};
 pub use error::StoreError;
 pub use item::{Content, ContentId, Envelope, Item, ItemHead, ItemKind, ItemState, RecordId, StoredMessage};
@@ -148,14 +148,13 @@ pub trait Store: Send + Sync + 'static {
     /// Resolves to the counts of the mailbox after that; `None` when there is no such item.
     fn delete(&self, owner: Owner, id: MessageId) -> Answer<Option<Counts>>;
 
-    /// How much a mailbox holds, and the items that `query` names, both of one moment: whoever is told the counts
-    /// is told of the items that they count.
-    fn summary(&self, owner: Owner, query: Option<ListQuery>) -> Answer<(Counts, Vec<ItemHead>)>;
+    /// How much a mailbox holds, and the items that `query` names, both of one moment.
+    fn summary(&self, owner: Owner, query: Option<ListQuery>) -> Answer<Overview>;
 
     /// How much a mailbox holds.
     fn counts(&self, owner: Owner) -> Answer<Counts> {
         let summary = self.summary(owner, None);
-        Box::pin(async move { Ok(summary.await?.0) })
+        Box::pin(async move { Ok(summary.await?.counts) })
     }
 
     /// Removes what has ended by `now`: items, remembered deposits, subscriptions; at most `limit`

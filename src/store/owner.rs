@@ -39,7 +39,8 @@ impl Owner {
         let mut key = Vec::with_capacity(user.len() + 1 + domain.len());
         key.extend_from_slice(user);
         key.push(b'@');
-        key.extend(domain.bytes().map(|byte| byte.to_ascii_lowercase()));
+        key.extend_from_slice(domain.as_bytes());
+        key.get_mut(user.len()..).unwrap_or_default().make_ascii_lowercase();
         Self(key.into())
     }
 

@@ -188,6 +188,32 @@ fn a_retrieval_of_one_has_a_focus_too() {
     call.finish(&mut bob, 1);
 }
 
+// proves RFC 6665 4.2.2: the NOTIFY behind a refresh does not wait for one that was lost with its connection
+#[test]
+fn a_watcher_who_comes_back_by_another_connection_is_told_at_once() {
+    let node = Node::start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let id = deposit(&mut alice, BOB, "x");
+    let mut bob = Ua::udp(&node, "bob");
+    let mut call = Invite::list(&bob, &[message_uri(&id)], Offer::active()).call_unbound(&mut bob);
+    let mut left = Ua::tcp(&node, "bob");
+    let mut dialog = watch(&mut left, &call);
+    let unanswered = left.wait_request("NOTIFY", &dialog.call_id);
+    let mut elsewhere = Ua::tcp(&node, "bob");
+    let refresh = dialog.request(&elsewhere, "SUBSCRIBE").add("Event", "conference").add("Expires", "600");
+    assert_eq!(elsewhere.ask(refresh).status(), 200);
+    let (notify, info) = next(&mut elsewhere, &dialog);
+    assert_eq!(info.expect("who may have missed one has the full state").state, "full");
+    // What becomes of the former is nobody's affair.
+    left.reply(&unanswered, 481, "Subscription does not exist");
+    left.barrier();
+    assert!(notify.need("Subscription-State").starts_with("active"));
+    call.join();
+    call.finish(&mut bob, 1);
+    let (notify, _) = next(&mut elsewhere, &dialog);
+    assert!(!notify.need("Subscription-State").is_empty(), "it goes on by the new connection");
+}
+
 #[test]
 fn nobody_else_may_watch() {
     let node = Node::start();

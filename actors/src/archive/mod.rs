@@ -41,8 +41,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use restante::store::{
     After, Answer, Body, ChangeSink, Content, Counts, Deposited, Expired, Item, ItemHead, ListQuery,
-    MessageId, NewMessage, Owner, PagerDeposit, Quota, SessionDeposit, SessionId, Staging, Store, StoreError,
-    SubscriptionCursor, SubscriptionRecord,
+    MessageId, NewMessage, Overview, Owner, PagerDeposit, Quota, SessionDeposit, SessionId, Staging, Store,
+    StoreError, SubscriptionCursor, SubscriptionRecord,
 };
 use restante::time::Timestamp;
 
@@ -243,7 +243,7 @@ impl Store for Archive {
         self.orders.submit(move |transaction| transaction.delete(&owner, &id))
     }
 
-    fn summary(&self, owner: Owner, query: Option<ListQuery>) -> Answer<(Counts, Vec<ItemHead>)> {
+    fn summary(&self, owner: Owner, query: Option<ListQuery>) -> Answer<Overview> {
         let (orders, readers, reader) = (self.orders.clone(), self.readers.handle(), self.reader.clone());
         let read = self.reading({
             let owner = owner.clone();
@@ -256,8 +256,9 @@ impl Store for Archive {
             // What could not be read is set right by the writer; then the items can be read.
             let mended = owner.clone();
             let counts = orders.submit(move |transaction| transaction.mended_counts(&mended)).await?;
-            let Some(query) = query else { return Ok((counts, Vec::new())) };
-            Ok((counts, Contents::answer(&readers, move || reader.list(&owner, query)).await?))
+            let Some(query) = query else { return Ok(Overview { counts, items: Vec::new() }) };
+            let items = Contents::answer(&readers, move || reader.list(&owner, query)).await?;
+            Ok(Overview { counts, items })
         })
     }
 

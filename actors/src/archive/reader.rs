@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use restante::store::{
-    Content, Counts, Item, ItemHead, ListQuery, MAX_LIST, MAX_READ, MessageId, Owner, RecordId, StoreError,
-    StoredMessage, SubscriptionCursor, SubscriptionRecord,
+    Content, Counts, Item, ItemHead, ListQuery, MAX_LIST, MAX_READ, MessageId, Overview, Owner, RecordId,
+    StoreError, StoredMessage, SubscriptionCursor, SubscriptionRecord,
 };
 
 use super::content::Contents;
@@ -182,11 +182,11 @@ impl Reader {
         &self,
         owner: &Owner,
         query: Option<ListQuery>,
-    ) -> Result<Option<(Counts, Vec<ItemHead>)>, StoreError> {
+    ) -> Result<Option<Overview>, StoreError> {
         let moment = self.tree.moment();
         let Some(counts) = Self::counts(&moment, owner)? else { return Ok(None) };
         let items = query.map_or(Ok(Vec::new()), |query| self.listed(&moment, owner, query))?;
-        Ok(Some((counts, items)))
+        Ok(Some(Overview { counts, items }))
     }
 
     fn counts(moment: &Moment<'_>, owner: &Owner) -> Result<Option<Counts>, StoreError> {

@@ -331,7 +331,7 @@ impl SipEndpoint {
 
 /// Whether a request asks for something new: outside of dialogs, and nothing that ends what is going on.
 fn begins_work(request: &Request) -> bool {
-    !matches!(request.method, Method::Ack | Method::Cancel) && request.headers.to_tag().is_none()
+    !matches!(request.method, Method::Ack | Method::Cancel) && !request.headers.has_to_tag()
 }
 
 impl Actor for SipEndpoint {

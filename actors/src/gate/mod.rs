@@ -141,7 +141,7 @@ impl Gate {
                 .with(HeaderName::RetryAfter, seconds.to_string()));
         }
         // What belongs to a dialog may end it; credentials that it brings are refused later.
-        if request.headers.to_tag().is_some() { Ok(()) } else { self.locked_out(flow) }
+        if request.headers.has_to_tag() { Ok(()) } else { self.locked_out(flow) }
     }
 
     fn locked_out(&self, flow: &Flow) -> Result<(), Rejection> {

@@ -104,7 +104,7 @@ impl Backlog {
         match message {
             Ok(Message::Request(request))
                 if !matches!(request.method, Method::Ack | Method::Cancel)
-                    && request.headers.to_tag().is_none() =>
+                    && !request.headers.has_to_tag() =>
             {
                 &self.beginning
             }

@@ -13,8 +13,8 @@ use restante::entropy::{Entropy, Sequence};
 use restante::store::memory::Memory;
 use restante::store::{
     After, Answer, Body, ChangeSink, Content, Counts, Deposited, Expired, Item, ItemHead, ListQuery,
-    MessageId, NewMessage, Owner, PagerDeposit, Quota, SessionDeposit, SessionId, Staging, Store, StoreError,
-    SubscriptionCursor, SubscriptionRecord,
+    MessageId, NewMessage, Overview, Owner, PagerDeposit, Quota, SessionDeposit, SessionId, Staging, Store,
+    StoreError, SubscriptionCursor, SubscriptionRecord,
 };
 use restante::time::Timestamp;
 use tokio::sync::{mpsc, oneshot};
@@ -201,7 +201,7 @@ impl Store for Weathered {
         self.operate(move |memory| memory.delete(owner, id))
     }
 
-    fn summary(&self, owner: Owner, query: Option<ListQuery>) -> Answer<(Counts, Vec<ItemHead>)> {
+    fn summary(&self, owner: Owner, query: Option<ListQuery>) -> Answer<Overview> {
         self.operate(move |memory| memory.summary(owner, query))
     }
 

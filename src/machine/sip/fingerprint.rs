@@ -104,7 +104,7 @@ impl Fingerprints {
         let headers = &request.headers;
         // A MESSAGE is stored once however often it comes, and the sender may try another transport.
         // RFC 3261 8.2.2.2: without a To tag, the From tag, Call-ID and CSeq are compared.
-        if request.method == Method::Message || headers.to_tag().is_some() {
+        if request.method == Method::Message || headers.has_to_tag() {
             return None;
         }
         let fields = Fields::new(b'm').add(&headers.from_tag().unwrap_or_default());

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dialog::Dialog;
 use super::session_event::Body;
+use super::transport::Flow;
 use super::written;
 use crate::time::{Instant, Timestamp};
 use crate::wire::sip::{Event, HeaderError, HeaderName, Method, Request, Response, StatusCode};
@@ -26,6 +27,8 @@ pub struct Notifier {
     dialog: Dialog,
     contact: String,
     event: Bytes,
+    /// The connection that the subscriber came on last; unknown after a restart.
+    flow: Option<Flow>,
     min_interval: Duration,
     expires: Instant,
     phase: Phase,
@@ -100,6 +103,17 @@ pub enum NotifyOutcome {
     Ended,
 }
 
+/// The answer to a SUBSCRIBE within a subscription.
+#[derive(Clone, Debug)]
+pub struct Refreshed {
+    /// What to answer with.
+    pub response: Response,
+    /// Whether the NOTIFY that was on its way, or waited for room, was given up, for it may have been lost with its
+    /// connection: what comes of it is to be kept from [`Notifier::handle_response`], [`Notifier::handle_failed`] and
+    /// [`Notifier::resume`].
+    pub abandoned: bool,
+}
+
 /// What is written down of a subscription to survive a restart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotifierRecord {
@@ -115,7 +129,7 @@ pub struct NotifierRecord {
 }
 
 impl Notifier {
-    /// Accepts a SUBSCRIBE for `granted`; zero fetches the state once. Returns the 200 to answer
+    /// Accepts a SUBSCRIBE that came over `flow`, for `granted`; zero fetches the state once. Returns the 200 to answer
     /// with; a NOTIFY is due at once, and never two within `min_interval` but to follow a refresh.
     ///
     /// # Errors
@@ -123,6 +137,7 @@ impl Notifier {
     pub fn accept(
         now: Instant,
         request: &Request,
+        flow: Flow,
         local_tag: &str,
         contact: impl Into<String>,
         granted: Duration,
@@ -133,6 +148,7 @@ impl Notifier {
             dialog: Dialog::uas(request, local_tag)?,
             contact: contact.into(),
             event: event.map_or_else(Bytes::new, |event| Bytes::copy_from_slice(event)),
+            flow: Some(flow),
             min_interval,
             expires: now,
             phase: Phase::Active,
@@ -146,10 +162,22 @@ impl Notifier {
         Ok((notifier, response))
     }
 
-    /// Takes a SUBSCRIBE in the dialog: refreshes for `granted`, or ends where that is zero. Returns
-    /// the response to answer with; after a 200 a NOTIFY is due at once.
+    /// Takes a SUBSCRIBE in the dialog, which came over `flow`: refreshes for `granted`, or ends where that is zero.
+    /// After a 200 a NOTIFY is due at once.
     #[must_use]
-    pub fn handle_subscribe(&mut self, now: Instant, request: &Request, granted: Duration) -> Response {
+    pub fn handle_subscribe(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        flow: Flow,
+        granted: Duration,
+    ) -> Refreshed {
+        let response = self.refresh(now, request, granted);
+        let moved = response.status.is_success() && self.flow.replace(flow).is_none_or(|last| last != flow);
+        Refreshed { abandoned: moved && self.abandon(), response }
+    }
+
+    fn refresh(&mut self, now: Instant, request: &Request, granted: Duration) -> Response {
         if self.phase != Phase::Active || !self.dialog.matches(request) {
             return request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
         }
@@ -193,6 +221,12 @@ impl Notifier {
     #[must_use]
     pub const fn dialog(&self) -> &Dialog {
         &self.dialog
+    }
+
+    /// The connection that the subscriber came on last, where it is known.
+    #[must_use]
+    pub const fn flow(&self) -> Option<Flow> {
+        self.flow
     }
 
     /// When it ends unless it is refreshed.
@@ -309,19 +343,10 @@ impl Notifier {
         }
     }
 
-    /// Whether the response to a NOTIFY is awaited.
-    #[must_use]
-    pub fn is_in_flight(&self) -> bool {
-        self.busy == Some(Busy::InFlight)
-    }
-
-    /// The response to the NOTIFY on its way is not awaited any more: it may have been lost with its connection. What
-    /// comes of it all the same is to be kept from [`handle_response`](Self::handle_response) and
-    /// [`handle_failed`](Self::handle_failed).
-    pub fn abandon(&mut self) {
-        if self.is_in_flight() {
-            self.busy = None;
-        }
+    /// Who comes back by another connection may never have had the NOTIFY that is on its way, and would have the next
+    /// one only when that has timed out. RFC 6665 4.2.2: it MUST be sent immediately.
+    fn abandon(&mut self) -> bool {
+        self.busy.take_if(|busy| *busy != Busy::Composing).is_some()
     }
 
     /// Whether a NOTIFY is being composed.
@@ -398,6 +423,7 @@ impl Notifier {
             dialog,
             contact: record.contact,
             event: record.event,
+            flow: None,
             min_interval,
             expires: now + record.expires.saturating_since(wall),
             phase: Phase::Active,

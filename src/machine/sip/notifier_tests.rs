@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use super::test_support::{at, bare};
-use super::{Body, Notifier, NotifyOutcome, TerminationReason};
+use super::test_support::{at, bare, tcp};
+use super::{Body, Flow, Notifier, NotifyOutcome, Refreshed, TerminationReason};
 use crate::time::{Instant, Timestamp};
 use crate::wire::sip::{HeaderName, Method, Request, StatusCode};
 
@@ -23,7 +23,7 @@ fn subscribe(cseq: u32) -> Request {
 
 fn accepted(granted: u64) -> Notifier {
     let granted = Duration::from_secs(granted);
-    Notifier::accept(at(0), &subscribe(1), "b1", "<sip:store@192.0.2.2>", granted, SECOND).unwrap().0
+    Notifier::accept(at(0), &subscribe(1), tcp(), "b1", "<sip:store@192.0.2.2>", granted, SECOND).unwrap().0
 }
 
 /// Lets a NOTIFY go and be answered, and returns its Subscription-State.
@@ -42,7 +42,8 @@ fn state_of(notify: &Request) -> String {
 fn a_subscription_is_answered_and_notified_at_once() {
     let granted = Duration::from_secs(3600);
     let (mut notifier, response) =
-        Notifier::accept(at(0), &subscribe(1), "b1", "<sip:store@192.0.2.2>", granted, SECOND).unwrap();
+        Notifier::accept(at(0), &subscribe(1), tcp(), "b1", "<sip:store@192.0.2.2>", granted, SECOND)
+            .unwrap();
     assert_eq!(response.status, StatusCode::OK);
     assert_eq!(response.headers.get(&HeaderName::Expires).unwrap(), "3600");
     assert_eq!(response.headers.to_tag().unwrap(), "b1");
@@ -101,15 +102,18 @@ fn a_body_that_cannot_be_composed_is_tried_again() {
 fn a_refresh_prolongs_and_is_notified_at_once() {
     let mut notifier = accepted(60);
     exchange(&mut notifier, at(0), 200);
-    let response = notifier.handle_subscribe(at(500), &subscribe(2), Duration::from_secs(600));
+    let Refreshed { response, .. } =
+        notifier.handle_subscribe(at(500), &subscribe(2), tcp(), Duration::from_secs(600));
     assert_eq!((response.status, response.headers.expires().unwrap()), (StatusCode::OK, Some(600)));
     assert_eq!(exchange(&mut notifier, at(500), 200).0, "active;expires=600");
     assert_eq!(notifier.expires(), at(600_500));
-    let late = notifier.handle_subscribe(at(600), &subscribe(2), Duration::from_secs(600));
+    let Refreshed { response: late, .. } =
+        notifier.handle_subscribe(at(600), &subscribe(2), tcp(), Duration::from_secs(600));
     assert_eq!(late.status, StatusCode::SERVER_INTERNAL_ERROR, "out of order");
     let mut other = subscribe(3);
     other.headers.set(HeaderName::Event, "message-summary;id=8");
-    let other = notifier.handle_subscribe(at(700), &other, Duration::from_secs(600));
+    let Refreshed { response: other, .. } =
+        notifier.handle_subscribe(at(700), &other, tcp(), Duration::from_secs(600));
     assert_eq!(other.status, StatusCode::BAD_EVENT);
     assert_eq!(other.headers.get(&HeaderName::AllowEvents).unwrap(), "message-summary");
 }
@@ -119,12 +123,12 @@ fn a_refresh_prolongs_and_is_notified_at_once() {
 fn unsubscribing_and_fetching_end_with_a_last_notify() {
     let mut notifier = accepted(60);
     exchange(&mut notifier, at(0), 200);
-    let response = notifier.handle_subscribe(at(100), &subscribe(2), Duration::ZERO);
+    let Refreshed { response, .. } = notifier.handle_subscribe(at(100), &subscribe(2), tcp(), Duration::ZERO);
     assert_eq!(response.headers.get(&HeaderName::Expires).unwrap(), "0");
     let last = ("terminated;reason=timeout".to_owned(), NotifyOutcome::Ended);
     assert_eq!(exchange(&mut notifier, at(100), 200), last);
     assert!(notifier.is_ended() && notifier.poll_timeout().is_none());
-    let again = notifier.handle_subscribe(at(200), &subscribe(3), SECOND);
+    let Refreshed { response: again, .. } = notifier.handle_subscribe(at(200), &subscribe(3), tcp(), SECOND);
     assert_eq!(again.status, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
 
     let mut fetch = accepted(0);
@@ -201,11 +205,14 @@ fn a_subscription_survives_a_restart() {
 fn a_refresh_that_was_written_down_and_not_answered_may_be_repeated_after_a_restart() {
     let mut notifier = accepted(60);
     let refresh = subscribe(2);
-    assert_eq!(notifier.handle_subscribe(at(0), &refresh, Duration::from_secs(60)).status, StatusCode::OK);
+    assert_eq!(
+        notifier.handle_subscribe(at(0), &refresh, tcp(), Duration::from_secs(60)).response.status,
+        StatusCode::OK
+    );
     let record = notifier.record(at(0), Timestamp(0)).unwrap();
     let mut restored = Notifier::restore(record, at(500), Timestamp(500), SECOND);
     let again = |restored: &mut Notifier, request| {
-        restored.handle_subscribe(at(600), request, Duration::from_secs(60)).status
+        restored.handle_subscribe(at(600), request, tcp(), Duration::from_secs(60)).response.status
     };
     assert_eq!(again(&mut restored, &refresh), StatusCode::OK);
     assert_eq!(
@@ -222,7 +229,8 @@ fn a_notify_without_room_waits_and_then_says_what_is_true() {
     assert!(notifier.due(at(0)) && notifier.is_composing());
     notifier.withhold(at(0));
     notifier.changed(at(1_000));
-    let refreshed = notifier.handle_subscribe(at(2_000), &subscribe(2), Duration::from_secs(600));
+    let Refreshed { response: refreshed, .. } =
+        notifier.handle_subscribe(at(2_000), &subscribe(2), tcp(), Duration::from_secs(600));
     assert_eq!(refreshed.status, StatusCode::OK, "the answer does not wait");
     assert!(!notifier.due(at(60_000)) && !notifier.is_composing());
     assert_eq!(notifier.poll_timeout(), Some(at(602_000)), "nothing but its end is waited for");
@@ -250,6 +258,49 @@ fn a_notify_that_was_built_and_had_no_room_is_built_anew() {
     assert!(number(&second) > number(&first));
 }
 
+// proves RFC 6665 4.2.2: the NOTIFY behind a refresh does not wait for one that was lost with its connection
+#[test]
+fn who_comes_back_by_another_connection_is_told_at_once() {
+    let other = Flow { connection: 8, ..tcp() };
+    let refresh = |notifier: &mut Notifier, cseq, flow| {
+        let Refreshed { response, abandoned } =
+            notifier.handle_subscribe(at(100), &subscribe(cseq), flow, SECOND * 60);
+        (response.status.0, abandoned)
+    };
+    let mut notifier = accepted(60);
+    assert!(notifier.due(at(0)));
+    let _ = notifier.notify(at(0), None);
+    assert_eq!(refresh(&mut notifier, 2, tcp()), (200, false));
+    assert!(!notifier.due(at(100)), "by the same connection: one at a time");
+    assert_eq!(refresh(&mut notifier, 2, other), (500, false));
+    assert_eq!(notifier.flow(), Some(tcp()), "who is refused has not moved");
+    assert_eq!(refresh(&mut notifier, 3, other), (200, true));
+    assert_eq!(notifier.flow(), Some(other));
+    assert!(notifier.due(at(100)));
+
+    // What is being composed is not lost: it goes by the new one.
+    assert_eq!(refresh(&mut notifier, 4, tcp()), (200, false));
+    let _ = notifier.notify(at(200), None);
+    assert_eq!(notifier.handle_response(StatusCode::OK), NotifyOutcome::Delivered);
+
+    // What waits for room on a connection that was left does not wait any more.
+    assert!(notifier.due(at(2_000)));
+    notifier.withhold(at(2_000));
+    assert_eq!(refresh(&mut notifier, 5, other), (200, true));
+    assert!(notifier.due(at(2_000)));
+}
+
+// proves RFC 6665 4.2.2: the first NOTIFY of a new run goes where the subscriber was, who may not be there any more
+#[test]
+fn who_comes_back_after_a_restart_is_told_at_once() {
+    let record = accepted(60).record(at(0), Timestamp(0)).unwrap();
+    let mut restored = Notifier::restore(record, at(0), Timestamp(0), SECOND);
+    assert!(restored.due(at(0)));
+    let _ = restored.notify(at(0), None);
+    let refreshed = restored.handle_subscribe(at(100), &subscribe(2), tcp(), SECOND * 60);
+    assert!(refreshed.abandoned && restored.due(at(100)));
+}
+
 // proves RFC 6665 4.2.1.4, 4.4.3: the last NOTIFY is not lost
 #[test]
 fn the_last_notify_waits_for_room_too() {
@@ -264,7 +315,7 @@ fn the_last_notify_waits_for_room_too() {
 
     let mut unsubscribed = accepted(60);
     exchange(&mut unsubscribed, at(0), 200);
-    let _ = unsubscribed.handle_subscribe(at(1_000), &subscribe(2), Duration::ZERO);
+    let _ = unsubscribed.handle_subscribe(at(1_000), &subscribe(2), tcp(), Duration::ZERO);
     assert!(unsubscribed.due(at(1_000)));
     let _ = unsubscribed.notify(at(1_000), None);
     unsubscribed.withhold(at(1_000));

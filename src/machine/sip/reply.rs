@@ -66,7 +66,7 @@ pub(super) fn is_accepted(response: &Response) -> bool {
         && response.reason == StatusCode::ACCEPTED.reason()
         && response.body.is_empty()
         && response.headers.iter().all(|header| copied.contains(&header.name))
-        && response.headers.to_tag().is_none()
+        && !response.headers.has_to_tag()
         && response.headers.cseq().is_ok_and(|cseq| cseq.method == Method::Message)
 }
 

@@ -244,27 +244,35 @@ impl Endpoint {
 
     /// RFC 3261 9.2: answers a CANCEL, and tells the user where it matters.
     fn take_cancel(&mut self, now: Instant, request: &Request, flow: Flow, via: &Via, key: Fingerprint) {
-        let find =
-            |method: &Method| self.server_keys.get(&self.fingerprints.server(request, via, method)).copied();
-        let message = self.fingerprints.server(request, via, &Method::Message);
-        let mut response = request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
-        if self.accepted.holds(now, message) {
-            // It has been answered already: RFC 3261 9.2, no effect, and the To tag of its response.
-            response = request.respond(StatusCode::OK);
-            response.set_to_tag(&self.tag(message));
-        } else if let Some(id) = CANCELLABLE.iter().find_map(find) {
-            response = request.respond(StatusCode::OK);
-            if let Some(server) = self.servers.get(id) {
+        let keys = CANCELLABLE.map(|method| self.fingerprints.server(request, via, &method));
+        let response = match keys.into_iter().find(|key| self.is_known(now, *key)) {
+            Some(named) => {
+                let mut response = request.respond(StatusCode::OK);
                 // RFC 3261 9.2: the To tag of both responses SHOULD be the same.
-                if let Some(tag) = reply::sent_tag(&server.last) {
-                    response.set_to_tag(&String::from_utf8_lossy(&tag));
+                if let Some(tag) = self.cancelled(named) {
+                    response.set_to_tag(&tag);
                 }
-                if server.machine.is_pending_invite() {
-                    self.events.push_back(EndpointEvent::Cancelled { txn: ServerTxn(id) });
-                }
+                response
             }
-        }
+            None => request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST),
+        };
         self.answer_here(now, request, flow, via, key, response);
+    }
+
+    /// Whether a request with this key was taken, and is still remembered.
+    fn is_known(&mut self, now: Instant, key: Fingerprint) -> bool {
+        self.server_keys.contains_key(&key) || self.accepted.holds(now, key)
+    }
+
+    /// Cancels the request with this key where that has an effect (RFC 3261 9.2), and gives the To tag of the
+    /// response that was sent to it.
+    fn cancelled(&mut self, named: Fingerprint) -> Option<String> {
+        let Some(&id) = self.server_keys.get(&named) else { return Some(self.tag(named)) };
+        let server = self.servers.get(id)?;
+        if server.machine.is_pending_invite() {
+            self.events.push_back(EndpointEvent::Cancelled { txn: ServerTxn(id) });
+        }
+        reply::sent_tag(&server.last).map(|tag| String::from_utf8_lossy(&tag).into_owned())
     }
 
     fn take_ack(&mut self, now: Instant, request: Request, flow: Flow, via: &Via) {
@@ -291,7 +299,7 @@ impl Endpoint {
     /// Whether a new transaction may be opened. Who comes to fetch gets a sixteenth more than who deposits, and
     /// what belongs to a dialog an eighth, so that what is going on can end.
     fn has_room(&self, request: &Request) -> bool {
-        let begins = request.method != Method::Cancel && request.headers.to_tag().is_none();
+        let begins = request.method != Method::Cancel && !request.headers.has_to_tag();
         if self.terms.refusing && begins {
             return false;
         }
@@ -319,7 +327,7 @@ impl Endpoint {
 
     fn complete_response(&self, response: &mut Response, key: Fingerprint) {
         // RFC 3261 8.2.6.2: the UAS MUST add a tag to the To of a response, except to a 100.
-        if response.status != StatusCode::TRYING && response.headers.to_tag().is_none() {
+        if response.status != StatusCode::TRYING && !response.headers.has_to_tag() {
             response.set_to_tag(&self.tag(key));
         }
         if !self.config.server_name.is_empty() && response.headers.get(&HeaderName::Server).is_none() {
@@ -333,7 +341,7 @@ impl Endpoint {
         if server.machine.step(heard).is_none() {
             return false;
         }
-        if !server.to.transport.is_reliable() && server.merged.is_none() && reply::is_accepted(&response) {
+        if !server.to.transport.is_reliable() && reply::is_accepted(&response) {
             // The answer to its repetition follows from the repetition: a fingerprint is all to keep until timer J,
             // of which a node that is asked for much would otherwise keep a million transactions.
             let key = server.key;

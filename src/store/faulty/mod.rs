@@ -21,8 +21,8 @@ pub use self::plan::Plan;
 use self::plan::{Dice, Fate};
 use super::{
     After, Answer, Body, ChangeSink, Content, Counts, Deposited, Expired, Item, ItemHead, ListQuery,
-    MessageId, NewMessage, Owner, PagerDeposit, Quota, SessionDeposit, SessionId, Staging, Store, StoreError,
-    SubscriptionCursor, SubscriptionRecord,
+    MessageId, NewMessage, Overview, Owner, PagerDeposit, Quota, SessionDeposit, SessionId, Staging, Store,
+    StoreError, SubscriptionCursor, SubscriptionRecord,
 };
 use crate::time::Timestamp;
 
@@ -206,7 +206,7 @@ impl Store for Faulty {
         self.hit(|store| store.delete(owner, id))
     }
 
-    fn summary(&self, owner: Owner, query: Option<ListQuery>) -> Answer<(Counts, Vec<ItemHead>)> {
+    fn summary(&self, owner: Owner, query: Option<ListQuery>) -> Answer<Overview> {
         self.hit(|store| store.summary(owner, query))
     }
 

@@ -16,8 +16,8 @@ use self::staging::MemoryStaging;
 use self::state::State;
 use super::{
     After, Answer, Change, ChangeSink, Content, Counts, Deposited, Expired, Item, ItemHead, ListQuery,
-    MAX_LIST, MAX_READ, MessageId, NewMessage, Owner, PagerDeposit, Quota, SessionDeposit, SessionId,
-    Staging, Store, StoreError, SubscriptionCursor, SubscriptionRecord,
+    MAX_LIST, MAX_READ, MessageId, NewMessage, Overview, Owner, PagerDeposit, Quota, SessionDeposit,
+    SessionId, Staging, Store, StoreError, SubscriptionCursor, SubscriptionRecord,
 };
 use crate::time::Timestamp;
 
@@ -136,10 +136,10 @@ impl Store for Memory {
         self.run(Some(owner.clone()), |state| Ok(state.delete(&owner, &id)))
     }
 
-    fn summary(&self, owner: Owner, query: Option<ListQuery>) -> Answer<(Counts, Vec<ItemHead>)> {
+    fn summary(&self, owner: Owner, query: Option<ListQuery>) -> Answer<Overview> {
         self.run(None, |state| {
             let items = query.map(|query| state.list(&owner, query)).unwrap_or_default();
-            Ok((state.counts(&owner), items))
+            Ok(Overview { counts: state.counts(&owner), items })
         })
     }
 

@@ -57,7 +57,7 @@ impl AuthParams {
     /// It is a bare token.
     pub(super) fn quoted(&self, name: &str) -> Result<Option<Bytes>, ()> {
         match self.raw(name) {
-            Some(value) if value.starts_with(b"\"") => Ok(Some(unquote(value))),
+            Some(value) if value.starts_with(b"\"") => Ok(Some(unquote(value, value))),
             Some(_) => Err(()),
             None => Ok(None),
         }
@@ -65,7 +65,7 @@ impl AuthParams {
 
     /// The text of a parameter that should be a token; quotes, which old clients write, are taken off.
     pub(super) fn token(&self, name: &str) -> Option<Bytes> {
-        self.raw(name).map(unquote)
+        self.raw(name).map(|value| unquote(value, value))
     }
 }
 

@@ -3,11 +3,8 @@
 use std::fmt;
 
 use bytes::Bytes;
-use nom::Parser;
-use nom::bytes::complete::take_while1;
-use nom::combinator::all_consuming;
 
-use super::grammar::{blanks, decimal, is_blank, share, token};
+use super::grammar::{decimal, share, skip_blanks, split_token};
 use super::method::Method;
 
 /// A sequence number and the method it counts.
@@ -22,15 +19,21 @@ pub struct CSeq {
 impl CSeq {
     /// Reads `1*DIGIT LWS Method`; the error says what is wrong.
     pub fn parse(value: &Bytes) -> Result<Self, &'static str> {
-        let digits = take_while1(|byte: u8| byte.is_ascii_digit());
-        let mut grammar = all_consuming((blanks, digits, take_while1(is_blank), token, blanks));
-        let (_, (_, digits, _, method, _)) =
-            grammar.parse(value.as_ref()).map_err(|_| "number and method")?;
+        let (digits, method) = parts(value).ok_or("number and method")?;
         // RFC 3261 8.1.1.5: MUST be expressible as a 32-bit unsigned integer and MUST be less than 2**31
         let number = decimal(digits).filter(|number| *number < 1 << 31).ok_or("number")?;
         let number = u32::try_from(number).map_err(|_| "number")?;
-        Ok(Self { number, method: Method::from_token(&share(value, method)) })
+        Ok(Self { number, method: Method::of(method, || share(value, method)) })
     }
+}
+
+/// The digits and the method.
+fn parts(value: &[u8]) -> Option<(&[u8], &[u8])> {
+    let text = skip_blanks(value);
+    let (digits, rest) = text.split_at(text.iter().position(|byte| !byte.is_ascii_digit())?);
+    let (method, tail) = split_token(skip_blanks(rest))?;
+    let apart = !digits.is_empty() && method.len() + tail.len() < rest.len();
+    (apart && skip_blanks(tail).is_empty()).then_some((digits, method))
 }
 
 impl fmt::Display for CSeq {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::error::{Limits, ParseError};
-use super::head::{Fault, Head, body_fault, refuse};
+use super::head::{Fault, Head, body_fault, head_length, refuse};
 use super::message::Message;
 use super::status::StatusCode;
 
@@ -15,7 +15,7 @@ pub fn parse_datagram(datagram: Bytes, limits: &Limits) -> Result<Message, Parse
     // RFC 5626 4.4.1: a keep-alive holds nothing but line breaks
     let Some(start) = start else { return Err(ParseError::Silent("keep-alive".to_owned())) };
     let datagram = datagram.slice(start..);
-    let end = memchr::memmem::find(&datagram, b"\r\n\r\n").map(|end| end + 4);
+    let end = head_length(&datagram);
     let head = Head::parse(&datagram.slice(..end.unwrap_or(datagram.len())), limits);
     let body = end.map(|end| datagram.slice(end..));
     assemble(head, body, datagram.len(), limits)

@@ -36,7 +36,8 @@ pub(super) fn normalise(raw: &[u8]) -> Vec<u8> {
 
 fn decode(raw: &[u8], wanted: impl Fn(u8) -> bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(raw.len());
-    let mut rest = raw;
+    let (plain, mut rest) = raw.split_at(memchr::memchr(b'%', raw).unwrap_or(raw.len()));
+    out.extend_from_slice(plain);
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
         match (byte, tail) {

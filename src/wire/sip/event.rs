@@ -1,9 +1,8 @@
 //! The Event header field (RFC 6665 8.2.1).
 
 use bytes::Bytes;
-use nom::Parser;
 
-use super::grammar::{blanks, share, token};
+use super::grammar::{share, skip_blanks, split_token};
 use super::params::Params;
 
 /// An event package and, where one dialog holds several subscriptions, the id of this one.
@@ -18,8 +17,8 @@ pub struct Event {
 impl Event {
     /// Reads `event-type *( SEMI event-param )`; the error says what is wrong.
     pub fn parse(value: &Bytes) -> Result<Self, &'static str> {
-        let (rest, (_, package, _)) = (blanks, token, blanks).parse(value.as_ref()).map_err(|_| "package")?;
-        let params = Params::parse(&share(value, rest)).ok_or("parameters")?;
+        let (package, rest) = split_token(skip_blanks(value)).ok_or("package")?;
+        let params = Params::parse(&share(value, skip_blanks(rest))).ok_or("parameters")?;
         Ok(Self { package: share(value, package), id: params.value("id") })
     }
 

@@ -11,21 +11,21 @@ use bytes::Bytes;
 use super::cseq::CSeq;
 use super::error::HeaderError;
 use super::event::Event;
-use super::grammar::{decimal, is_call_id};
+use super::grammar::{decimal, is_call_id, share};
 use super::header_name::HeaderName;
-use super::headers::Headers;
+use super::headers::{Headers, elements};
 use super::media_type::MediaType;
-use super::name_addr::{NameAddr, tag_of};
+use super::name_addr::{NameAddr, has_tag, tag_of};
 use super::via::Via;
 
-type Parse<T> = fn(&Bytes) -> Result<T, &'static str>;
+type Problem = &'static str;
 
 impl Headers {
     /// The topmost Via.
     pub fn via(&self) -> Result<Via, HeaderError> {
-        let first = self.values(&HeaderName::Via).next();
-        let value = first.ok_or(HeaderError::missing(HeaderName::Via))?;
-        Via::parse(&value).map_err(|problem| HeaderError::malformed(HeaderName::Via, problem))
+        self.required(HeaderName::Via, |value| {
+            Via::parse(&share(value, elements(value).next().unwrap_or_default()))
+        })
     }
 
     /// All Via values, topmost first.
@@ -53,6 +53,17 @@ impl Headers {
     #[must_use]
     pub fn to_tag(&self) -> Option<Bytes> {
         self.get(&HeaderName::To).and_then(tag_of)
+    }
+
+    /// Whether the To address has a tag: a request so belongs to a dialog (RFC 3261 12.2).
+    #[must_use]
+    pub fn has_to_tag(&self) -> bool {
+        self.get(&HeaderName::To).is_some_and(|value| has_tag(value))
+    }
+
+    /// The URI of the From address, without the rest of it; fails where [`Self::from`] does.
+    pub fn from_uri(&self) -> Result<Bytes, HeaderError> {
+        self.required(HeaderName::From, |value| NameAddr::uri_of(value).map(|uri| share(value, uri)))
     }
 
     /// The Call-ID.
@@ -184,21 +195,55 @@ impl Headers {
         self.values(name).any(|value| value.eq_ignore_ascii_case(token.as_bytes()))
     }
 
-    fn required<T>(&self, name: HeaderName, parse: Parse<T>) -> Result<T, HeaderError> {
+    /// Whether every element of the lists in the fields called `name` is well formed; says how many there are.
+    pub(super) fn check_list(
+        &self,
+        name: HeaderName,
+        check: impl Fn(&[u8]) -> Result<(), Problem>,
+    ) -> Result<usize, HeaderError> {
+        let mut count = 0;
+        for field in self.all(&name) {
+            for element in elements(field) {
+                check(element).map_err(|problem| HeaderError::malformed(name.clone(), problem))?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    pub(super) fn required<'a, T>(
+        &'a self,
+        name: HeaderName,
+        read: impl FnOnce(&'a Bytes) -> Result<T, Problem>,
+    ) -> Result<T, HeaderError> {
         match self.get(&name) {
-            Some(value) => parse(value).map_err(|problem| HeaderError::malformed(name, problem)),
+            Some(value) => read(value).map_err(|problem| HeaderError::malformed(name, problem)),
             None => Err(HeaderError::missing(name)),
         }
     }
 
-    fn optional<T>(&self, name: HeaderName, parse: Parse<T>) -> Result<Option<T>, HeaderError> {
-        let value = self.get(&name).map(parse).transpose();
+    pub(super) fn optional<'a, T>(
+        &'a self,
+        name: HeaderName,
+        read: impl FnOnce(&'a Bytes) -> Result<T, Problem>,
+    ) -> Result<Option<T>, HeaderError> {
+        let value = self.get(&name).map(read).transpose();
         value.map_err(|problem| HeaderError::malformed(name, problem))
     }
 
-    fn list<T>(&self, name: HeaderName, parse: Parse<T>) -> Result<Vec<T>, HeaderError> {
-        let values: Result<_, _> = self.values(&name).map(|value| parse(&value)).collect();
-        values.map_err(|problem| HeaderError::malformed(name, problem))
+    fn list<T>(
+        &self,
+        name: HeaderName,
+        read: impl Fn(&Bytes) -> Result<T, Problem>,
+    ) -> Result<Vec<T>, HeaderError> {
+        let mut list = Vec::new();
+        for field in self.all(&name) {
+            for element in elements(field) {
+                let value = read(&share(field, element));
+                list.push(value.map_err(|problem| HeaderError::malformed(name.clone(), problem))?);
+            }
+        }
+        Ok(list)
     }
 }
 
@@ -217,12 +262,14 @@ mod tests {
     fn absence_is_told_from_error() {
         let empty = Headers::new();
         assert_eq!(empty.from().unwrap_err().to_string(), "Missing From");
+        assert_eq!(empty.from_uri().unwrap_err(), empty.from().unwrap_err());
         assert_eq!(empty.max_forwards(), Ok(None));
         assert_eq!(empty.contact(), Ok(None));
         assert_eq!(empty.accept(), Ok(None));
         assert_eq!(empty.routes(), Ok(Vec::new()));
         let broken = headers(&[(HeaderName::From, "x"), (HeaderName::MaxForwards, "256")]);
         assert_eq!(broken.from().unwrap_err().to_string(), "Malformed From: URI without a scheme");
+        assert_eq!(broken.from_uri().unwrap_err(), broken.from().unwrap_err());
         assert_eq!(broken.max_forwards().unwrap_err().header, HeaderName::MaxForwards);
     }
 

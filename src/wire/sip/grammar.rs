@@ -1,21 +1,18 @@
 //! Character classes and small parsers of the RFC 3261 25.1 grammar that several headers share.
 
 use bytes::Bytes;
-use nom::bytes::complete::{take_while, take_while1};
-use nom::error::ErrorKind;
-use nom::sequence::delimited;
-use nom::{IResult, Parser};
 
-const TOKEN: u8 = 1;
-const WORD: u8 = 2;
-const USER: u8 = 4;
-const PASSWORD: u8 = 8;
-const URI_PARAM: u8 = 16;
-const URI_HEADER: u8 = 32;
-const HOST: u8 = 64;
-const PARAM_VALUE: u8 = 128;
+const TOKEN: u16 = 1;
+const WORD: u16 = 2;
+const USER: u16 = 4;
+const PASSWORD: u16 = 8;
+const URI_PARAM: u16 = 16;
+const URI_HEADER: u16 = 32;
+const HOST: u16 = 64;
+const PARAM_VALUE: u16 = 128;
+const URI: u16 = 256;
 
-const fn mark(mut table: [u8; 256], chars: &[u8], class: u8) -> [u8; 256] {
+const fn mark(mut table: [u16; 256], chars: &[u8], class: u16) -> [u16; 256] {
     let mut index = 0;
     while index < chars.len() {
         table[chars[index] as usize] |= class;
@@ -24,9 +21,9 @@ const fn mark(mut table: [u8; 256], chars: &[u8], class: u8) -> [u8; 256] {
     table
 }
 
-static CLASSES: [u8; 256] = {
+static CLASSES: [u16; 256] = {
     let alphanum = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let mut table = mark([0; 256], alphanum, u8::MAX);
+    let mut table = mark([0; 256], alphanum, u16::MAX);
     table = mark(table, b"-.!%*_+`'~", TOKEN | WORD | PARAM_VALUE);
     table = mark(table, b"()<>:\\\"/[]?{}", WORD);
     // mark = "-" / "_" / "." / "!" / "~" / "*" / "'" / "(" / ")"
@@ -36,11 +33,12 @@ static CLASSES: [u8; 256] = {
     table = mark(table, b"[]/:&+$", URI_PARAM);
     table = mark(table, b"[]/?:+$", URI_HEADER);
     table = mark(table, b"-_.", HOST);
+    table = mark(table, b"!#$%&'()*+,-./:;=?@[\\]^_`{|}~", URI);
     // gen-value = token / host / quoted-string; a host may be an IPv6 reference
     mark(table, b"[]:", PARAM_VALUE)
 };
 
-const fn is(class: u8, byte: u8) -> bool {
+const fn is(class: u16, byte: u8) -> bool {
     CLASSES[byte as usize] & class != 0
 }
 
@@ -71,12 +69,18 @@ pub(super) const fn is_user_char(byte: u8) -> bool {
     is(USER, byte)
 }
 
+/// Whether `byte` may stand in a URI of whatever scheme, as it is met: printable, and ends neither brackets nor
+/// quotes.
+pub(super) const fn is_uri_char(byte: u8) -> bool {
+    is(URI, byte)
+}
+
 /// Whether `byte` may stand in a host name; the underscore is tolerated.
 pub(super) const fn is_host_char(byte: u8) -> bool {
     is(HOST, byte)
 }
 
-fn escaped_text(class: u8, text: &[u8]) -> bool {
+fn escaped_text(class: u16, text: &[u8]) -> bool {
     let mut rest = text;
     while let Some((&byte, tail)) = rest.split_first() {
         rest = match (byte, tail) {
@@ -125,39 +129,35 @@ pub(super) fn share(whole: &Bytes, part: &[u8]) -> Bytes {
     whole.slice_ref(part)
 }
 
-/// `SWS`: any blanks, possibly none.
-pub(super) fn blanks(input: &[u8]) -> IResult<&[u8], &[u8]> {
-    take_while(is_blank)(input)
+/// `text` behind the blanks at its start (`SWS`).
+pub(super) fn skip_blanks(text: &[u8]) -> &[u8] {
+    let end = text.iter().position(|byte| !is_blank(*byte)).unwrap_or(text.len());
+    text.get(end..).unwrap_or_default()
 }
 
-/// `token`
-pub(super) fn token(input: &[u8]) -> IResult<&[u8], &[u8]> {
-    take_while1(is_token_char)(input)
+/// Splits `text` behind the `token` at its start; `None` where there is none.
+pub(super) fn split_token(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = text.iter().position(|byte| !is_token_char(*byte)).unwrap_or(text.len());
+    text.split_at_checked(end).filter(|(token, _)| !token.is_empty())
 }
 
-/// A separator with blanks around it: `SEMI`, `EQUAL`, `SLASH` ...
-pub(super) fn separator<'a>(
-    byte: u8,
-) -> impl Parser<&'a [u8], Output = u8, Error = nom::error::Error<&'a [u8]>> {
-    delimited(blanks, one(byte), blanks)
-}
-
-fn one<'a>(wanted: u8) -> impl FnMut(&'a [u8]) -> IResult<&'a [u8], u8> {
-    move |input: &'a [u8]| match input.split_first() {
-        Some((&byte, rest)) if byte == wanted => Ok((rest, byte)),
-        _ => fail(input),
+/// `text` behind the separator at its start and the blanks around it (`SEMI`, `EQUAL`, `SLASH` ...); `None`
+/// where it begins with something else.
+pub(super) fn behind(separator: u8, text: &[u8]) -> Option<&[u8]> {
+    match skip_blanks(text).split_first() {
+        Some((first, rest)) if *first == separator => Some(skip_blanks(rest)),
+        _ => None,
     }
 }
 
-/// `quoted-string` with its quotes; a backslash takes the next byte with it.
-pub(super) fn quoted(input: &[u8]) -> IResult<&[u8], &[u8]> {
-    match closing_quote(input) {
-        Some(end) => match (input.get(end..), input.get(..end)) {
-            (Some(rest), Some(text)) => Ok((rest, text)),
-            _ => fail(input),
-        },
-        None => fail(input),
-    }
+/// `text` behind the parameter value at its start: a token, a host or a quoted string, in which a backslash
+/// takes the next byte with it. `None` where there is none.
+pub(super) fn behind_param_value(text: &[u8]) -> Option<&[u8]> {
+    let end = match text.first()? {
+        b'"' => closing_quote(text)?,
+        _ => text.iter().position(|byte| !is(PARAM_VALUE, *byte)).unwrap_or(text.len()),
+    };
+    text.get(end..).filter(|_| end > 0)
 }
 
 /// The length of the quoted string at the start of `input`, quotes included.
@@ -176,26 +176,13 @@ pub(super) fn closing_quote(input: &[u8]) -> Option<usize> {
     }
 }
 
-/// A parameter value: token, host or quoted string.
-pub(super) fn param_value(input: &[u8]) -> IResult<&[u8], &[u8]> {
-    if input.first() == Some(&b'"') {
-        quoted(input)
-    } else {
-        take_while1(|byte| is(PARAM_VALUE, byte))(input)
-    }
-}
-
-pub(super) fn fail<T>(input: &[u8]) -> IResult<&[u8], T> {
-    Err(nom::Err::Error(nom::error::Error::new(input, ErrorKind::Verify)))
-}
-
-/// The text of a quoted string without quotes and backslashes; anything else as it is.
-pub(super) fn unquote(text: &Bytes) -> Bytes {
+/// The text of a quoted string inside `whole` without quotes and backslashes; anything else as it is.
+pub(super) fn unquote(whole: &Bytes, text: &[u8]) -> Bytes {
     let Some(inner) = text.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) else {
-        return text.clone();
+        return share(whole, text);
     };
     if memchr::memchr(b'\\', inner).is_none() {
-        return share(text, inner);
+        return share(whole, inner);
     }
     let mut out = Vec::with_capacity(inner.len());
     let mut bytes = inner.iter();
@@ -224,8 +211,17 @@ mod tests {
         assert_eq!(closing_quote(br#""a\\" c"#), Some(5));
         assert_eq!(closing_quote(br#""open\""#), None);
         assert_eq!(closing_quote(br#""open\"#), None);
-        assert_eq!(unquote(&Bytes::from_static(br#""a\"b""#)), "a\"b");
-        assert_eq!(unquote(&Bytes::from_static(b"plain")), "plain");
+        let unquoted = |text: &'static [u8]| unquote(&Bytes::from_static(text), text);
+        assert_eq!(unquoted(br#""a\"b""#), "a\"b");
+        assert_eq!(unquoted(b"plain"), "plain");
+    }
+
+    #[test]
+    fn a_uri_is_printable_and_holds_no_brackets_and_quotes() {
+        for byte in 0..=u8::MAX {
+            let expected = byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"');
+            assert_eq!(is_uri_char(byte), expected, "{byte}");
+        }
     }
 
     #[test]

@@ -83,6 +83,13 @@ pub(super) fn refuse(message: Message, fault: Fault) -> ParseError {
     }
 }
 
+/// The length of the head at the start of `text`, the empty line included; `None` where that has not come.
+pub(super) fn head_length(text: &[u8]) -> Option<usize> {
+    // Line ends are few, and setting up a search for all four bytes costs more than to look at each.
+    let mut ends = memchr::memchr_iter(b'\n', text).map(|at| at + 1);
+    ends.find(|end| text.get(..*end).is_some_and(|head| head.ends_with(b"\r\n\r\n")))
+}
+
 /// The lines of a head without their line ends.
 struct Lines<'a> {
     text: &'a [u8],

@@ -43,12 +43,11 @@ macro_rules! header_names {
         ];
 
         impl HeaderName {
-            /// The canonical long spelling, or an unknown name as it came.
-            #[must_use]
-            pub fn as_bytes(&self) -> &[u8] {
+            /// The canonical long spelling; `None` of an unknown name.
+            const fn spelling(&self) -> Option<&'static [u8]> {
                 match self {
-                    $(Self::$variant => $text.as_bytes(),)*
-                    Self::Other(name) => name,
+                    $(Self::$variant => Some($text.as_bytes()),)*
+                    Self::Other(_) => None,
                 }
             }
         }
@@ -165,7 +164,8 @@ fn lookup(name: &[u8]) -> Option<Known> {
     let mut at = slot(name);
     // The table is far from full, so an empty slot ends every search.
     while let Some((spelling, known)) = TABLE.get(at).and_then(|index| SPELLINGS.get(usize::from(*index))) {
-        if spelling.eq_ignore_ascii_case(name) {
+        // Most write a name as the RFCs do.
+        if *spelling == name || spelling.eq_ignore_ascii_case(name) {
             return Some(*known);
         }
         at = (at + 1) % SLOTS;
@@ -198,20 +198,54 @@ impl HeaderName {
         std::str::from_utf8(self.as_bytes()).unwrap_or("?")
     }
 
+    /// The canonical long spelling, or an unknown name as it came.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Other(name) => name,
+            known => known.spelling().unwrap_or_default(),
+        }
+    }
+
+    /// As [`Self::as_bytes`], not copied.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        match self {
+            Self::Other(name) => name.clone(),
+            known => Bytes::from_static(known.spelling().unwrap_or_default()),
+        }
+    }
+
     /// Whether the name says something of the body (`Content-*`, `MIME-Version`).
     #[must_use]
     pub fn is_content(&self) -> bool {
-        matches!(self, Self::MimeVersion)
-            || self.as_bytes().get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"Content-"))
+        match self {
+            Self::ContentType
+            | Self::ContentLength
+            | Self::ContentDisposition
+            | Self::ContentEncoding
+            | Self::ContentLanguage
+            | Self::ContentTransferEncoding
+            | Self::ContentId
+            | Self::MimeVersion => true,
+            Self::Other(name) => begins_with_content(name),
+            _ => false,
+        }
     }
 }
 
+fn begins_with_content(name: &[u8]) -> bool {
+    name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"Content-"))
+}
+
 impl PartialEq for HeaderName {
+    #[inline]
     fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Other(a), Self::Other(b)) => a.eq_ignore_ascii_case(b),
-            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
-        }
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+            && match (self, other) {
+                (Self::Other(a), Self::Other(b)) => a.eq_ignore_ascii_case(b),
+                _ => true,
+            }
     }
 }
 
@@ -254,7 +288,8 @@ mod tests {
         let a = HeaderName::parse(b"X-Thing");
         let b = HeaderName::parse(b"x-tHING");
         assert_eq!(a, b);
-        assert_eq!(a.as_bytes(), b"X-Thing");
+        assert_eq!((a.as_bytes(), a.to_bytes()), (&b"X-Thing"[..], Bytes::from_static(b"X-Thing")));
+        assert_eq!(HeaderName::parse(b"i").to_bytes(), "Call-ID");
         assert_eq!(HashSet::from([a, b]).len(), 1);
         assert_ne!(HeaderName::parse(b"Vi"), HeaderName::Via);
         assert_eq!(HeaderName::parse(b""), HeaderName::Other(Bytes::new()));
@@ -264,6 +299,10 @@ mod tests {
     fn content_headers_are_told_by_their_prefix() {
         assert!(HeaderName::parse(b"content-foo").is_content());
         assert!(HeaderName::ContentType.is_content() && HeaderName::MimeVersion.is_content());
-        assert!(!HeaderName::Contact.is_content());
+        for (spelling, known) in SPELLINGS {
+            let name = HeaderName::from(*known);
+            let content = begins_with_content(name.as_bytes()) || name == HeaderName::MimeVersion;
+            assert_eq!(name.is_content(), content, "{name} {spelling:?}");
+        }
     }
 }

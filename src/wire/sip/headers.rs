@@ -131,12 +131,17 @@ impl FromIterator<Header> for Headers {
 
 /// The trimmed elements of the comma-separated list `value`; empty ones included.
 pub(super) fn split_list(value: &Bytes) -> impl Iterator<Item = Bytes> + use<'_> {
-    let mut rest: Option<&[u8]> = Some(value);
+    elements(value).map(|element| share(value, element))
+}
+
+/// As [`split_list`], not taken out of the list.
+pub(super) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(value);
     std::iter::from_fn(move || {
         let text = rest?;
         let end = element_end(text);
         rest = text.get(end + 1..);
-        Some(share(value, trim(text.get(..end).unwrap_or_default())))
+        Some(trim(text.get(..end).unwrap_or_default()))
     })
 }
 
@@ -145,7 +150,7 @@ pub(super) fn split_list(value: &Bytes) -> impl Iterator<Item = Bytes> + use<'_>
 pub(super) fn element_end(text: &[u8]) -> usize {
     let mut at = 0;
     while let Some(rest) = text.get(at..) {
-        let Some(found) = rest.iter().position(|byte| matches!(byte, b',' | b'"' | b'<')) else { break };
+        let Some(found) = memchr::memchr3(b',', b'"', b'<', rest) else { break };
         at += found;
         let rest = text.get(at..).unwrap_or_default();
         at += match rest.first() {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bytes::Bytes;
 
-use super::grammar::{is_host_char, share};
+use super::grammar::{decimal, is_host_char, share, trim};
 
 /// The host of a URI or of a Via. Names are compared without case.
 #[derive(Clone, Debug, Eq)]
@@ -22,31 +22,7 @@ impl Host {
     /// Reads all of `text` as a host; an IPv6 address needs its brackets.
     #[must_use]
     pub fn parse(text: &Bytes) -> Option<Self> {
-        if let Some(inner) = text.strip_prefix(b"[") {
-            let inner = std::str::from_utf8(inner.strip_suffix(b"]")?).ok()?;
-            return inner.parse().ok().map(Self::V6);
-        }
-        let utf8 = std::str::from_utf8(text).ok()?;
-        if let Ok(address) = utf8.parse() {
-            return Some(Self::V4(address));
-        }
-        is_name(text).then(|| Self::Name(text.clone()))
-    }
-
-    /// Reads `host [ ":" port ]`, blanks around the colon allowed (`sent-by`, RFC 3261 25.1).
-    pub(super) fn parse_with_port(text: &Bytes) -> Option<(Self, Option<u16>)> {
-        let host_end = match memchr::memchr(b']', text) {
-            Some(end) => end + 1,
-            None => memchr::memchr(b':', text).unwrap_or(text.len()),
-        };
-        let (host, rest) = (text.get(..host_end)?, text.get(host_end..)?);
-        let host = Self::parse(&share(text, super::grammar::trim(host)))?;
-        let rest = super::grammar::trim(rest);
-        if rest.is_empty() {
-            return Some((host, None));
-        }
-        let port = super::grammar::decimal(super::grammar::trim(rest.strip_prefix(b":")?))?;
-        Some((host, Some(u16::try_from(port).ok()?)))
+        HostText::read(text).map(|host| host.share(text))
     }
 
     /// The address, unless this is a name.
@@ -60,12 +36,98 @@ impl Host {
     }
 }
 
+/// A [`Host`] inside a text.
+#[derive(Clone, Copy)]
+pub(super) enum HostText<'a> {
+    Name(&'a [u8]),
+    V4(Ipv4Addr),
+    V6(Ipv6Addr),
+}
+
+impl<'a> HostText<'a> {
+    /// Reads all of `text` as a host.
+    fn read(text: &'a [u8]) -> Option<Self> {
+        let first = text.first()?;
+        if *first == b'[' {
+            let inner = std::str::from_utf8(text.strip_prefix(b"[")?.strip_suffix(b"]")?).ok()?;
+            return inner.parse().ok().map(Self::V6);
+        }
+        if first.is_ascii_digit()
+            && let Some(address) = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok())
+        {
+            return Some(Self::V4(address));
+        }
+        is_name(text).then_some(Self::Name(text))
+    }
+
+    /// Reads `host [ ":" port ]` (RFC 3261 25.1 `hostport`).
+    pub(super) fn read_with_port(text: &'a [u8]) -> Option<(Self, Option<u16>)> {
+        let (host, rest) = split_host(text)?;
+        let port = match rest {
+            [] => None,
+            rest => Some(port(rest.strip_prefix(b":")?)?),
+        };
+        Some((Self::read(host)?, port))
+    }
+
+    /// Reads `host [ COLON port ]`, where blanks may stand around the colon (RFC 3261 25.1 `sent-by`).
+    pub(super) fn read_sent_by(text: &'a [u8]) -> Option<(Self, Option<u16>)> {
+        let (host, rest) = split_host(trim(text))?;
+        let port = match trim(rest) {
+            [] => None,
+            rest => Some(port(trim(rest.strip_prefix(b":")?))?),
+        };
+        Some((Self::read(trim(host))?, port))
+    }
+
+    /// The host that keeps the text `whole`, in which it stands.
+    pub(super) fn share(self, whole: &Bytes) -> Host {
+        match self {
+            Self::Name(name) => Host::Name(share(whole, name)),
+            Self::V4(address) => Host::V4(address),
+            Self::V6(address) => Host::V6(address),
+        }
+    }
+
+    /// The address, unless this is a name.
+    pub(super) const fn ip(self) -> Option<IpAddr> {
+        match self {
+            Self::Name(_) => None,
+            Self::V4(address) => Some(IpAddr::V4(address)),
+            Self::V6(address) => Some(IpAddr::V6(address)),
+        }
+    }
+}
+
+/// Splits at the colon of a port, which in an IPv6 reference stands behind the bracket.
+fn split_host(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = match text.first() {
+        Some(b'[') => memchr::memchr(b']', text)? + 1,
+        _ => text.iter().position(|byte| *byte == b':').unwrap_or(text.len()),
+    };
+    text.split_at_checked(end)
+}
+
+fn port(digits: &[u8]) -> Option<u16> {
+    decimal(digits).and_then(|port| u16::try_from(port).ok())
+}
+
 /// `hostname`: labels of letters, digits and hyphens, the last one no number.
 fn is_name(text: &[u8]) -> bool {
     let name = text.strip_suffix(b".").unwrap_or(text);
-    let label = |label: &[u8]| !label.is_empty() && label.iter().all(|byte| is_host_char(*byte));
-    let last = name.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
-    name.split(|byte| *byte == b'.').all(label) && !last.iter().all(u8::is_ascii_digit)
+    let (mut empty, mut number) = (true, true);
+    for byte in name {
+        match byte {
+            b'.' if empty => return false,
+            b'.' => (empty, number) = (true, true),
+            byte if is_host_char(*byte) => {
+                empty = false;
+                number &= byte.is_ascii_digit();
+            }
+            _ => return false,
+        }
+    }
+    !empty && !number
 }
 
 impl From<IpAddr> for Host {
@@ -121,12 +183,24 @@ mod tests {
 
     #[test]
     fn ports_follow_a_colon() {
-        let parse = |text: &'static str| Host::parse_with_port(&Bytes::from_static(text.as_bytes()));
-        assert_eq!(parse("a.example : 5060").unwrap().1, Some(5060));
-        assert_eq!(parse("[::1]:65535").unwrap(), (Host::V6(Ipv6Addr::LOCALHOST), Some(65535)));
-        assert_eq!(parse("a").unwrap().1, None);
-        for bad in ["a:", "a:65536", "a:-1", "[::1]x", ":5060", "a:1:2"] {
-            assert_eq!(parse(bad), None, "{bad}");
+        let read = |text: &'static str| HostText::read_with_port(text.as_bytes()).map(|(_, port)| port);
+        let sent_by = |text: &'static str| HostText::read_sent_by(text.as_bytes()).map(|(_, port)| port);
+        for (text, port) in
+            [("a.example:5060", Some(5060)), ("[::1]:65535", Some(65535)), ("a", None), ("[::1]", None)]
+        {
+            assert_eq!((read(text), sent_by(text)), (Some(port), Some(port)), "{text}");
+        }
+        assert_eq!(
+            (sent_by(" a.example : 5060\t"), sent_by(" [::1] \t: 1")),
+            (Some(Some(5060)), Some(Some(1)))
+        );
+        for bad in
+            ["", "a:", "a:65536", "a:-1", "[::1]x", "[::1", ":5060", "a:1:2", "a]:1", "a:1]", "a b", "[::1 ]"]
+        {
+            assert_eq!((read(bad), sent_by(bad)), (None, None), "{bad}");
+        }
+        for bad in ["a :1", "a: 1", " a", "a ", "a:1 ", "[::1] :1", "a\n"] {
+            assert_eq!(read(bad), None, "{bad}");
         }
     }
 }

@@ -3,10 +3,9 @@
 use std::fmt;
 
 use bytes::Bytes;
-use nom::Parser;
 
-use super::grammar::{blanks, separator, share, token};
-use super::params::Params;
+use super::grammar::{behind, share, skip_blanks, split_token};
+use super::params::{Params, is_header_params};
 
 /// `type/subtype;params`, or a range with `*` in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,32 +18,47 @@ pub struct MediaType {
     pub params: Params,
 }
 
+/// Where the pieces of a media type stand.
+struct Parts<'a> {
+    kind: &'a [u8],
+    subtype: &'a [u8],
+    params: &'a [u8],
+}
+
 impl MediaType {
     /// Reads one media type or range; the error says what is wrong.
     pub fn parse(value: &Bytes) -> Result<Self, &'static str> {
-        let mut grammar = (blanks, token, separator(b'/'), token, blanks);
-        let (rest, (_, kind, _, subtype, _)) =
-            grammar.parse(value.as_ref()).map_err(|_| "type and subtype")?;
-        let params = Params::parse(&share(value, rest)).ok_or("parameters")?;
-        Ok(Self { kind: share(value, kind), subtype: share(value, subtype), params })
+        let Parts { kind, subtype, params } = parts(value)?;
+        Ok(Self {
+            kind: share(value, kind),
+            subtype: share(value, subtype),
+            params: Params::shared(value, params),
+        })
+    }
+
+    /// Whether [`Self::parse`] reads `value`.
+    pub(super) fn check(value: &[u8]) -> Result<(), &'static str> {
+        parts(value).map(|_| ())
     }
 
     /// `type/subtype` in lower case, without parameters.
     #[must_use]
     pub fn essence(&self) -> String {
-        let mut text =
-            String::from_utf8_lossy(&[self.kind.as_ref(), b"/", &self.subtype].concat()).into_owned();
+        let mut text = [self.kind.as_ref(), b"/", &self.subtype].concat();
         text.make_ascii_lowercase();
-        text
+        // Both are tokens, hence ASCII, unless somebody has put them together otherwise.
+        String::from_utf8(text).unwrap_or_else(|text| String::from_utf8_lossy(text.as_bytes()).into_owned())
     }
 
     /// Whether this is `essence`, compared without case.
     #[must_use]
     pub fn is(&self, essence: &str) -> bool {
-        essence.split_once('/').is_some_and(|(kind, subtype)| {
-            self.kind.eq_ignore_ascii_case(kind.as_bytes())
-                && self.subtype.eq_ignore_ascii_case(subtype.as_bytes())
-        })
+        let essence = essence.as_bytes();
+        let (kind, subtype) = (self.kind.len(), self.subtype.len());
+        essence.len() == kind + 1 + subtype
+            && essence.get(kind) == Some(&b'/')
+            && self.kind.eq_ignore_ascii_case(essence.get(..kind).unwrap_or_default())
+            && self.subtype.eq_ignore_ascii_case(essence.get(kind + 1..).unwrap_or_default())
     }
 
     /// Whether this, taken as a media range, admits the type `essence`; `q=0` admits nothing.
@@ -59,6 +73,16 @@ impl MediaType {
     fn refuses(&self) -> bool {
         self.params.value("q").is_some_and(|q| q.iter().all(|byte| matches!(byte, b'0' | b'.')))
     }
+}
+
+/// `m-type SLASH m-subtype *( SEMI m-parameter )`
+fn parts(value: &[u8]) -> Result<Parts<'_>, &'static str> {
+    let essence = split_token(skip_blanks(value)).and_then(|(kind, rest)| {
+        split_token(behind(b'/', rest)?).map(|(subtype, rest)| (kind, subtype, rest))
+    });
+    let (kind, subtype, params) = essence.ok_or("type and subtype")?;
+    let params = skip_blanks(params);
+    is_header_params(params).then_some(Parts { kind, subtype, params }).ok_or("parameters")
 }
 
 impl fmt::Display for MediaType {

@@ -1,11 +1,11 @@
 //! Requests and responses as values, and their way onto the wire (RFC 3261 7).
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::header_name::HeaderName;
 use super::headers::Headers;
 use super::method::Method;
-use super::name_addr::tag_of;
+use super::name_addr::has_tag;
 use super::status::StatusCode;
 
 /// A request.
@@ -92,12 +92,16 @@ impl Request {
     /// ([`Response::set_to_tag`] does that).
     #[must_use]
     pub fn respond(&self, status: StatusCode) -> Response {
-        self.respond_with(status, status.reason())
+        self.answer(status, Bytes::from_static(status.reason().as_bytes()))
     }
 
     /// The response to this request with a reason phrase of its own.
     #[must_use]
     pub fn respond_with(&self, status: StatusCode, reason: &str) -> Response {
+        self.answer(status, Bytes::copy_from_slice(reason.as_bytes()))
+    }
+
+    fn answer(&self, status: StatusCode, reason: Bytes) -> Response {
         let mut headers = Headers::with_capacity(10);
         for header in &self.headers {
             // RFC 3261 8.2.6.2: Via values in order; From, Call-ID, CSeq and To equal those of the request
@@ -114,17 +118,18 @@ impl Request {
                 headers.push(header.name.clone(), header.value.clone());
             }
         }
-        Response { status, reason: Bytes::copy_from_slice(reason.as_bytes()), headers, body: Bytes::new() }
+        Response { status, reason, headers, body: Bytes::new() }
     }
 
     /// The request as it goes onto the wire; Content-Length is written from the body.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(size(&self.headers, &self.body) + self.uri.len());
+        let start = self.method.as_bytes().len() + self.uri.len() + " SIP/2.0\r\n".len() + 1;
+        let mut out = Vec::with_capacity(start + size(&self.headers, &self.body));
         put_text(&mut out, self.method.as_bytes());
-        out.put_u8(b' ');
+        out.push(b' ');
         put_text(&mut out, &self.uri);
-        out.put_slice(b" SIP/2.0\r\n");
+        out.extend_from_slice(b" SIP/2.0\r\n");
         finish(out, &self.headers, &self.body)
     }
 }
@@ -139,7 +144,7 @@ impl Response {
     /// Adds `tag` to the To field; does nothing when it has a tag already.
     pub fn set_to_tag(&mut self, tag: &str) {
         if let Some(to) = self.headers.first_mut(&HeaderName::To)
-            && tag_of(to).is_none()
+            && !has_tag(to)
         {
             *to = Bytes::from([to.as_ref(), b";tag=", tag.as_bytes()].concat());
         }
@@ -148,65 +153,85 @@ impl Response {
     /// The response as it goes onto the wire; Content-Length is written from the body.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(size(&self.headers, &self.body) + self.reason.len());
-        out.put_slice(b"SIP/2.0 ");
-        put_number(&mut out, usize::from(self.status.0));
-        out.put_u8(b' ');
+        let status = Decimal::of(self.status.0.into());
+        let start = "SIP/2.0 ".len() + status.digits().len() + self.reason.len() + " \r\n".len();
+        let mut out = Vec::with_capacity(start + size(&self.headers, &self.body));
+        out.extend_from_slice(b"SIP/2.0 ");
+        out.extend_from_slice(status.digits());
+        out.push(b' ');
         put_text(&mut out, &self.reason);
-        out.put_slice(b"\r\n");
+        out.extend_from_slice(b"\r\n");
         finish(out, &self.headers, &self.body)
     }
 }
 
-/// Room enough for everything but the start line's variable part.
+/// The bytes of everything behind the start line.
 fn size(headers: &Headers, body: &Bytes) -> usize {
-    let fields: usize = headers.iter().map(|h| h.name.as_bytes().len() + h.value.len() + 4).sum();
-    fields + body.len() + 80
+    let written = headers.iter().filter(|header| header.name != HeaderName::ContentLength);
+    let fields: usize =
+        written.map(|header| header.name.as_bytes().len() + header.value.len() + ": \r\n".len()).sum();
+    fields + CONTENT_LENGTH.len() + Decimal::of(body.len()).digits().len() + "\r\n\r\n".len() + body.len()
 }
 
-fn finish(mut out: BytesMut, headers: &Headers, body: &Bytes) -> Bytes {
+const CONTENT_LENGTH: &[u8] = b"Content-Length: ";
+
+fn finish(mut out: Vec<u8>, headers: &Headers, body: &Bytes) -> Bytes {
     for header in headers {
-        if header.name == HeaderName::ContentLength {
-            continue;
+        match &header.name {
+            HeaderName::ContentLength => continue,
+            HeaderName::Other(name) => put_text(&mut out, name),
+            known => out.extend_from_slice(known.as_bytes()),
         }
-        put_text(&mut out, header.name.as_bytes());
-        out.put_slice(b": ");
+        out.extend_from_slice(b": ");
         put_text(&mut out, &header.value);
-        out.put_slice(b"\r\n");
+        out.extend_from_slice(b"\r\n");
     }
     // RFC 3261 18.3, 20.14: on a stream the length MUST be told; it does no harm on UDP
-    out.put_slice(b"Content-Length: ");
-    put_number(&mut out, body.len());
-    out.put_slice(b"\r\n\r\n");
-    out.put_slice(body);
-    out.freeze()
+    out.extend_from_slice(CONTENT_LENGTH);
+    out.extend_from_slice(Decimal::of(body.len()).digits());
+    out.extend_from_slice(b"\r\n\r\n");
+    out.extend_from_slice(body);
+    // Filled to the byte, it becomes Bytes without being moved.
+    debug_assert_eq!(out.len(), out.capacity());
+    Bytes::from(out)
 }
 
 /// Writes `text`; a line break in it, which would start another header field, becomes a space.
-fn put_text(out: &mut BytesMut, text: &[u8]) {
+fn put_text(out: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text;
     while let Some(at) = memchr::memchr2(b'\r', b'\n', rest) {
         let (line, tail) = rest.split_at(at);
-        out.put_slice(line);
-        out.put_u8(b' ');
+        out.extend_from_slice(line);
+        out.push(b' ');
         rest = tail.get(1..).unwrap_or_default();
     }
-    out.put_slice(rest);
+    out.extend_from_slice(rest);
 }
 
-fn put_number(out: &mut BytesMut, number: usize) {
-    let mut digits = [b'0'; 20];
-    let mut left = number;
-    let mut used = 0;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (left % 10) as u8;
-        left /= 10;
-        used += 1;
-        if left == 0 {
-            break;
+/// A number in decimal digits.
+struct Decimal {
+    text: [u8; 20],
+    start: usize,
+}
+
+impl Decimal {
+    fn of(number: usize) -> Self {
+        let mut decimal = Self { text: [b'0'; 20], start: 20 };
+        let mut left = number;
+        for digit in decimal.text.iter_mut().rev() {
+            *digit = b'0' + (left % 10) as u8;
+            left /= 10;
+            decimal.start -= 1;
+            if left == 0 {
+                break;
+            }
         }
+        decimal
     }
-    out.put_slice(digits.get(digits.len() - used..).unwrap_or_default());
+
+    fn digits(&self) -> &[u8] {
+        self.text.get(self.start..).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]

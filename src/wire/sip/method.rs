@@ -23,7 +23,12 @@ macro_rules! methods {
             /// Names the method that `token` spells; [`Method::Other`] shares its bytes.
             #[must_use]
             pub fn from_token(token: &Bytes) -> Self {
-                Self::known(token).unwrap_or_else(|| Self::Other(token.clone()))
+                Self::of(token, || token.clone())
+            }
+
+            /// Names the method that `token` spells; `shared` gives the bytes of an unknown one.
+            pub(super) fn of(token: &[u8], shared: impl FnOnce() -> Bytes) -> Self {
+                Self::known(token).unwrap_or_else(|| Self::Other(shared()))
             }
 
             /// Reads a method, copying it when it is unknown; `None` when it is no token.

@@ -3,7 +3,8 @@
 //!
 //! What came is kept as it came: URIs are not decoded, unknown header fields and bytes that are no
 //! UTF-8 survive, all pieces share the buffer they were received in. Header fields are read when
-//! they are asked for. Transactions and dialogs are not known here.
+//! they are asked for, and in place: a value is split where it stands, and only what somebody keeps is
+//! taken out of it. Transactions and dialogs are not known here.
 
 mod auth_param;
 mod challenge;
@@ -19,6 +20,8 @@ mod head;
 mod header_name;
 mod headers;
 mod host;
+#[cfg(test)]
+mod in_place_tests;
 mod media_type;
 mod message;
 mod method;

@@ -4,8 +4,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::grammar::{closing_quote, is_blank, is_token_char, share, trim, unquote};
-use super::params::{Params, name_and_value, raw_params};
+use super::grammar::{closing_quote, is_blank, is_token_char, is_uri_char, share, trim, unquote};
+use super::params::{Params, find_param, is_header_params};
 
 /// The value of From, To, Contact, Route, P-Asserted-Identity and the like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,12 +29,14 @@ struct Parts<'a> {
 impl NameAddr {
     /// Reads one address; the error says what is wrong.
     pub fn parse(value: &Bytes) -> Result<Self, &'static str> {
-        let parts = parts(value)?;
-        check_display(parts.display)?;
-        check_uri(parts.uri, parts.bracketed)?;
-        let params = Params::parse(&share(value, parts.params)).ok_or("parameters")?;
-        let display = (!parts.display.is_empty()).then(|| unquote(&share(value, parts.display)));
-        Ok(Self { display, uri: share(value, parts.uri), params })
+        let parts = checked(value)?;
+        let display = (!parts.display.is_empty()).then(|| unquote(value, parts.display));
+        Ok(Self { display, uri: share(value, parts.uri), params: Params::shared(value, parts.params) })
+    }
+
+    /// The URI of an address; fails where [`Self::parse`] does.
+    pub(super) fn uri_of(value: &[u8]) -> Result<&[u8], &'static str> {
+        checked(value).map(|parts| parts.uri)
     }
 
     /// An address without display name and parameters.
@@ -75,6 +77,14 @@ impl fmt::Display for NameAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&String::from_utf8_lossy(&self.encode()))
     }
+}
+
+/// Splits an address into pieces of which each is well formed.
+fn checked(value: &[u8]) -> Result<Parts<'_>, &'static str> {
+    let parts = parts(value)?;
+    check_display(parts.display)?;
+    check_uri(parts.uri, parts.bracketed)?;
+    is_header_params(parts.params).then_some(parts).ok_or("parameters")
 }
 
 /// Splits an address without looking into its pieces.
@@ -122,7 +132,7 @@ fn check_uri(uri: &[u8], bracketed: bool) -> Result<(), &'static str> {
     if !is_scheme(scheme) || rest.len() < 2 {
         return Err("URI");
     }
-    if !rest.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"')) {
+    if !rest.iter().all(|byte| is_uri_char(*byte)) {
         return Err("character in URI");
     }
     // RFC 3261 20: a URI with a comma, question mark or semicolon MUST be enclosed in brackets
@@ -141,9 +151,16 @@ pub(super) fn is_scheme(text: &[u8]) -> bool {
 /// The tag of a From or To value, without reading the rest of it.
 #[must_use]
 pub fn tag_of(value: &Bytes) -> Option<Bytes> {
-    let params = parts(value).ok()?.params;
-    let tag = raw_params(params).map(name_and_value).find(|(name, _)| name.eq_ignore_ascii_case(b"tag"))?.1?;
-    (!tag.is_empty()).then(|| unquote(&share(value, tag)))
+    raw_tag(value).map(|tag| unquote(value, tag))
+}
+
+/// Whether a From or To value has a tag.
+pub(super) fn has_tag(value: &[u8]) -> bool {
+    raw_tag(value).is_some()
+}
+
+fn raw_tag(value: &[u8]) -> Option<&[u8]> {
+    find_param(parts(value).ok()?.params, "tag")?.filter(|tag| !tag.is_empty())
 }
 
 #[cfg(test)]
@@ -197,6 +214,11 @@ mod tests {
         assert_eq!(tag("sip:a@b;user=phone;tag=1").unwrap(), "1");
         assert_eq!(tag("<sip:a@b;tag=no>"), None);
         assert_eq!(tag("<sip:a@b>;tag="), None);
+        for (value, has) in
+            [("<sip:a@b>;tag=1", true), ("<sip:a@b;tag=no>", false), ("<sip:a@b>;tag", false), ("", false)]
+        {
+            assert_eq!((has_tag(value.as_bytes()), tag(value).is_some()), (has, has), "{value}");
+        }
         // Against the grammar, but understood, and in the same way as by who reads all of it.
         assert_eq!(tag("<sip:a@b>;tag=\"1\"").unwrap(), "1");
     }

@@ -1,13 +1,10 @@
 //! Parameters: `;name=value` after a header value or inside a URI (RFC 3261 7.3.1, 19.1.1).
 
 use bytes::Bytes;
-use nom::IResult;
 
 use super::grammar::{
-    blanks, closing_quote, is_uri_param, param_value, separator, share, token, trim, unquote,
+    behind, behind_param_value, closing_quote, is_uri_param, share, skip_blanks, split_token, trim, unquote,
 };
-use nom::Parser;
-use nom::combinator::opt;
 
 /// A list of parameters, kept as the text it came as. Names are compared without case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,27 +19,12 @@ impl Params {
 
     /// Reads the parameters of a header value: nothing, or a text that begins with `;`.
     pub(super) fn parse(text: &Bytes) -> Option<Self> {
-        let (rest, ()) = header_params(text).ok()?;
-        trim(rest).is_empty().then(|| Self(text.clone()))
+        is_header_params(text).then(|| Self(text.clone()))
     }
 
-    /// Reads the parameters of a SIP URI (RFC 3261 25.1 `uri-parameters`).
-    pub(super) fn parse_uri(text: &Bytes) -> Option<Self> {
-        let Some(list) = text.strip_prefix(b";") else { return text.is_empty().then(Self::new) };
-        let well_formed = list.split(|byte| *byte == b';').all(|param| match memchr::memchr(b'=', param) {
-            Some(at) => {
-                is_uri_param(param.get(..at).unwrap_or_default())
-                    && is_uri_param(param.get(at + 1..).unwrap_or_default())
-            }
-            None => is_uri_param(param),
-        });
-        well_formed.then(|| Self(text.clone()))
-    }
-
-    /// Keeps what is well formed at the start of `text`.
-    pub(super) fn parse_leading(text: &Bytes) -> Self {
-        let rest = header_params(text).map_or(text.len(), |(rest, ())| rest.len());
-        Self(text.slice(..text.len().saturating_sub(rest)))
+    /// Those that stand in a part of `whole` which has been read ([`is_header_params`], [`is_uri_params`]).
+    pub(super) fn shared(whole: &Bytes, part: &[u8]) -> Self {
+        Self(share(whole, part))
     }
 
     /// The parameters in order: name and value, both as they came.
@@ -62,15 +44,12 @@ impl Params {
     /// The value of the parameter called `name`, without quotes; `None` when it is absent or has none.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<Bytes> {
-        self.find(name).flatten().map(|value| unquote(&share(&self.0, value)))
+        self.find(name).flatten().map(|value| unquote(&self.0, value))
     }
 
     /// The parameter called `name`: `None` when absent, `Some(None)` when it has no value.
     fn find(&self, name: &str) -> Option<Option<&[u8]>> {
-        raw_params(&self.0)
-            .map(name_and_value)
-            .find(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, value)| value)
+        find_param(&self.0, name)
     }
 
     /// The text they came as: empty, or beginning with `;`.
@@ -86,7 +65,7 @@ impl Params {
         text.extend_from_slice(name.as_bytes());
         if let Some(value) = value {
             text.push(b'=');
-            if param_value(value.as_bytes()).is_ok_and(|(rest, _)| rest.is_empty()) {
+            if behind_param_value(value.as_bytes()).is_some_and(<[u8]>::is_empty) {
                 text.extend_from_slice(value.as_bytes());
             } else {
                 text.push(b'"');
@@ -109,39 +88,87 @@ impl Params {
     }
 }
 
-/// `*( SEMI generic-param )`: stops where the next parameter is malformed.
-fn header_params(input: &[u8]) -> IResult<&[u8], ()> {
-    let mut rest = input;
-    let mut param = (separator(b';'), token, opt((separator(b'='), param_value)));
-    while let Ok((tail, _)) = param.parse(rest) {
-        rest = tail;
+/// Whether `text` is the parameters of a header value: nothing, or a text that begins with `;`.
+pub(super) fn is_header_params(text: &[u8]) -> bool {
+    behind_header_params(text).is_empty()
+}
+
+/// What is well formed at the start of the parameters `text`.
+pub(super) fn leading_params(text: &[u8]) -> &[u8] {
+    text.get(..text.len() - behind_header_params(text).len()).unwrap_or_default()
+}
+
+/// `*( SEMI generic-param )`: what stands behind, from where the next parameter is malformed.
+fn behind_header_params(text: &[u8]) -> &[u8] {
+    let mut rest = text;
+    while let Some((_, tail)) = behind(b';', rest).and_then(split_token) {
+        // A value that is malformed is none of this parameter's.
+        rest = behind(b'=', tail).and_then(behind_param_value).unwrap_or(tail);
     }
-    let (rest, _) = blanks(rest)?;
-    Ok((rest, ()))
+    skip_blanks(rest)
+}
+
+/// Whether `text` is the parameters of a SIP URI (RFC 3261 25.1 `uri-parameters`): nothing, or a text that
+/// begins with `;`.
+pub(super) fn is_uri_params(text: &[u8]) -> bool {
+    let Some(list) = text.strip_prefix(b";") else { return text.is_empty() };
+    list.split(|byte| *byte == b';').all(|param| match memchr::memchr(b'=', param) {
+        Some(at) => {
+            is_uri_param(param.get(..at).unwrap_or_default())
+                && is_uri_param(param.get(at + 1..).unwrap_or_default())
+        }
+        None => is_uri_param(param),
+    })
+}
+
+/// The parameter called `name` in `text`: `None` when absent, `Some(None)` when it has no value.
+pub(super) fn find_param<'a>(text: &'a [u8], name: &str) -> Option<Option<&'a [u8]>> {
+    raw_params(text).find_map(|raw| {
+        // Most are others, which their first letters tell.
+        let (start, rest) = raw.split_at_checked(name.len())?;
+        if !start.eq_ignore_ascii_case(name.as_bytes()) {
+            return None;
+        }
+        match skip_blanks(rest).split_first() {
+            None => Some(None),
+            Some((b'=', value)) => Some(Some(trim(value))),
+            Some(_) => None,
+        }
+    })
 }
 
 /// The raw texts between semicolons, trimmed, quoted strings whole.
 pub(super) fn raw_params(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = text;
     std::iter::from_fn(move || {
-        let start = memchr::memchr(b';', rest)? + 1;
+        let start = rest.iter().position(|byte| *byte == b';')? + 1;
         let list = rest.get(start..)?;
-        let mut end = 0;
-        while let Some(byte) = list.get(end) {
-            match byte {
-                b';' => break,
-                b'"' => end += list.get(end..).and_then(closing_quote).unwrap_or(list.len()),
-                _ => end += 1,
-            }
-        }
+        // Behind a quote that is never closed there is nothing to be found.
+        let end = param_end(list).unwrap_or(usize::MAX);
         rest = list.get(end..).unwrap_or_default();
         Some(trim(list.get(..end).unwrap_or_default()))
     })
 }
 
+/// Where the parameter at the start of `list` ends; `None` where a quoted string in it does not.
+fn param_end(list: &[u8]) -> Option<usize> {
+    let mut end = 0;
+    loop {
+        let rest = list.get(end..)?;
+        match memchr::memchr2(b';', b'"', rest) {
+            None => return Some(list.len()),
+            Some(found) => end += found,
+        }
+        match list.get(end..)? {
+            quoted @ [b'"', ..] => end += closing_quote(quoted)?,
+            _ => return Some(end),
+        }
+    }
+}
+
 /// Splits one raw parameter at its `=`.
 pub(super) fn name_and_value(raw: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match memchr::memchr(b'=', raw) {
+    match raw.iter().position(|byte| *byte == b'=') {
         Some(at) => (trim(raw.get(..at).unwrap_or_default()), raw.get(at + 1..).map(trim)),
         None => (raw, None),
     }
@@ -173,16 +200,18 @@ mod tests {
             assert_eq!(params(bad), None, "{bad}");
         }
         assert_eq!(params(""), Some(Params::new()));
-        assert_eq!(Params::parse_leading(&Bytes::from_static(b";a=1;;b")).as_bytes(), ";a=1");
+        assert_eq!(leading_params(b";a=1;;b"), b";a=1");
+        assert_eq!(leading_params(b";a=1;b= ;c"), b";a=1;b");
     }
 
     // proves RFC 3261 19.1.1: characters of a URI parameter
     #[test]
     fn uri_parameters_have_their_own_characters() {
-        let uri = |text: &'static str| Params::parse_uri(&Bytes::from_static(text.as_bytes()));
-        assert_eq!(uri(";lr;%6C%72;x=[a]/:&+$").unwrap().iter().count(), 3);
+        for good in ["", ";lr;%6C%72;x=[a]/:&+$"] {
+            assert!(is_uri_params(good.as_bytes()), "{good}");
+        }
         for bad in [";", ";;a", ";a=", ";a=%4", ";a=\"b\"", "a"] {
-            assert_eq!(uri(bad), None, "{bad}");
+            assert!(!is_uri_params(bad.as_bytes()), "{bad}");
         }
     }
 

@@ -3,7 +3,7 @@
 use bytes::{Buf, BytesMut};
 
 use super::error::{Limits, ParseError};
-use super::head::{Fault, Head, body_fault, refuse};
+use super::head::{Fault, Head, body_fault, head_length, refuse};
 use super::message::Message;
 use super::status::StatusCode;
 
@@ -44,6 +44,7 @@ pub enum StreamEvent {
     Broken(ParseError),
 }
 
+/// What ends a head: as much of it may be at the end of what has been searched.
 const END: &[u8] = b"\r\n\r\n";
 
 impl StreamDecoder {
@@ -75,11 +76,11 @@ impl StreamDecoder {
                 State::Head { scanned } => {
                     let from = scanned.saturating_sub(END.len() - 1);
                     let unseen = buffer.get(from..).unwrap_or_default();
-                    let Some(found) = memchr::memmem::find(unseen, END) else {
+                    let Some(found) = head_length(unseen) else {
                         *scanned = buffer.len();
                         return self.unfinished_head(buffer);
                     };
-                    let length = from + found + END.len();
+                    let length = from + found;
                     if length > self.limits.message {
                         return self.unfinished_head(buffer);
                     }

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use super::error::UriError;
 use super::escape::{normalise, unescape};
 use super::grammar::{is_password, is_uri_header, is_user, share};
-use super::host::Host;
+use super::host::{Host, HostText};
 use super::name_addr::is_scheme;
-use super::params::Params;
+use super::params::{Params, is_uri_params};
 
 /// The scheme of a [`SipUri`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,54 +42,30 @@ pub struct SipUri {
     pub headers: Option<Bytes>,
 }
 
+/// Where the pieces of a URI stand.
+pub(super) struct Parts<'a> {
+    scheme: Scheme,
+    user: Option<&'a [u8]>,
+    password: Option<&'a [u8]>,
+    host: HostText<'a>,
+    port: Option<u16>,
+    params: &'a [u8],
+    pub(super) headers: Option<&'a [u8]>,
+}
+
 impl SipUri {
     /// Reads a URI.
     pub fn parse(text: &Bytes) -> Result<Self, UriError> {
-        let colon = memchr::memchr(b':', text).ok_or(UriError::Malformed("no scheme"))?;
-        let (scheme, rest) =
-            (text.get(..colon).unwrap_or_default(), text.get(colon + 1..).unwrap_or_default());
-        let scheme = match scheme {
-            scheme if scheme.eq_ignore_ascii_case(b"sip") => Scheme::Sip,
-            scheme if scheme.eq_ignore_ascii_case(b"sips") => Scheme::Sips,
-            scheme if is_scheme(scheme) => return Err(UriError::UnknownScheme),
-            _ => return Err(UriError::Malformed("scheme")),
-        };
-        Self::parse_rest(text, scheme, rest)
-    }
-
-    /// `[ userinfo ] hostport uri-parameters [ headers ]`
-    fn parse_rest(text: &Bytes, scheme: Scheme, rest: &[u8]) -> Result<Self, UriError> {
-        // The user may hold `;`, `?` and `/`; an at sign stands behind userinfo only.
-        let (user, password, rest) = match memchr::memchr(b'@', rest) {
-            Some(at) => {
-                let (user, password) = userinfo(rest.get(..at).unwrap_or_default())?;
-                (Some(user), password, rest.get(at + 1..).unwrap_or_default())
-            }
-            None => (None, None, rest),
-        };
-        let (rest, headers) = match memchr::memchr(b'?', rest) {
-            Some(at) => (rest.get(..at).unwrap_or_default(), rest.get(at + 1..)),
-            None => (rest, None),
-        };
-        let (hostport, params) = rest.split_at(memchr::memchr(b';', rest).unwrap_or(rest.len()));
-        if hostport.iter().any(u8::is_ascii_whitespace) {
-            return Err(UriError::Malformed("host"));
-        }
-        let (host, port) =
-            Host::parse_with_port(&share(text, hostport)).ok_or(UriError::Malformed("host"))?;
-        let params = Params::parse_uri(&share(text, params)).ok_or(UriError::Malformed("parameters"))?;
-        if !headers.is_none_or(headers_are_well_formed) {
-            return Err(UriError::Malformed("headers"));
-        }
-        let share = |part: &[u8]| share(text, part);
+        let parts = parts(text)?;
+        let shared = |part: &[u8]| share(text, part);
         Ok(Self {
-            scheme,
-            user: user.map(share),
-            password: password.map(share),
-            host,
-            port,
-            params,
-            headers: headers.map(share),
+            scheme: parts.scheme,
+            user: parts.user.map(shared),
+            password: parts.password.map(shared),
+            host: parts.host.share(text),
+            port: parts.port,
+            params: Params::shared(text, parts.params),
+            headers: parts.headers.map(shared),
         })
     }
 
@@ -130,6 +106,48 @@ impl SipUri {
             && self.port == other.port
             && same_params(&self.params, &other.params)
             && same_headers(self.headers.as_deref(), other.headers.as_deref())
+    }
+}
+
+/// Reads a URI without taking its pieces out of it.
+pub(super) fn parts(text: &[u8]) -> Result<Parts<'_>, UriError> {
+    let (scheme, rest) = scheme(text)?;
+    // The user may hold `;`, `?` and `/`; an at sign stands behind userinfo only.
+    let (user, password, rest) = match memchr::memchr(b'@', rest) {
+        Some(at) => {
+            let (user, password) = userinfo(rest.get(..at).unwrap_or_default())?;
+            (Some(user), password, rest.get(at + 1..).unwrap_or_default())
+        }
+        None => (None, None, rest),
+    };
+    let hostport = rest.iter().position(|byte| matches!(byte, b';' | b'?')).unwrap_or(rest.len());
+    let (hostport, rest) = rest.split_at(hostport);
+    let (host, port) = HostText::read_with_port(hostport).ok_or(UriError::Malformed("host"))?;
+    let (params, headers) = match memchr::memchr(b'?', rest) {
+        Some(at) => (rest.get(..at).unwrap_or_default(), rest.get(at + 1..)),
+        None => (rest, None),
+    };
+    if !is_uri_params(params) {
+        return Err(UriError::Malformed("parameters"));
+    }
+    if !headers.is_none_or(headers_are_well_formed) {
+        return Err(UriError::Malformed("headers"));
+    }
+    Ok(Parts { scheme, user, password, host, port, params, headers })
+}
+
+/// `( "sip:" / "sips:" )`
+fn scheme(text: &[u8]) -> Result<(Scheme, &[u8]), UriError> {
+    if let Some(rest) = text.strip_prefix(b"sip:") {
+        return Ok((Scheme::Sip, rest));
+    }
+    let colon = memchr::memchr(b':', text).ok_or(UriError::Malformed("no scheme"))?;
+    let rest = text.get(colon + 1..).unwrap_or_default();
+    match text.get(..colon).unwrap_or_default() {
+        scheme if scheme.eq_ignore_ascii_case(b"sip") => Ok((Scheme::Sip, rest)),
+        scheme if scheme.eq_ignore_ascii_case(b"sips") => Ok((Scheme::Sips, rest)),
+        scheme if is_scheme(scheme) => Err(UriError::UnknownScheme),
+        _ => Err(UriError::Malformed("scheme")),
     }
 }
 

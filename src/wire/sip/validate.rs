@@ -3,10 +3,12 @@
 use super::error::{HeaderError, UriError};
 use super::header_name::HeaderName;
 use super::headers::Headers;
+use super::media_type::MediaType;
 use super::message::{Request, Response};
 use super::name_addr::NameAddr;
 use super::status::StatusCode;
-use super::uri::SipUri;
+use super::uri::parts;
+use super::via::Via;
 
 type Refusal = (StatusCode, String);
 
@@ -19,25 +21,38 @@ pub fn validate(request: &Request) -> Result<(), Refusal> {
     let headers = &request.headers;
     singles(headers).map_err(bad)?;
     check_vias(headers).map_err(bad)?;
-    check_address(HeaderName::From, &headers.from().map_err(bad)?).map_err(bad)?;
-    check_address(HeaderName::To, &headers.to().map_err(bad)?).map_err(bad)?;
+    for name in [HeaderName::From, HeaderName::To] {
+        headers.required(name, |value| check_address(value)).map_err(bad)?;
+    }
     headers.call_id().map_err(bad)?;
     check_cseq(request)?;
     headers.max_forwards().map_err(bad)?;
-    headers.expires().map_err(bad)?;
-    headers.event().map_err(bad)?;
+    let more = headers.iter().any(|header| is_rare(&header.name));
+    if more {
+        headers.expires().map_err(bad)?;
+        headers.event().map_err(bad)?;
+    }
     check_body(request).map_err(bad)?;
-    check_contacts(headers).map_err(bad)?;
-    for route in headers.routes().map_err(bad)? {
-        check_address(HeaderName::Route, &route).map_err(bad)?;
-    }
-    for route in headers.record_routes().map_err(bad)? {
-        check_address(HeaderName::RecordRoute, &route).map_err(bad)?;
-    }
-    for route in headers.path().map_err(bad)? {
-        check_address(HeaderName::Path, &route).map_err(bad)?;
+    if more {
+        check_contacts(headers).map_err(bad)?;
+        for name in [HeaderName::Route, HeaderName::RecordRoute, HeaderName::Path] {
+            check_addresses(headers, name).map_err(bad)?;
+        }
     }
     check_uri(request)
+}
+
+/// Fields that are checked where they stand, and of which a deposit has none: one look for all of them.
+const fn is_rare(name: &HeaderName) -> bool {
+    matches!(
+        name,
+        HeaderName::Expires
+            | HeaderName::Event
+            | HeaderName::Contact
+            | HeaderName::Route
+            | HeaderName::RecordRoute
+            | HeaderName::Path
+    )
 }
 
 /// Checks a response as a user agent must before it looks for its transaction.
@@ -45,7 +60,7 @@ pub fn validate_response(response: &Response) -> Result<(), HeaderError> {
     let headers = &response.headers;
     singles(headers)?;
     // RFC 3261 8.1.3.3: a response with more than one Via value is discarded by a user agent
-    if headers.vias()?.len() != 1 {
+    if headers.check_list(HeaderName::Via, Via::check)? != 1 {
         let problem = HeaderError::malformed(HeaderName::Via, "not exactly one");
         return Err(if headers.contains(&HeaderName::Via) {
             problem
@@ -53,8 +68,9 @@ pub fn validate_response(response: &Response) -> Result<(), HeaderError> {
             HeaderError::missing(HeaderName::Via)
         });
     }
-    headers.from()?;
-    headers.to()?;
+    for name in [HeaderName::From, HeaderName::To] {
+        headers.required(name, |value| NameAddr::uri_of(value))?;
+    }
     headers.call_id()?;
     headers.cseq().map(|_| ())
 }
@@ -92,21 +108,32 @@ fn singles(headers: &Headers) -> Result<(), HeaderError> {
     Ok(())
 }
 
-/// All Via values well formed; says how many there are.
-fn check_vias(headers: &Headers) -> Result<usize, HeaderError> {
-    match headers.vias()?.len() {
+fn check_vias(headers: &Headers) -> Result<(), HeaderError> {
+    match headers.check_list(HeaderName::Via, Via::check)? {
         // RFC 3261 8.1.1: a valid request MUST contain To, From, CSeq, Call-ID and Via
         0 => Err(HeaderError::missing(HeaderName::Via)),
-        count => Ok(count),
+        _ => Ok(()),
     }
 }
 
 /// A SIP or SIPS URI in an address must be one; other schemes are left alone.
-fn check_address(name: HeaderName, address: &NameAddr) -> Result<(), HeaderError> {
-    match SipUri::parse(&address.uri) {
+fn check_address(value: &[u8]) -> Result<(), &'static str> {
+    check_address_uri(NameAddr::uri_of(value)?)
+}
+
+fn check_address_uri(uri: &[u8]) -> Result<(), &'static str> {
+    match parts(uri) {
         Ok(_) | Err(UriError::UnknownScheme) => Ok(()),
-        Err(UriError::Malformed(problem)) => Err(HeaderError::malformed(name, problem)),
+        Err(UriError::Malformed(problem)) => Err(problem),
     }
+}
+
+/// All addresses of a list well formed, then all their URIs.
+fn check_addresses(headers: &Headers, name: HeaderName) -> Result<(), HeaderError> {
+    if headers.check_list(name.clone(), |value| NameAddr::uri_of(value).map(|_| ()))? > 0 {
+        headers.check_list(name, check_address)?;
+    }
+    Ok(())
 }
 
 fn check_cseq(request: &Request) -> Result<(), Refusal> {
@@ -125,21 +152,22 @@ fn check_cseq(request: &Request) -> Result<(), Refusal> {
 fn check_body(request: &Request) -> Result<(), HeaderError> {
     request.headers.content_length()?;
     // RFC 3261 20.15: Content-Type MUST be present if the body is not empty
-    if request.headers.content_type()?.is_none() && !request.body.is_empty() {
+    let content_type = request.headers.optional(HeaderName::ContentType, |value| MediaType::check(value))?;
+    if content_type.is_none() && !request.body.is_empty() {
         return Err(HeaderError::missing(HeaderName::ContentType));
     }
     Ok(())
 }
 
 fn check_contacts(headers: &Headers) -> Result<(), HeaderError> {
-    for contact in headers.contacts()? {
-        check_address(HeaderName::Contact, &contact)?;
+    if headers.get(&HeaderName::Contact).is_some_and(|value| value == "*") {
+        return Ok(());
     }
-    Ok(())
+    check_addresses(headers, HeaderName::Contact)
 }
 
 fn check_uri(request: &Request) -> Result<(), Refusal> {
-    match SipUri::parse(&request.uri) {
+    match parts(&request.uri) {
         // RFC 3261 19.1.1, table 1: headers are not allowed in a Request-URI
         Ok(uri) if uri.headers.is_some() => {
             Err((StatusCode::BAD_REQUEST, "Malformed Request-URI: headers".to_owned()))

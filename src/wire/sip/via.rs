@@ -5,14 +5,13 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use nom::Parser;
 
-use super::grammar::{blanks, decimal, is_blank, separator, share, token};
+use super::grammar::{behind, decimal, is_blank, share, skip_blanks, split_token};
 use super::header_name::HeaderName;
 use super::headers::element_end;
-use super::host::Host;
+use super::host::{Host, HostText};
 use super::message::{Request, Response};
-use super::params::{Params, name_and_value, raw_params};
+use super::params::{Params, find_param, is_header_params, leading_params, name_and_value, raw_params};
 
 /// What every branch minted by an RFC 3261 element begins with.
 pub const MAGIC_COOKIE: &str = "z9hG4bK";
@@ -30,31 +29,39 @@ pub struct Via {
     pub params: Params,
 }
 
-/// Where the pieces of a Via value stand.
+/// Where the pieces of a Via value stand. The parameters may be malformed.
 struct Parts<'a> {
     transport: &'a [u8],
-    sent_by: &'a [u8],
+    host: HostText<'a>,
+    port: Option<u16>,
     params: &'a [u8],
 }
 
 impl Via {
     /// Reads one Via value; the error says what is wrong.
     pub fn parse(value: &Bytes) -> Result<Self, &'static str> {
-        let parts = parts(value)?;
-        let params = Params::parse(&share(value, parts.params)).ok_or("parameters")?;
-        Self::build(value, &parts, params)
+        let parts = checked(value)?;
+        Ok(Self::shared(value, &parts))
+    }
+
+    /// Whether [`Self::parse`] reads `value`.
+    pub(super) fn check(value: &[u8]) -> Result<(), &'static str> {
+        checked(value).map(|_| ())
     }
 
     /// Reads a Via value as far as a response needs it: parameters up to the first malformed one.
     fn parse_leniently(value: &Bytes) -> Result<Self, &'static str> {
         let parts = parts(value)?;
-        let params = Params::parse_leading(&share(value, parts.params));
-        Self::build(value, &parts, params)
+        Ok(Self::shared(value, &Parts { params: leading_params(parts.params), ..parts }))
     }
 
-    fn build(value: &Bytes, parts: &Parts<'_>, params: Params) -> Result<Self, &'static str> {
-        let (host, port) = Host::parse_with_port(&share(value, parts.sent_by)).ok_or("sent-by")?;
-        Ok(Self { transport: share(value, parts.transport), host, port, params })
+    fn shared(value: &Bytes, parts: &Parts<'_>) -> Self {
+        Self {
+            transport: share(value, parts.transport),
+            host: parts.host.share(value),
+            port: parts.port,
+            params: Params::shared(value, parts.params),
+        }
     }
 
     /// The branch parameter.
@@ -120,17 +127,46 @@ impl fmt::Display for Via {
     }
 }
 
-/// `sent-protocol LWS sent-by *( SEMI via-params )`
+/// Splits a Via value into pieces of which each is well formed.
+fn checked(value: &[u8]) -> Result<Parts<'_>, &'static str> {
+    // What is wrong with the parameters is told before what is wrong with the sender.
+    let (transport, sent_by, params) = split(value)?;
+    if !is_header_params(params) {
+        return Err("parameters");
+    }
+    let (host, port) = HostText::read_sent_by(sent_by).ok_or("sent-by")?;
+    Ok(Parts { transport, host, port, params })
+}
+
+/// Splits a Via value without looking into its parameters.
 fn parts(value: &[u8]) -> Result<Parts<'_>, &'static str> {
-    let slash = || separator(b'/');
-    let mut protocol = (blanks, token, slash(), token, slash(), token);
-    let (rest, (_, _, _, _, _, transport)) = protocol.parse(value).map_err(|_| "protocol")?;
+    let (transport, sent_by, params) = split(value)?;
+    let (host, port) = HostText::read_sent_by(sent_by).ok_or("sent-by")?;
+    Ok(Parts { transport, host, port, params })
+}
+
+/// Transport, sender and parameters.
+type Pieces<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
+/// `sent-protocol LWS sent-by *( SEMI via-params )`
+fn split(value: &[u8]) -> Result<Pieces<'_>, &'static str> {
+    let (transport, rest) = behind_version(value).and_then(split_token).ok_or("protocol")?;
     if !rest.first().is_some_and(|byte| is_blank(*byte)) {
         return Err("protocol");
     }
     let end = memchr::memchr(b';', rest).unwrap_or(rest.len());
     let (sent_by, params) = rest.split_at(end);
-    Ok(Parts { transport, sent_by, params })
+    Ok((transport, sent_by, params))
+}
+
+/// `protocol-name SLASH protocol-version SLASH`: what stands behind.
+fn behind_version(value: &[u8]) -> Option<&[u8]> {
+    if let Some(rest) = value.strip_prefix(b"SIP/2.0/") {
+        return Some(skip_blanks(rest));
+    }
+    let (_, rest) = split_token(skip_blanks(value))?;
+    let (_, rest) = split_token(behind(b'/', rest)?)?;
+    behind(b'/', rest)
 }
 
 /// Writes into the topmost Via where the request came from.
@@ -146,23 +182,24 @@ pub fn stamp_via(request: &mut Request, peer: SocketAddr) {
 
 /// `value` with `received` and `rport` as `peer` demands; `None` when it may stay as it is.
 fn stamped(value: &Bytes, peer: SocketAddr) -> Option<Bytes> {
-    let top = value.slice(..element_end(value));
-    let via = Via::parse_leniently(&top).ok()?;
+    let top = value.get(..element_end(value))?;
+    let via = parts(top).ok()?;
+    let params = leading_params(via.params);
     let source = peer.ip().to_canonical();
     // RFC 3261 18.2.1: received is added when sent-by holds a name or another address;
     // RFC 3581 4: with rport it MUST be added even if the addresses are the same
-    let received = via.wants_rport() || via.host.ip() != Some(source);
-    if !received && !via.params.has("received") {
+    let received = find_param(params, "rport").is_some() || via.host.ip() != Some(source);
+    if !received && find_param(params, "received").is_none() {
         return None;
     }
-    let start = params_offset(&top)?;
+    let start = top.len() - via.params.len();
     let mut out = Vec::with_capacity(value.len() + 64);
     out.extend_from_slice(top.get(..start)?);
     if received {
         out.extend_from_slice(format!(";received={source}").as_bytes());
     }
-    if start + via.params.as_bytes().len() == top.len() {
-        stamp_params(&mut out, via.params.as_bytes(), peer.port());
+    if params.len() == via.params.len() {
+        stamp_params(&mut out, params, peer.port());
         out.extend_from_slice(value.get(top.len()..)?);
     } else {
         // What is malformed stays as it is, and malformed.
@@ -183,10 +220,6 @@ fn stamp_params(out: &mut Vec<u8>, params: &[u8], port: u16) {
             out.extend_from_slice(raw);
         }
     }
-}
-
-fn params_offset(value: &[u8]) -> Option<usize> {
-    Some(value.len() - parts(value).ok()?.params.len())
 }
 
 /// Where a response goes over a transport without connections: transport name, host, port.

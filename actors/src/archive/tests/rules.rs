@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use restante::store::{
-    After, Counts, ItemKind, ItemState, ListQuery, Quota, Store, StoreError, SubscriptionRecord, Tally,
+    After, Counts, ItemKind, ItemState, ListQuery, Overview, Quota, Store, StoreError, SubscriptionRecord,
+    Tally,
 };
 
 use super::*;
@@ -292,12 +293,12 @@ fn a_summary_lists_the_items_that_it_counts() {
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| (0..200).for_each(|n| drop(deposit(n))));
         while !writer.is_finished() {
-            let (counts, items) = wait(store.summary(bob(), Some(all))).unwrap();
+            let Overview { counts, items } = wait(store.summary(bob(), Some(all))).unwrap();
             assert_eq!(counts.items, items.len() as u64);
         }
     });
-    assert_eq!(wait(store.summary(bob(), Some(all))).unwrap().1.len(), 200);
-    assert_eq!(wait(store.summary(alice(), Some(all))).unwrap(), (Counts::default(), Vec::new()));
+    assert_eq!(wait(store.summary(bob(), Some(all))).unwrap().items.len(), 200);
+    assert_eq!(wait(store.summary(alice(), Some(all))).unwrap(), Overview::default());
 }
 
 #[test]
