@@ -365,6 +365,6 @@ mod tests {
         const fn of<F>(_: fn(Opened) -> F) -> usize {
             size_of::<F>()
         }
-        assert!(of(serve) <= 1400, "a reading task: {}", of(serve));
+        assert!(of(serve) <= 1300, "a reading task: {}", of(serve));
     }
 }

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU16;
 
 use bytes::Bytes;
 use percent_encoding::percent_decode;
@@ -17,7 +18,7 @@ use percent_encoding::percent_decode;
 pub struct MsrpUri {
     raw: Bytes,
     secure: bool,
-    port: Option<u16>,
+    port: Option<NonZeroU16>,
     host: Part,
     session_id: Part,
     transport: Part,
@@ -152,8 +153,8 @@ impl MsrpUri {
 
     /// The explicit port.
     #[must_use]
-    pub const fn port(&self) -> Option<u16> {
-        self.port
+    pub fn port(&self) -> Option<u16> {
+        self.port.map(NonZeroU16::get)
     }
 
     /// The session-id, compared with case; empty when the URI has none.
@@ -247,7 +248,7 @@ fn scheme(raw: &[u8]) -> Result<(bool, &[u8]), UriError> {
     rest.strip_prefix(b"://").map(|rest| (secure, rest)).ok_or(UriError::Scheme)
 }
 
-fn split_port(host_and_port: &[u8]) -> Result<(&[u8], Option<u16>), UriError> {
+fn split_port(host_and_port: &[u8]) -> Result<(&[u8], Option<NonZeroU16>), UriError> {
     let bracket = memchr::memrchr(b']', host_and_port).map_or(0, |at| at + 1);
     let Some(colon) = memchr::memchr(b':', skip(host_and_port, bracket)) else {
         return Ok((host_and_port, None));
@@ -258,10 +259,8 @@ fn split_port(host_and_port: &[u8]) -> Result<(&[u8], Option<u16>), UriError> {
         return Err(UriError::Port);
     }
     let number = digits.iter().fold(0_u32, |n, d| n * 10 + u32::from(d - b'0'));
-    match u16::try_from(number) {
-        Ok(port) if port > 0 => Ok((host, Some(port))),
-        _ => Err(UriError::Port),
-    }
+    let port = u16::try_from(number).ok().and_then(NonZeroU16::new);
+    port.map(|port| (host, Some(port))).ok_or(UriError::Port)
 }
 
 /// Says whether the host is a numeric address.
