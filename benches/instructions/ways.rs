@@ -12,7 +12,7 @@ use restante::machine::sip::{Endpoint, EndpointConfig, EndpointEvent, Flow, Tran
 use restante::time::{Instant, Timestamp};
 use restante::wire::msrp::{Decoder, DecoderLimits, MsrpUri};
 use restante::wire::sip::{
-    Limits, Message, StatusCode, StreamDecoder, StreamEvent, parse_datagram, stamp_via, validate,
+    Limits, Message, Request, StatusCode, StreamDecoder, StreamEvent, parse_datagram, stamp_via, validate,
 };
 use std::hint::black_box;
 use std::time::Duration;
@@ -21,15 +21,17 @@ pub type Run = fn(u64);
 
 pub const ALL: &[(&str, Run)] = &[
     ("MESSAGE parsed and serialised", parse_and_serialise),
-    ("deposit, outside of the store", deposit),
+    ("deposit, outside of the store", deposit_by_stream),
+    ("deposit by datagram, outside of the store", deposit_by_datagram),
     ("small message relayed and acknowledged", relay_small),
     ("chunk of 64 KiB relayed and acknowledged", relay_large),
 ];
 
-/// A MESSAGE of 200 bytes with this number.
-fn message(number: u64) -> String {
+/// A MESSAGE of 200 bytes with this number; `via` is its transport.
+fn message(number: u64, via: &str) -> String {
+    let rport = if via == "UDP" { ";rport" } else { "" };
     format!(
-        "MESSAGE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/TCP 192.0.2.1:5066;branch=z9hG4bK{number:08x}\r\n\
+        "MESSAGE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/{via} 192.0.2.1:5066;branch=z9hG4bK{number:08x}{rport}\r\n\
          Max-Forwards: 70\r\nFrom: \"Alice\" <sip:alice@example.org>;tag=t{number:08x}\r\n\
          To: <sip:bob@example.com>\r\nCall-ID: {number:08x}@192.0.2.1\r\nCSeq: 1 MESSAGE\r\n\
          Subject: carpool tomorrow?\r\nDate: Sun, 09 Jul 2000 21:23:01 GMT\r\nContent-Type: text/plain\r\n\
@@ -39,7 +41,7 @@ fn message(number: u64) -> String {
 }
 
 fn parse_and_serialise(count: u64) {
-    let datagram = Bytes::from(message(1));
+    let datagram = Bytes::from(message(1, "TCP"));
     for _ in 0..count {
         let Ok(Message::Request(request)) = parse_datagram(black_box(datagram.clone()), &Limits::default())
         else {
@@ -49,8 +51,29 @@ fn parse_and_serialise(count: u64) {
     }
 }
 
-/// From the stream to the 202, with what the store is asked in between.
-fn deposit(count: u64) {
+fn deposit_by_stream(count: u64) {
+    let mut decoder = StreamDecoder::new(Limits::default());
+    let mut buffer = BytesMut::new();
+    deposit(count, Transport::Tcp, |number| {
+        buffer.put_slice(message(number, "TCP").as_bytes());
+        match decoder.decode(&mut buffer) {
+            Some(StreamEvent::Message(Message::Request(request))) => request,
+            _ => panic!("a request"),
+        }
+    });
+}
+
+fn deposit_by_datagram(count: u64) {
+    deposit(count, Transport::Udp, |number| {
+        match parse_datagram(Bytes::from(message(number, "UDP")), &Limits::default()) {
+            Ok(Message::Request(request)) => request,
+            _ => panic!("a request"),
+        }
+    });
+}
+
+/// From what was received to the 202, with what the store is asked in between.
+fn deposit(count: u64, transport: Transport, mut receive: impl FnMut(u64) -> Request) {
     let realm = Realm::new(&["example.com".to_owned()], "mailserver.example.com", None);
     let rules = DepositRules {
         ignore_types: vec!["application/im-iscomposing+xml".to_owned()],
@@ -59,15 +82,11 @@ fn deposit(count: u64) {
         max_lifetime: Duration::from_secs(365 * 86_400),
     };
     let (local, peer) = (([192, 0, 2, 9], 5060).into(), ([192, 0, 2, 1], 5066).into());
-    let flow = Flow { transport: Transport::Tcp, connection: 1, local, peer };
+    let flow = Flow { transport, connection: 1, local, peer };
     let mut endpoint = Endpoint::new(EndpointConfig::new("aa".to_owned()), &mut Sequence::new(7));
-    let mut decoder = StreamDecoder::new(Limits::default());
-    let (mut buffer, now) = (BytesMut::new(), Instant::ZERO);
+    let now = Instant::ZERO;
     for number in 0..count {
-        buffer.put_slice(message(number).as_bytes());
-        let Some(StreamEvent::Message(Message::Request(mut request))) = decoder.decode(&mut buffer) else {
-            panic!("a request")
-        };
+        let mut request = receive(number);
         stamp_via(&mut request, peer);
         validate(&request).unwrap();
         endpoint.handle_request(now, request, flow);
@@ -81,9 +100,8 @@ fn deposit(count: u64) {
                 panic!("kept")
             };
             black_box((owner, key, envelope, ends, request.body.clone()));
-            let mut accepted = request.respond(StatusCode::ACCEPTED);
-            accepted.set_to_tag("aabcdefghijklmnopqrs");
-            endpoint.respond(now, txn, accepted);
+            // The endpoint adds the To tag, as for the node.
+            endpoint.respond(now, txn, request.respond(StatusCode::ACCEPTED));
         }
         black_box(endpoint.poll_transmit().expect("a 202"));
         endpoint.handle_timeout(now);

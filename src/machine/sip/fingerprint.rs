@@ -21,11 +21,14 @@ impl Fingerprint {
         Self(number)
     }
 
-    /// Thirteen characters of `a-z2-7` that follow from the fingerprint: a tag which a stateless
-    /// answer to the same request repeats (RFC 3261 8.2.7).
-    pub(super) fn token(self) -> String {
+    /// `prefix` and thirteen characters of `a-z2-7` that follow from the fingerprint: a tag which a
+    /// stateless answer to the same request repeats (RFC 3261 8.2.7).
+    pub(super) fn tag(self, prefix: &str) -> String {
         const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-        (0..13).map(|n| char::from(ALPHABET[(self.0 >> (n * 5) & 31) as usize])).collect()
+        let mut tag = String::with_capacity(prefix.len() + 13);
+        tag.push_str(prefix);
+        tag.extend((0..13).map(|n| char::from(ALPHABET[(self.0 >> (n * 5) & 31) as usize])));
+        tag
     }
 }
 

@@ -322,7 +322,7 @@ impl Endpoint {
 
     /// The tag that goes with a transaction where the user gives none.
     fn tag(&self, key: Fingerprint) -> String {
-        format!("{}{}", self.config.prefix, key.token())
+        key.tag(&self.config.prefix)
     }
 
     fn complete_response(&self, response: &mut Response, key: Fingerprint) {
@@ -405,7 +405,7 @@ impl Endpoint {
                     self.transmits.push_back(Transmit { to, bytes, id: TransmitId::Server(txn) });
                 }
                 Action::GiveUp => {
-                    let tag = format!("{}{}", self.config.prefix, server.key.token());
+                    let tag = server.key.tag(&self.config.prefix);
                     server.last = reply::give_up(&server.last, &tag);
                 }
                 Action::Tell => self.events.extend(tell.take()),

@@ -20,7 +20,7 @@ impl StatelessTags {
     pub fn tag(&self, request: &Request) -> String {
         // RFC 3261 8.2.7: To tags MUST be generated in a stateless manner, one that will generate the same tag
         // for the same request consistently.
-        self.0.identical(request).token()
+        self.0.identical(request).tag("")
     }
 }
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::digits::Digits;
 use super::header_name::HeaderName;
 use super::headers::Headers;
 use super::method::Method;
@@ -153,11 +154,11 @@ impl Response {
     /// The response as it goes onto the wire; Content-Length is written from the body.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let status = Decimal::of(self.status.0.into());
-        let start = "SIP/2.0 ".len() + status.digits().len() + self.reason.len() + " \r\n".len();
+        let status = Digits::of(self.status.0.into());
+        let start = "SIP/2.0 ".len() + status.as_bytes().len() + self.reason.len() + " \r\n".len();
         let mut out = Vec::with_capacity(start + size(&self.headers, &self.body));
         out.extend_from_slice(b"SIP/2.0 ");
-        out.extend_from_slice(status.digits());
+        out.extend_from_slice(status.as_bytes());
         out.push(b' ');
         put_text(&mut out, &self.reason);
         out.extend_from_slice(b"\r\n");
@@ -170,7 +171,7 @@ fn size(headers: &Headers, body: &Bytes) -> usize {
     let written = headers.iter().filter(|header| header.name != HeaderName::ContentLength);
     let fields: usize =
         written.map(|header| header.name.as_bytes().len() + header.value.len() + ": \r\n".len()).sum();
-    fields + CONTENT_LENGTH.len() + Decimal::of(body.len()).digits().len() + "\r\n\r\n".len() + body.len()
+    fields + CONTENT_LENGTH.len() + Digits::of(body.len()).as_bytes().len() + "\r\n\r\n".len() + body.len()
 }
 
 const CONTENT_LENGTH: &[u8] = b"Content-Length: ";
@@ -188,7 +189,7 @@ fn finish(mut out: Vec<u8>, headers: &Headers, body: &Bytes) -> Bytes {
     }
     // RFC 3261 18.3, 20.14: on a stream the length MUST be told; it does no harm on UDP
     out.extend_from_slice(CONTENT_LENGTH);
-    out.extend_from_slice(Decimal::of(body.len()).digits());
+    out.extend_from_slice(Digits::of(body.len()).as_bytes());
     out.extend_from_slice(b"\r\n\r\n");
     out.extend_from_slice(body);
     // Filled to the byte, it becomes Bytes without being moved.
@@ -206,32 +207,6 @@ fn put_text(out: &mut Vec<u8>, text: &[u8]) {
         rest = tail.get(1..).unwrap_or_default();
     }
     out.extend_from_slice(rest);
-}
-
-/// A number in decimal digits.
-struct Decimal {
-    text: [u8; 20],
-    start: usize,
-}
-
-impl Decimal {
-    fn of(number: usize) -> Self {
-        let mut decimal = Self { text: [b'0'; 20], start: 20 };
-        let mut left = number;
-        for digit in decimal.text.iter_mut().rev() {
-            *digit = b'0' + (left % 10) as u8;
-            left /= 10;
-            decimal.start -= 1;
-            if left == 0 {
-                break;
-            }
-        }
-        decimal
-    }
-
-    fn digits(&self) -> &[u8] {
-        self.text.get(self.start..).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]

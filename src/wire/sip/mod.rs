@@ -11,6 +11,7 @@ mod challenge;
 mod credentials;
 mod cseq;
 mod datagram;
+mod digits;
 mod error;
 mod escape;
 mod event;

@@ -123,18 +123,30 @@ pub(super) fn is_uri_params(text: &[u8]) -> bool {
 
 /// The parameter called `name` in `text`: `None` when absent, `Some(None)` when it has no value.
 pub(super) fn find_param<'a>(text: &'a [u8], name: &str) -> Option<Option<&'a [u8]>> {
-    raw_params(text).find_map(|raw| {
-        // Most are others, which their first letters tell.
-        let (start, rest) = raw.split_at_checked(name.len())?;
-        if !start.eq_ignore_ascii_case(name.as_bytes()) {
-            return None;
+    let mut rest = text;
+    while let Some(start) = rest.iter().position(|byte| *byte == b';') {
+        let list = rest.get(start + 1..)?;
+        let (raw, tail) = list.split_at_checked(param_end(list)?)?;
+        let found = named(skip_blanks(raw), name);
+        if found.is_some() {
+            return found;
         }
-        match skip_blanks(rest).split_first() {
-            None => Some(None),
-            Some((b'=', value)) => Some(Some(trim(value))),
-            Some(_) => None,
-        }
-    })
+        rest = tail;
+    }
+    None
+}
+
+/// The value in `raw` if it is the parameter called `name`, of which it may have none.
+fn named<'a>(raw: &'a [u8], name: &str) -> Option<Option<&'a [u8]>> {
+    let (start, rest) = raw.split_at_checked(name.len())?;
+    if !start.eq_ignore_ascii_case(name.as_bytes()) {
+        return None;
+    }
+    match skip_blanks(rest).split_first() {
+        None => Some(None),
+        Some((b'=', value)) => Some(Some(trim(value))),
+        Some(_) => None,
+    }
 }
 
 /// The raw texts between semicolons, trimmed, quoted strings whole.

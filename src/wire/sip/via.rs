@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
+use super::digits::Digits;
 use super::grammar::{behind, decimal, is_blank, share, skip_blanks, split_token};
 use super::header_name::HeaderName;
 use super::headers::element_end;
@@ -196,7 +197,8 @@ fn stamped(value: &Bytes, peer: SocketAddr) -> Option<Bytes> {
     let mut out = Vec::with_capacity(value.len() + 64);
     out.extend_from_slice(top.get(..start)?);
     if received {
-        out.extend_from_slice(format!(";received={source}").as_bytes());
+        out.extend_from_slice(b";received=");
+        put_address(&mut out, source);
     }
     if params.len() == via.params.len() {
         stamp_params(&mut out, params, peer.port());
@@ -214,11 +216,26 @@ fn stamp_params(out: &mut Vec<u8>, params: &[u8], port: u16) {
         let name = name_and_value(raw).0;
         if name.eq_ignore_ascii_case(b"rport") {
             // RFC 3581 4: the server MUST set rport to the source port of the request
-            out.extend_from_slice(format!(";rport={port}").as_bytes());
+            out.extend_from_slice(b";rport=");
+            out.extend_from_slice(Digits::of(port.into()).as_bytes());
         } else if !name.eq_ignore_ascii_case(b"received") {
             out.push(b';');
             out.extend_from_slice(raw);
         }
+    }
+}
+
+fn put_address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, others @ ..] = address.octets();
+            out.extend_from_slice(Digits::of(first.into()).as_bytes());
+            for octet in others {
+                out.push(b'.');
+                out.extend_from_slice(Digits::of(octet.into()).as_bytes());
+            }
+        }
+        IpAddr::V6(address) => out.extend_from_slice(address.to_string().as_bytes()),
     }
 }
 
