@@ -149,7 +149,7 @@ impl Shared {
     #[must_use]
     pub fn local_media(&self, uri: MsrpUri, direction: Direction, max_size: u64) -> LocalMedia {
         let id = Chance.next_u64() >> 2;
-        let fingerprint = if uri.secure { self.msrp.fingerprint() } else { None };
+        let fingerprint = if uri.is_secure() { self.msrp.fingerprint() } else { None };
         LocalMedia { uri, fingerprint, accept_types: Vec::new(), max_size, direction, session: (id, 1) }
     }
 

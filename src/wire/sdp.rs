@@ -169,7 +169,7 @@ impl MsrpMedia {
     /// Whether the peer's next hop is to be reached by WebSocket (RFC 7977 5.2.1): only it can connect.
     #[must_use]
     pub fn is_web(&self) -> bool {
-        self.path.first().is_some_and(|uri| uri.transport.eq_ignore_ascii_case(b"ws"))
+        self.path.first().is_some_and(|uri| uri.transport().eq_ignore_ascii_case(b"ws"))
     }
 
     /// Whether the media is wanted and can be reached.

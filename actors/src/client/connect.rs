@@ -84,9 +84,9 @@ impl OurMedia {
             return Err(ClientError::Msrp("the answer names no way".to_owned()));
         };
         // Without the session-id, which whoever may join must know.
-        let scheme = if first.secure { "msrps" } else { "msrp" };
-        let port = first.port.unwrap_or(MSRP_PORT);
-        let peer = format!("{scheme}://{}:{port}", String::from_utf8_lossy(&first.host));
+        let scheme = if first.is_secure() { "msrps" } else { "msrp" };
+        let port = first.port().unwrap_or(MSRP_PORT);
+        let peer = format!("{scheme}://{}:{port}", String::from_utf8_lossy(first.host()));
         let wrong = |cause: String| ClientError::Msrp(format!("no connection to {peer}: {cause}"));
         let found = client.patient(client.shared.resolver.msrp(first)).await?;
         let addrs = found.map_err(|error| wrong(error.to_string()))?;
@@ -94,9 +94,9 @@ impl OurMedia {
         let tcp = tcp.map_err(|error| wrong(error.to_string()))?;
         tcp.set_nodelay(true)?;
         let way = (tcp.local_addr()?, tcp.peer_addr()?);
-        let secure = first.secure;
+        let secure = first.is_secure();
         let stream: Box<dyn Stream> = if secure {
-            let host = String::from_utf8_lossy(&first.host).into_owned();
+            let host = String::from_utf8_lossy(first.host()).into_owned();
             let secured = client.shared.secure.session(tcp, &host, &agreed.fingerprints);
             Box::new(client.patient(secured).await?.map_err(|fault| match fault {
                 Fault::Unreachable(cause) => wrong(cause),

@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -53,13 +54,15 @@ pub(crate) trait Traffic: Send + 'static {
 }
 
 /// Reads and writes a connection to its end, and tells the log and the metrics.
-pub(crate) async fn serve<T: Traffic>(
-    traffic: &mut T,
+///
+/// No `async fn`, whose task would keep what it was called with beside what becomes of it.
+pub(crate) fn serve<T: Traffic>(
+    mut traffic: T,
     stream: Stream,
     peer: SocketAddr,
     stop: Stop,
     direction: &'static str,
-) {
+) -> impl Future<Output = ()> + Send {
     let protocol = T::PROTOCOL;
     metrics::counter!("restante_connections_total", "protocol" => protocol, "direction" => direction)
         .increment(1);
@@ -68,13 +71,27 @@ pub(crate) async fn serve<T: Traffic>(
     let stream = Arc::new(stream);
     let writer =
         tokio::spawn(write::<T>(Arc::clone(traffic.outbox()), Arc::clone(&stream), traffic.drained()));
-    let mut intake = Intake::new(protocol, Arc::clone(&stream), stop);
-    let Err(cause) = read_on(traffic, &mut intake).await;
-    // Boxed, since a connection that lives does not need it yet.
-    let cause = Box::pin(end(traffic, cause)).await;
+    let mut intake = Intake::new(protocol, stream, stop);
+    async move {
+        let Err(cause) = read_on(&mut traffic, &mut intake).await;
+        // Boxed, since a connection that lives does not need it yet.
+        Box::pin(leave(&mut traffic, &intake, cause, peer, writer)).await;
+    }
+}
+
+/// Sees a connection off that is read no more.
+async fn leave<T: Traffic>(
+    traffic: &mut T,
+    intake: &Intake,
+    cause: CloseCause,
+    peer: SocketAddr,
+    writer: JoinHandle<()>,
+) {
+    let protocol = T::PROTOCOL;
+    let cause = end(Arc::clone(traffic.outbox()), T::LAST_WORDS, cause).await;
     traffic.closed(cause);
     if cause.is_normal() || cause == CloseCause::Broken {
-        Box::pin(see_off(&stream)).await;
+        see_off(&intake.stream).await;
     }
     let _ = writer.await;
     metrics::gauge!("restante_connections", "protocol" => protocol).decrement(1.0);
@@ -154,10 +171,9 @@ pub(crate) async fn acquire<T>(
 }
 
 /// Lets the writer finish, for a while; returns why the connection ended.
-async fn end<T: Traffic>(traffic: &T, cause: CloseCause) -> CloseCause {
-    let outbox = traffic.outbox();
-    if cause == CloseCause::Broken && !T::LAST_WORDS.is_zero() {
-        let _ = tokio::time::timeout(T::LAST_WORDS, outbox.ended()).await;
+async fn end<T>(outbox: Arc<Outbox<T>>, last_words: Duration, cause: CloseCause) -> CloseCause {
+    if cause == CloseCause::Broken && !last_words.is_zero() {
+        let _ = tokio::time::timeout(last_words, outbox.ended()).await;
     }
     outbox.close(cause);
     match tokio::time::timeout(super::LINGER, outbox.ended()).await {

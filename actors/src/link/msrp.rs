@@ -250,7 +250,10 @@ async fn serve_accepted(hub: Arc<Hub>, transport: Transport, accepted: Accepted)
     let carrier =
         Carrier { secure: transport.is_secure(), web: transport.is_web(), certificate: shown.certificate };
     match hub.link(&stream, carrier) {
-        Ok(link) => msrp_reader::serve(Opened { hub, link, stream, stop, seat, bound: false }).await,
+        // In a task of its own: this one has room for what only the handshake needed.
+        Ok(link) => {
+            tokio::spawn(msrp_reader::serve(Opened { hub, link, stream, stop, seat, bound: false }));
+        }
         Err(error) => {
             let cause = CloseCause::Network(error.kind());
             warn!(protocol = "msrp", %peer, %cause, "connection lost");

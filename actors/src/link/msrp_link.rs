@@ -149,7 +149,7 @@ impl MsrpLink {
     }
 
     /// Takes a session off; the reader hears of it when it was the last.
-    pub(crate) fn unbind(&self, session: &Bytes) {
+    pub(crate) fn unbind(&self, session: &[u8]) {
         let mut bound = self.bound();
         bound.retain(|(id, _)| id != session);
         if bound.is_empty() {

@@ -11,7 +11,7 @@ use super::outbox::{CloseCause, Outbox};
 use super::stop::Stop;
 use super::stream::Stream;
 use bytes::Bytes;
-use restante::wire::msrp::{Decoder, DecoderLimits, Head, Piece, refuse};
+use restante::wire::msrp::{Decoder, DecoderLimits, Head, MsrpUri, Piece, refuse};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,12 +38,10 @@ pub(crate) struct Opened {
 }
 
 /// Serves a connection to its end.
-pub(crate) async fn serve(opened: Opened) {
+pub(crate) fn serve(opened: Opened) -> impl Future<Output = ()> + Send {
     let Opened { hub, link, stream, stop, seat, bound } = opened;
     let (peer, direction) = (link.peer(), if bound { "out" } else { "in" });
-    let mut traffic = MsrpTraffic::new(hub, link, bound);
-    connection::serve(&mut traffic, stream, peer, stop, direction).await;
-    drop(seat);
+    connection::serve(MsrpTraffic::new(hub, link, seat, bound), stream, peer, stop, direction)
 }
 
 /// Where the pieces of the present frame go.
@@ -88,6 +86,7 @@ struct MsrpTraffic {
     header_since: Option<Instant>,
     /// Since when the connection has no session.
     unbound_since: Option<Instant>,
+    _seat: Seat,
 }
 
 impl Traffic for MsrpTraffic {
@@ -170,7 +169,7 @@ impl Traffic for MsrpTraffic {
 }
 
 impl MsrpTraffic {
-    fn new(hub: Arc<Hub>, link: MsrpLink, bound: bool) -> Self {
+    fn new(hub: Arc<Hub>, link: MsrpLink, seat: Seat, bound: bool) -> Self {
         Self {
             link,
             decoder: Decoder::new(DecoderLimits { header_bytes: hub.limits.header }),
@@ -179,6 +178,7 @@ impl MsrpTraffic {
             route: Route::Between,
             header_since: None,
             unbound_since: (!bound).then(Instant::now),
+            _seat: seat,
             hub,
         }
     }
@@ -217,16 +217,16 @@ impl MsrpTraffic {
             self.route = Route::Skip;
             return Ok(());
         };
-        match self.hub.registry.lookup(&uri.session_id, &self.link) {
+        match self.hub.registry.lookup(uri.session_id(), &self.link) {
             Lookup::Found { port, bound_now } => {
                 if bound_now {
                     self.unbound_since = None;
                 }
-                if self.batch.to.as_ref().is_none_or(|(session, _)| *session != uri.session_id) {
+                if self.batch.to.as_ref().is_none_or(|(session, _)| *session != uri.session_id()) {
                     if !self.deliver() {
                         return Err(Hold::Credit);
                     }
-                    self.batch.to = Some((uri.session_id.clone(), port));
+                    self.batch.to = Some((uri.shared_session_id(), port));
                 }
                 self.route = Route::Deliver;
             }
@@ -274,7 +274,7 @@ impl MsrpTraffic {
 
     /// Waits, a while, for the answer to the offer of the session that a frame is for.
     async fn answered(&self, intake: &mut Intake, head: &Head) -> Result<(), CloseCause> {
-        let Some(session) = head.to_path.first().map(|uri| &uri.session_id) else { return Ok(()) };
+        let Some(session) = head.to_path.first().map(MsrpUri::session_id) else { return Ok(()) };
         let Lookup::Early(answered) = self.hub.registry.lookup(session, &self.link) else { return Ok(()) };
         let come = async {
             let mut come = std::pin::pin!(answered.come());
@@ -353,4 +353,18 @@ impl MsrpTraffic {
 fn after(since: Instant, wait: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
     since.checked_add(wait.min(NEVER)).unwrap_or(since)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What [`serve`] gives waits as long as its connection lives: what makes it larger should be worth it.
+    #[test]
+    fn a_connection_that_waits_is_small() {
+        const fn of<F>(_: fn(Opened) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(of(serve) <= 1300, "a reading task: {}", of(serve));
+    }
 }

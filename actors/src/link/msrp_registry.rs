@@ -115,7 +115,7 @@ impl Registry {
     }
 
     /// The session a frame that came on `link` is for. The first one binds the session to the connection.
-    pub(crate) fn lookup(&self, session: &Bytes, link: &MsrpLink) -> Lookup {
+    pub(crate) fn lookup(&self, session: &[u8], link: &MsrpLink) -> Lookup {
         if let Some(found) = self.sessions.get(session) {
             match &found.link {
                 Some(bound) if bound.id() == link.id() => {
@@ -130,7 +130,7 @@ impl Registry {
     }
 
     /// Binds a session to a connection, unless it is bound to another that is open.
-    pub(crate) fn bind(&self, session: &Bytes, link: &MsrpLink) -> Lookup {
+    pub(crate) fn bind(&self, session: &[u8], link: &MsrpLink) -> Lookup {
         let Some(mut found) = self.sessions.get_mut(session) else { return Lookup::Unknown };
         if let Some(bound) = &found.link
             && bound.id() != link.id()

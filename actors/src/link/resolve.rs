@@ -100,8 +100,8 @@ impl Resolver {
     ) -> impl Future<Output = Result<Vec<SocketAddr>, LocateError>> + Send + use<> {
         let resolver = self.clone();
         // RFC 7977 5.1: who speaks WebSocket cannot be connected to.
-        let supported = uri.transport.eq_ignore_ascii_case(b"tcp");
-        let (literal, host, port) = (uri.address(), uri.host.clone(), uri.port.unwrap_or(MSRP_PORT));
+        let supported = uri.transport().eq_ignore_ascii_case(b"tcp");
+        let (literal, host, port) = (uri.address(), uri.host().to_vec(), uri.port().unwrap_or(MSRP_PORT));
         async move {
             if !supported {
                 return Err(LocateError::Transport);

@@ -90,8 +90,8 @@ async fn serve(
         Ok(local) => {
             let flow = connection.flow(local);
             let decoder = StreamDecoder::new(hub.limits.message);
-            let mut traffic = SipTraffic { hub, connection, flow, decoder, begun: None };
-            connection::serve(&mut traffic, stream, peer, stop, direction).await;
+            let traffic = SipTraffic { hub, connection, flow, decoder, begun: None };
+            connection::serve(traffic, stream, peer, stop, direction).await;
         }
         Err(error) => give_up(&hub, &connection, CloseCause::Network(error.kind())),
     }

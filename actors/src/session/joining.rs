@@ -32,8 +32,8 @@ pub(super) fn register(
     config: &SessionConfig,
     session: Addr<MsrpSession>,
 ) -> MsrpRegistration {
-    let guard = if config.local.secure { Guard::Unanswered(Arc::default()) } else { Guard::Plain };
-    transport.register(config.local.session_id.clone(), guard, port(session))
+    let guard = if config.local.is_secure() { Guard::Unanswered(Arc::default()) } else { Guard::Plain };
+    transport.register(config.local.shared_session_id(), guard, port(session))
 }
 
 impl MsrpSession {
@@ -50,8 +50,8 @@ impl Handler<Join> for MsrpSession {
     type Result = ();
     fn handle(&mut self, join: Join, ctx: &mut Self::Context) {
         let next = join.remote.first().filter(|_| join.connect).map(|next| {
-            let host = String::from_utf8_lossy(&next.host).into_owned();
-            let secure = next.secure.then(|| (host, join.fingerprints.clone()));
+            let host = String::from_utf8_lossy(next.host()).into_owned();
+            let secure = next.is_secure().then(|| (host, join.fingerprints.clone()));
             (self.resolver.msrp(next), secure)
         });
         let remote = join.remote.iter().map(MsrpUri::detached).collect();
@@ -60,7 +60,7 @@ impl Handler<Join> for MsrpSession {
         } else {
             self.machine.set_remote(remote);
         }
-        if let (Some(registration), true) = (&self.registration, self.machine.config().local.secure) {
+        if let (Some(registration), true) = (&self.registration, self.machine.config().local.is_secure()) {
             registration.guard(Guard::Secure(join.fingerprints));
         }
         self.epoch += 1;

@@ -331,8 +331,8 @@ mod tests {
     /// Thousands of these wait at once: what makes one larger should be worth it.
     #[test]
     fn what_waits_is_small() {
-        assert!(size_of::<MsrpSession>() <= 1600, "a session: {}", size_of::<MsrpSession>());
-        assert!(size_of::<Focus>() <= 1400, "a focus: {}", size_of::<Focus>());
+        assert!(size_of::<MsrpSession>() <= 1160, "a session: {}", size_of::<MsrpSession>());
+        assert!(size_of::<Focus>() <= 1160, "a focus: {}", size_of::<Focus>());
         assert!(size_of::<Mailbox>() <= 300, "a mailbox: {}", size_of::<Mailbox>());
     }
 }

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use restante::entropy::Entropy;
 use restante::focus::fan_out::Participant;
 use restante::machine::msrp::OutgoingId;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
+use std::hash::BuildHasher;
 
 use crate::chance::Chance;
 
@@ -19,7 +20,8 @@ pub(super) struct Underway {
     sending: FxHashMap<OutgoingId, Place>,
     /// Which message has which Message-ID: over another connection it is the same again.
     names: FxHashMap<Place, Bytes>,
-    used: FxHashSet<Bytes>,
+    /// What was used already, by hash: where two have the same one, a new name is given without need.
+    used: FxHashSet<u64>,
 }
 
 impl Underway {
@@ -32,7 +34,7 @@ impl Underway {
         }
         let fits = (4..=32).contains(&deposited.len())
             && deposited.iter().all(|b| b.is_ascii_alphanumeric() || b".-+%=".contains(b));
-        let free = fits && self.used.insert(deposited.clone());
+        let free = fits && self.used.insert(FxBuildHasher.hash_one(&deposited));
         // A copy: the name outlives what was read of the item.
         let name = if free { Bytes::copy_from_slice(&deposited) } else { Bytes::from(Chance.token(20)) };
         self.names.insert(place, name.clone());

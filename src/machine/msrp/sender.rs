@@ -12,7 +12,7 @@ use super::token::Tokens;
 use super::transaction::{Subject, Transactions};
 use super::{Event, Outgoing, OutgoingId, SessionConfig, SessionFailure};
 use crate::time::Instant;
-use crate::wire::msrp::{ByteRange, Continuation, FrameKind, Head, MsrpUri, Status, encode_end};
+use crate::wire::msrp::{ByteRange, Continuation, MsrpUri, SendHead, Status, encode_end};
 
 /// RFC 4975 7.1.1: a larger chunk has to be interruptible.
 const INTERRUPTIBLE_ABOVE: u64 = 2048;
@@ -25,8 +25,10 @@ pub(super) struct Sender {
     messages: FxHashMap<OutgoingId, Box<Message>>,
     open: Option<OpenChunk>,
     transactions: Transactions,
-    /// The head of the next request, with our paths.
-    head: Head,
+    /// The peer's path.
+    remote: Vec<MsrpUri>,
+    /// Ours.
+    local: [MsrpUri; 1],
     /// `-------` and the identifier of the open or last chunk.
     end_line: Vec<u8>,
     /// The last bytes of the open chunk, where half an end-line could stand.
@@ -56,14 +58,14 @@ struct OpenChunk {
 
 impl Sender {
     pub(super) fn new(config: &SessionConfig) -> Self {
-        let (to, from) = (config.remote.clone(), vec![config.local.clone()]);
         Self {
             max_chunk: config.max_chunk.max(1),
             next: 0,
             messages: FxHashMap::default(),
             open: None,
             transactions: Transactions::new(config.transaction_timeout),
-            head: Head::new(FrameKind::Send, Bytes::new(), to, from),
+            remote: config.remote.clone(),
+            local: [config.local.clone()],
             end_line: Vec::new(),
             tail: Vec::new(),
             out: Outbox::default(),
@@ -72,11 +74,11 @@ impl Sender {
     }
 
     pub(super) fn set_remote(&mut self, remote: Vec<MsrpUri>) {
-        self.head.to_path = remote;
+        self.remote = remote;
     }
 
     pub(super) fn remote(&self) -> &[MsrpUri] {
-        &self.head.to_path
+        &self.remote
     }
 
     pub(super) fn begin(&mut self, outgoing: Outgoing) -> OutgoingId {
@@ -161,13 +163,20 @@ impl Sender {
         // RFC 4975 7.1.1: range-end MUST be "*" if the request needs to be interruptible; senders
         // MUST NOT send chunks larger than 2048 octets unless they are.
         let ends = left == at_hand && left <= INTERRUPTIBLE_ABOVE;
-        self.head.transaction = Bytes::copy_from_slice(self.end_line.get(7..).unwrap_or_default());
-        self.head.message_id = Some(message_id.clone());
-        self.head.byte_range =
-            Some(ByteRange { start: message.sent + 1, end: ends.then_some(*total), total: Some(*total) });
-        self.head.content_type = Some(content_type.clone());
-        self.head.others.clone_from(headers);
-        self.head.encode(true, self.out.buffer());
+        let head = SendHead {
+            transaction: self.end_line.get(7..).unwrap_or_default(),
+            to_path: &self.remote,
+            from_path: &self.local,
+            message_id,
+            byte_range: ByteRange {
+                start: message.sent + 1,
+                end: ends.then_some(*total),
+                total: Some(*total),
+            },
+            others: headers,
+            content_type: Some(content_type),
+        };
+        head.encode(self.out.buffer());
         self.transactions.begin(number, Subject::Chunk(id));
         self.tail.clear();
         self.open = Some(OpenChunk { id, number, bytes: 0 });
@@ -213,11 +222,9 @@ impl Sender {
         }
     }
 
-    /// Gives back what was needed to write the last head.
+    /// Gives back what was needed to write the last chunk.
     pub(super) fn rest(&mut self) {
-        if self.open.is_none() && self.head.others.capacity() > 0 {
-            self.head.others = Vec::new();
-            self.head.content_type = None;
+        if self.open.is_none() && self.tail.capacity() > 0 {
             self.tail = Vec::new();
         }
     }
@@ -259,13 +266,18 @@ impl Sender {
         let number = tokens.mint();
         let mut identifier = Vec::new();
         tokens.write(number, &mut identifier);
-        self.head.transaction = Bytes::from(identifier);
-        self.head.message_id = Some(self.head.transaction.clone());
-        // RFC 4975 7.1.1: a Byte-Range referring to zero-length content: "1-0/0".
-        self.head.byte_range = Some(ByteRange::whole(0));
-        self.head.others.clear();
-        self.head.encode(false, self.out.buffer());
-        encode_end(&self.head.transaction, Continuation::Complete, self.out.buffer());
+        let head = SendHead {
+            transaction: &identifier,
+            to_path: &self.remote,
+            from_path: &self.local,
+            message_id: &identifier,
+            // RFC 4975 7.1.1: a Byte-Range referring to zero-length content: "1-0/0".
+            byte_range: ByteRange::whole(0),
+            others: &[],
+            content_type: None,
+        };
+        head.encode(self.out.buffer());
+        encode_end(&identifier, Continuation::Complete, self.out.buffer());
         self.transactions.begin(number, Subject::Probe);
         self.transactions.sent(now, number);
     }

@@ -204,7 +204,7 @@ fn described(local: &LocalMedia) -> Session {
     let (addrtype, address) = match local.uri.address() {
         Some(IpAddr::V6(address)) => (AddrType::Ip6, address.to_string()),
         Some(IpAddr::V4(address)) => (AddrType::Ip4, address.to_string()),
-        None => (AddrType::Ip4, String::from_utf8_lossy(&local.uri.host).into_owned()),
+        None => (AddrType::Ip4, String::from_utf8_lossy(local.uri.host()).into_owned()),
     };
     let (id, version) = local.session;
     let mut session = Session::new(Origin::new(id, version, NetType::In, addrtype.clone(), &address), "-");
@@ -223,7 +223,7 @@ fn line(local: &LocalMedia, setup: Setup, direction: Direction) -> Media {
         value("setup", setup.as_str()),
         Attribute::new(direction.as_str()),
     ];
-    if let Some(fingerprint) = local.fingerprint.as_ref().filter(|_| local.uri.secure) {
+    if let Some(fingerprint) = local.fingerprint.as_ref().filter(|_| local.uri.is_secure()) {
         // RFC 4975 14.4: MUST use the certificate fingerprint attribute and MUST include this in the SDP
         attributes.push(value("fingerprint", &fingerprint.to_string()));
     }
@@ -233,9 +233,9 @@ fn line(local: &LocalMedia, setup: Setup, direction: Direction) -> Media {
     Media {
         media: "message".to_owned(),
         // RFC 4975 8.1: the port MUST match that of the URI in the path attribute, also where we are active.
-        port: local.uri.port.unwrap_or(MSRP_PORT),
+        port: local.uri.port().unwrap_or(MSRP_PORT),
         num_ports: None,
-        proto: protocol(local.uri.secure).to_owned(),
+        proto: protocol(local.uri.is_secure()).to_owned(),
         fmt: "*".to_owned(),
         media_title: None,
         connections: Vec::new(),

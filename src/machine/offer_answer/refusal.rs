@@ -67,7 +67,7 @@ impl Refusal {
 
 /// The MSRP media to be used: the first that is wanted, reachable and carried as `uri`, our own, says.
 pub(super) fn choose(sdp: &Sdp, uri: &MsrpUri) -> Result<MsrpMedia, Refusal> {
-    let secure = uri.secure;
+    let secure = uri.is_secure();
     let web = is_web(uri);
     let spoken = |media: &MsrpMedia| {
         media.secure == secure && (media.is_web() == web || media.path.is_empty() || media.port == 0)
@@ -87,7 +87,7 @@ pub(super) fn choose(sdp: &Sdp, uri: &MsrpUri) -> Result<MsrpMedia, Refusal> {
 
 /// Whether connections to a URI are WebSockets.
 pub(super) fn is_web(uri: &MsrpUri) -> bool {
-    uri.transport.eq_ignore_ascii_case(b"ws")
+    uri.transport().eq_ignore_ascii_case(b"ws")
 }
 
 /// The protocol of an MSRP media line.

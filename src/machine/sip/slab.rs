@@ -11,7 +11,8 @@ pub(super) struct Slab<T> {
 #[derive(Debug)]
 struct Place<T> {
     generation: u32,
-    value: Option<T>,
+    /// Boxed: a place outlives its value.
+    value: Option<Box<T>>,
 }
 
 const fn parts(id: u64) -> (usize, u32) {
@@ -38,19 +39,19 @@ impl<T> Slab<T> {
             }
         };
         let place = self.places.get_mut(index as usize)?;
-        place.value = Some(value);
+        place.value = Some(Box::new(value));
         self.live += 1;
         Some(u64::from(place.generation) << 32 | u64::from(index))
     }
 
     pub(super) fn get(&self, id: u64) -> Option<&T> {
         let (index, generation) = parts(id);
-        self.places.get(index).filter(|place| place.generation == generation)?.value.as_ref()
+        self.places.get(index).filter(|place| place.generation == generation)?.value.as_deref()
     }
 
     pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut T> {
         let (index, generation) = parts(id);
-        self.places.get_mut(index).filter(|place| place.generation == generation)?.value.as_mut()
+        self.places.get_mut(index).filter(|place| place.generation == generation)?.value.as_deref_mut()
     }
 
     pub(super) fn remove(&mut self, id: u64) -> Option<T> {
@@ -63,7 +64,7 @@ impl<T> Slab<T> {
             place.generation = next;
             self.free.push(index as u32);
         }
-        Some(value)
+        Some(*value)
     }
 }
 

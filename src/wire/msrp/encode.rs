@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use bytes::{BufMut as _, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 
-use super::{Continuation, FailureReport, FrameKind, Head, MsrpUri};
+use super::{ByteRange, Continuation, FailureReport, FrameKind, Head, MsrpUri};
 
 impl Head {
     /// Appends start line and header fields, and the blank line where a body follows.
@@ -56,6 +56,48 @@ impl Head {
         }
         for (name, value) in &self.others {
             put_field(name, value, out);
+        }
+    }
+}
+
+/// What a SEND says, borrowed: to be written as [`Head::encode`] would, and not kept.
+#[derive(Clone, Copy, Debug)]
+pub struct SendHead<'a> {
+    /// The transaction identifier: 4 to 32 characters.
+    pub transaction: &'a [u8],
+    /// Where the frame goes; the leftmost is visited first.
+    pub to_path: &'a [MsrpUri],
+    /// Where the frame comes from; the leftmost is the previous hop.
+    pub from_path: &'a [MsrpUri],
+    /// Message-ID.
+    pub message_id: &'a [u8],
+    /// Byte-Range.
+    pub byte_range: ByteRange,
+    /// All other header fields in order: name and value.
+    pub others: &'a [(Bytes, Bytes)],
+    /// Content-Type, where a body follows.
+    pub content_type: Option<&'a [u8]>,
+}
+
+impl SendHead<'_> {
+    /// Appends start line and header fields, and the blank line where a body follows.
+    ///
+    /// A line break inside a value is written as a space: a value cannot become a header field.
+    pub fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(b"MSRP ");
+        out.put_slice(self.transaction);
+        out.put_slice(b" SEND\r\n");
+        put_path(b"To-Path:", self.to_path, out);
+        put_path(b"From-Path:", self.from_path, out);
+        put_field(b"Message-ID", self.message_id, out);
+        let _ = write!(out, "Byte-Range: {}\r\n", self.byte_range);
+        for (name, value) in self.others {
+            put_field(name, value, out);
+        }
+        // RFC 4975 7.1: with a body, Content-Type MUST be the last field, separated from it with an extra CRLF.
+        if let Some(content_type) = self.content_type {
+            put_field(b"Content-Type", content_type, out);
+            out.put_slice(b"\r\n");
         }
     }
 }

@@ -16,7 +16,7 @@ mod tests;
 
 pub use byte_range::ByteRange;
 pub use decoder::{Decoder, DecoderLimits, FrameError, Piece};
-pub use encode::encode_end;
+pub use encode::{SendHead, encode_end};
 pub use head::{Continuation, DEFERRED_MESSAGE_ID, FailureReport, FrameKind, Head, Status};
 pub(crate) use response::reply_path;
 pub use response::{comment_of, encode_response, refuse};

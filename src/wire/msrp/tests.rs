@@ -70,8 +70,8 @@ fn the_examples_are_read() {
     let (head, body, end) = one(FIRST);
     assert_eq!(head.kind, FrameKind::Send);
     assert_eq!(head.transaction, "d93kswow");
-    assert_eq!(head.to_path.first().unwrap().session_id, "9di4eae923wzd");
-    assert_eq!(head.from_path.first().unwrap().port, Some(7777));
+    assert_eq!(head.to_path.first().unwrap().session_id(), b"9di4eae923wzd");
+    assert_eq!(head.from_path.first().unwrap().port(), Some(7777));
     assert_eq!(head.byte_range, Some(ByteRange::whole(16)));
     assert_eq!(head.content_type.as_deref(), Some(&b"text/plain"[..]));
     assert_eq!((head.success_report, head.failure_report, head.fault), (false, FailureReport::Yes, None));

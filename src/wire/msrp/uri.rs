@@ -4,28 +4,47 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU16;
 
 use bytes::Bytes;
 use percent_encoding::percent_decode;
 
 /// Names one MSRP session at one device: `msrp://host:port/session-id;tcp`.
 ///
-/// Made by [`MsrpUri::parse`] or [`MsrpUri::new`]. Userinfo and further parameters are checked, and stand in
-/// [`MsrpUri::as_bytes`]: nobody asks for them, and every session that waits keeps several of these. Two values are `==` when their bytes are the
-/// same; [`MsrpUri::same_as`] compares by the rules of RFC 4975 6.1.
+/// Made by [`MsrpUri::parse`] or [`MsrpUri::new`]. It is its text, and where the parts lie in it: every session that waits keeps
+/// several of these. Userinfo and further parameters are checked, and stand in [`MsrpUri::as_bytes`]: nobody asks for them. Two
+/// values are `==` when their bytes are the same; [`MsrpUri::same_as`] compares by the rules of RFC 4975 6.1.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct MsrpUri {
     raw: Bytes,
-    /// True for `msrps`: the connection must be protected with TLS.
-    pub secure: bool,
-    /// The host as written; an IPv6 address keeps its brackets.
-    pub host: Bytes,
-    /// The explicit port.
-    pub port: Option<u16>,
-    /// The session-id, compared with case; empty when the URI has none.
-    pub session_id: Bytes,
-    /// The transport parameter; `tcp` in all that RFC 4975 defines.
-    pub transport: Bytes,
+    secure: bool,
+    port: Option<NonZeroU16>,
+    host: Part,
+    session_id: Part,
+    transport: Part,
+}
+
+/// Where a part lies in the text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Part {
+    start: u16,
+    end: u16,
+}
+
+impl Part {
+    /// The place of `part`, which ends at `end`.
+    fn ending(end: usize, part: &[u8]) -> Result<Self, UriError> {
+        let place = |at: usize| u16::try_from(at).map_err(|_| UriError::Length);
+        Ok(Self { start: place(end.saturating_sub(part.len()))?, end: place(end)? })
+    }
+
+    fn of(self, raw: &[u8]) -> &[u8] {
+        raw.get(self.range()).unwrap_or_default()
+    }
+
+    fn range(self) -> std::ops::Range<usize> {
+        usize::from(self.start)..usize::from(self.end)
+    }
 }
 
 /// Tells why bytes are not an MSRP URI.
@@ -55,6 +74,9 @@ pub enum UriError {
     /// A parameter after the transport is no token.
     #[error("malformed parameter")]
     Parameter,
+    /// It has more than 65535 bytes.
+    #[error("longer than 65535 bytes")]
+    Length,
 }
 
 impl MsrpUri {
@@ -77,7 +99,7 @@ impl MsrpUri {
         Self::from_bytes(Bytes::copy_from_slice(raw))
     }
 
-    /// Reads a URI from `Bytes`, of which it keeps slices.
+    /// Reads a URI from `Bytes`, which it keeps.
     ///
     /// # Errors
     /// [`UriError`] names the part that is malformed.
@@ -100,25 +122,57 @@ impl MsrpUri {
         if address && port.is_none() {
             return Err(UriError::PortMissing);
         }
+        let port_and_rest = host_and_port.len() - host.len() + rest.len();
+        let host = Part::ending(raw.len() - port_and_rest, host)?;
         let (session_id, rest) = rest.split_at(semicolon(rest));
-        let session_id = check_session_id(session_id)?;
-        let mut params = rest.get(1..).unwrap_or_default().split(|b| *b == b';');
+        let session_id = Part::ending(raw.len() - rest.len(), check_session_id(session_id)?)?;
+        let params = rest.get(1..).unwrap_or_default();
+        let (transport, rest) = params.split_at(semicolon(params));
         // RFC 4975 6: URIs designating MSRP over TCP MUST include the "tcp" transport parameter.
-        let transport = params.next().filter(|t| is_all(t, |b| b.is_ascii_alphanumeric()));
-        let transport = transport.ok_or(UriError::Transport)?;
-        let transport =
-            if transport == b"tcp" { Bytes::from_static(b"tcp") } else { raw.slice_ref(transport) };
-        if !params.all(is_parameter) {
+        if !is_all(transport, |b| b.is_ascii_alphanumeric()) {
+            return Err(UriError::Transport);
+        }
+        let transport = Part::ending(raw.len() - rest.len(), transport)?;
+        if !rest.split(|b| *b == b';').skip(1).all(is_parameter) {
             return Err(UriError::Parameter);
         }
-        Ok(Self {
-            secure,
-            host: raw.slice_ref(host),
-            port,
-            session_id: raw.slice_ref(session_id),
-            transport,
-            raw,
-        })
+        Ok(Self { secure, port, host, session_id, transport, raw })
+    }
+
+    /// True for `msrps`: the connection must be protected with TLS.
+    #[must_use]
+    pub const fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// The host as written; an IPv6 address keeps its brackets.
+    #[must_use]
+    pub fn host(&self) -> &[u8] {
+        self.host.of(&self.raw)
+    }
+
+    /// The explicit port.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.port.map(NonZeroU16::get)
+    }
+
+    /// The session-id, compared with case; empty when the URI has none.
+    #[must_use]
+    pub fn session_id(&self) -> &[u8] {
+        self.session_id.of(&self.raw)
+    }
+
+    /// The session-id as a slice that shares the URI's memory.
+    #[must_use]
+    pub fn shared_session_id(&self) -> Bytes {
+        self.raw.slice(self.session_id.range())
+    }
+
+    /// The transport parameter; `tcp` in all that RFC 4975 defines.
+    #[must_use]
+    pub fn transport(&self) -> &[u8] {
+        self.transport.of(&self.raw)
     }
 
     /// The URI as it was written.
@@ -137,7 +191,7 @@ impl MsrpUri {
     /// The host as a numeric address, where it is one.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
-        address(&self.host)
+        address(self.host())
     }
 
     /// Whether both URIs name the same session, by RFC 4975 6.1.
@@ -148,11 +202,11 @@ impl MsrpUri {
         // RFC 4975 6.1 rule 4: the session-id is compared as case sensitive.
         // RFC 4975 6.1 rule 5: URIs with different transport never match; case insensitive.
         self.raw == other.raw
-            || (self.session_id == other.session_id
+            || (self.session_id() == other.session_id()
                 && self.port == other.port
                 && self.secure == other.secure
-                && self.transport.eq_ignore_ascii_case(&other.transport)
-                && same_host(&self.host, &other.host))
+                && self.transport().eq_ignore_ascii_case(other.transport())
+                && same_host(self.host(), other.host()))
     }
 }
 
@@ -194,7 +248,7 @@ fn scheme(raw: &[u8]) -> Result<(bool, &[u8]), UriError> {
     rest.strip_prefix(b"://").map(|rest| (secure, rest)).ok_or(UriError::Scheme)
 }
 
-fn split_port(host_and_port: &[u8]) -> Result<(&[u8], Option<u16>), UriError> {
+fn split_port(host_and_port: &[u8]) -> Result<(&[u8], Option<NonZeroU16>), UriError> {
     let bracket = memchr::memrchr(b']', host_and_port).map_or(0, |at| at + 1);
     let Some(colon) = memchr::memchr(b':', skip(host_and_port, bracket)) else {
         return Ok((host_and_port, None));
@@ -205,10 +259,8 @@ fn split_port(host_and_port: &[u8]) -> Result<(&[u8], Option<u16>), UriError> {
         return Err(UriError::Port);
     }
     let number = digits.iter().fold(0_u32, |n, d| n * 10 + u32::from(d - b'0'));
-    match u16::try_from(number) {
-        Ok(port) if port > 0 => Ok((host, Some(port))),
-        _ => Err(UriError::Port),
-    }
+    let port = u16::try_from(number).ok().and_then(NonZeroU16::new);
+    port.map(|port| (host, Some(port))).ok_or(UriError::Port)
 }
 
 /// Says whether the host is a numeric address.
@@ -302,31 +354,39 @@ mod tests {
     #[test]
     fn the_example_has_its_parts() {
         let example = uri("msrp://host.example.com:8493/asfd34;tcp");
-        assert!(!example.secure);
-        assert_eq!(example.host, "host.example.com");
-        assert_eq!(example.port, Some(8493));
-        assert_eq!(example.session_id, "asfd34");
-        assert_eq!(example.transport, "tcp");
+        assert!(!example.is_secure());
+        assert_eq!(example.host(), b"host.example.com");
+        assert_eq!(example.port(), Some(8493));
+        assert_eq!(example.session_id(), b"asfd34");
+        assert_eq!(example.transport(), b"tcp");
         assert_eq!(example.to_string(), "msrp://host.example.com:8493/asfd34;tcp");
+    }
+
+    /// Every session that waits keeps several.
+    #[test]
+    fn it_is_hardly_more_than_its_text() {
+        assert_eq!(size_of::<MsrpUri>(), size_of::<Bytes>() + 16);
     }
 
     #[test]
     fn every_optional_part_is_read() {
         let full = uri("MSRPS://al%20ice;x@[2001:db8::1]:2855/a+b=/c;TCP;foo=bar;flag");
-        assert!(full.secure);
-        assert_eq!(full.host, "[2001:db8::1]");
+        assert!(full.is_secure());
+        assert_eq!(full.host(), b"[2001:db8::1]");
         assert_eq!(full.address(), Some("2001:db8::1".parse().unwrap()));
-        assert_eq!(full.session_id, "a+b=/c");
-        assert_eq!(full.transport, "TCP", "as written, and not what follows");
+        assert_eq!(full.session_id(), b"a+b=/c");
+        assert_eq!(full.transport(), b"TCP", "as written, and not what follows");
         let relay = uri("msrps://relay.example.com;tcp");
-        assert_eq!((relay.session_id.len(), relay.port), (0, None));
-        assert_eq!(uri(&MsrpUri::new(true, "::1", 9, "s").unwrap().to_string()).host, "[::1]");
+        assert_eq!((relay.session_id().len(), relay.port()), (0, None));
+        assert_eq!(uri(&MsrpUri::new(true, "::1", 9, "s").unwrap().to_string()).host(), b"[::1]");
     }
 
     // proves RFC 4975 6 and 9: what the grammar refuses
     #[test]
     fn malformed_uris_are_refused_by_part() {
+        let long = format!("msrp://h:1/{};tcp", "s".repeat(65_536));
         for (text, error) in [
+            (long.as_str(), UriError::Length),
             ("", UriError::Scheme),
             ("sip://h:1/s;tcp", UriError::Scheme),
             ("msrp:h:1/s;tcp", UriError::Scheme),
