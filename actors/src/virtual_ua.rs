@@ -162,7 +162,7 @@ impl VirtualUa {
     /// An item is delivered whole or not at all, so every message must be acceptable.
     fn unacceptable(&self, item: &Item) -> Option<Failure> {
         let takes =
-            |message: &StoredMessage| delivery::present(&item.head, message, &self.birth.client).is_some();
+            |message: &StoredMessage| delivery::is_presentable(&item.head, message, &self.birth.client);
         (!item.messages.iter().all(takes)).then_some(Failure::NotAcceptable)
     }
 

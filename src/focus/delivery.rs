@@ -32,12 +32,27 @@ pub struct ClientLimits {
     pub max_size: Option<u64>,
 }
 
+impl ClientLimits {
+    /// RFC 4975 8.6: a sender SHOULD NOT send a message larger than max-size.
+    fn may_have(&self, total: u64) -> bool {
+        self.max_size.is_none_or(|max| total <= max)
+    }
+}
+
 /// Presents `message` of `item`; `None` when the client takes neither form of it.
 #[must_use]
 pub fn present(item: &ItemHead, message: &StoredMessage, client: &ClientLimits) -> Option<Presented> {
-    let presented = form(item, message, &client.accepts)?;
-    // RFC 4975 8.6: a sender SHOULD NOT send a message larger than max-size.
-    client.max_size.is_none_or(|max| presented.total <= max).then_some(presented)
+    let presented = Form::of(item, message, &client.accepts)?.write(item, message);
+    client.may_have(presented.total).then_some(presented)
+}
+
+/// Whether `message` of `item` can be [presented](present) to the client.
+#[must_use]
+pub fn is_presentable(item: &ItemHead, message: &StoredMessage, client: &ClientLimits) -> bool {
+    Form::of(item, message, &client.accepts).is_some_and(|form| {
+        // Only to be measured is it written.
+        client.max_size.is_none() || client.may_have(form.write(item, message).total)
+    })
 }
 
 /// The media type of a stored message; without a Content-Type it is text/plain (RFC 2045 5.2).
@@ -58,22 +73,40 @@ fn fields<'a>(item: &'a ItemHead, message: &'a StoredMessage) -> impl Iterator<I
     message.headers.iter().chain(of_item)
 }
 
-fn form(item: &ItemHead, message: &StoredMessage, accepts: &AcceptTypes) -> Option<Presented> {
-    let content_type = content_type(item, message);
-    let essence = mime::value(&content_type);
-    let is_cpim = essence.eq_ignore_ascii_case(cpim::MEDIA_TYPE);
-    if !is_cpim && accepts.wants_cpim() && accepts.accepts_wrapped(&essence) {
-        let prefix = wrapper(item, message, &content_type).prefix();
-        let total = message.size.saturating_add(prefix.len() as u64);
-        let headers = vec![deferred(item)];
-        return Some(Presented { content_type: Bytes::from_static(b"message/cpim"), headers, prefix, total });
+/// The form in which a client takes a message, with the media type of its content.
+enum Form {
+    /// As message/cpim around the content.
+    Wrapped(Bytes),
+    /// The content as it is stored.
+    Bare(Bytes),
+}
+
+impl Form {
+    fn of(item: &ItemHead, message: &StoredMessage, accepts: &AcceptTypes) -> Option<Self> {
+        let content_type = content_type(item, message);
+        let essence = mime::value(&content_type);
+        let is_cpim = essence.eq_ignore_ascii_case(cpim::MEDIA_TYPE);
+        if !is_cpim && accepts.wants_cpim() && accepts.accepts_wrapped(&essence) {
+            return Some(Self::Wrapped(content_type));
+        }
+        accepts.accepts(&essence).then_some(Self::Bare(content_type))
     }
-    if !accepts.accepts(&essence) {
-        return None;
+
+    fn write(self, item: &ItemHead, message: &StoredMessage) -> Presented {
+        let mut headers = vec![deferred(item)];
+        match self {
+            Self::Wrapped(content_type) => {
+                let prefix = wrapper(item, message, &content_type).prefix();
+                let total = message.size.saturating_add(prefix.len() as u64);
+                Presented { content_type: Bytes::from_static(b"message/cpim"), headers, prefix, total }
+            }
+            Self::Bare(content_type) => {
+                let described = described(item, message).filter(|(name, _)| !is_transfer_encoding(name));
+                headers.extend(described.cloned());
+                Presented { content_type, headers, prefix: Bytes::new(), total: message.size }
+            }
+        }
     }
-    let mut headers = vec![deferred(item)];
-    headers.extend(described(item, message).filter(|(name, _)| !is_transfer_encoding(name)).cloned());
-    Some(Presented { content_type, headers, prefix: Bytes::new(), total: message.size })
 }
 
 fn deferred(item: &ItemHead) -> (Bytes, Bytes) {
@@ -206,5 +239,29 @@ mod tests {
                 .unwrap();
         assert!(presented.prefix.is_empty());
         assert_eq!(presented.total, 5);
+    }
+
+    #[test]
+    fn what_is_presentable_is_presented() {
+        let (pager, session) = (item(ItemKind::Pager), item(ItemKind::Session));
+        let wrapped =
+            present(&pager, &message("text/plain"), &client(&["message/cpim"], None)).unwrap().total;
+        assert!(wrapped > 5, "the wrapping counts");
+        let sizes = [None, Some(4), Some(5), Some(wrapped - 1), Some(wrapped)];
+        let mut taken = 0;
+        for item in [&pager, &session] {
+            for kind in ["text/plain", "image/png", "message/cpim"] {
+                for types in [&["message/cpim"][..], &["text/plain"], &["message/cpim", "text/plain"], &["*"]]
+                {
+                    for size in sizes {
+                        let (message, client) = (message(kind), client(types, size));
+                        let presented = present(item, &message, &client).is_some();
+                        assert_eq!(is_presentable(item, &message, &client), presented, "{kind} {client:?}");
+                        taken += usize::from(presented);
+                    }
+                }
+            }
+        }
+        assert!((1..120).contains(&taken), "some are, some are not: {taken}");
     }
 }

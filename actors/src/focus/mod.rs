@@ -287,7 +287,7 @@ impl Focus {
 }
 
 fn takes(item: &Item, client: &ClientLimits) -> bool {
-    item.messages.iter().all(|message| delivery::present(&item.head, message, client).is_some())
+    item.messages.iter().all(|message| delivery::is_presentable(&item.head, message, client))
 }
 
 const fn ended_by(by: EndedBy) -> &'static str {

@@ -2,8 +2,16 @@
 //! (RFC 3261 25.1, RFC 7616 3.3, 3.4).
 
 use bytes::Bytes;
+use nom::branch::alt;
+use nom::bytes::complete::{is_not, take, take_while1};
+use nom::character::complete::{char, space0};
+use nom::combinator::{all_consuming, cut, recognize};
+use nom::error::{ContextError, ErrorKind, ParseError, context};
+use nom::multi::{many0_count, separated_list1};
+use nom::sequence::{preceded, separated_pair, terminated};
+use nom::{Finish, IResult, Parser};
 
-use super::grammar::{closing_quote, is_token, share, trim, unquote};
+use super::grammar::{is_token, is_token_char, share, trim, unquote};
 
 /// The most parameters that one challenge or one set of credentials may have.
 const MOST: usize = 32;
@@ -23,10 +31,11 @@ pub(super) fn scheme(value: &Bytes) -> (Bytes, Bytes) {
 impl AuthParams {
     /// Reads `auth-param *(COMMA auth-param)`; the error says what is wrong.
     pub(super) fn parse(text: &Bytes) -> Result<Self, &'static str> {
+        // RFC 3261 25.1: COMMA has blanks on either side, which each parameter takes with it.
+        let list = separated_list1(char(','), cut(preceded(space0, terminated(param, space0))));
+        let list = context("text behind a parameter", all_consuming(list));
         let mut params: Vec<(Bytes, Bytes)> = Vec::new();
-        let mut rest: &[u8] = text;
-        loop {
-            let (name, value, tail) = param(rest)?;
+        for (name, value) in parse_with(list, text)? {
             if params.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
                 return Err("repeated parameter");
             }
@@ -34,11 +43,8 @@ impl AuthParams {
                 return Err("too many parameters");
             }
             params.push((share(text, name), share(text, value)));
-            match tail.split_first() {
-                None => return Ok(Self(params)),
-                Some((_, tail)) => rest = tail,
-            }
         }
+        Ok(Self(params))
     }
 
     /// The parameter called `name` as it stands, quotes included.
@@ -69,34 +75,53 @@ impl AuthParams {
     }
 }
 
-/// Name, value and what is left of the text, which is empty or begins with the comma.
-type Param<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+/// What is wrong: the innermost of what was being read.
+struct Fault(&'static str);
 
-/// Reads one `name = value`.
-fn param(text: &[u8]) -> Result<Param<'_>, &'static str> {
-    let equals = memchr::memchr(b'=', text).ok_or("parameter without a value")?;
-    let name = trim(text.get(..equals).unwrap_or_default());
-    if !is_token(name) {
-        return Err("parameter name");
+impl<I> ParseError<I> for Fault {
+    fn from_error_kind(_: I, _: ErrorKind) -> Self {
+        Self("")
     }
-    let rest = text.get(equals + 1..).unwrap_or_default();
-    let rest = rest.get(rest.iter().position(|byte| !matches!(byte, b' ' | b'\t')).unwrap_or(rest.len())..);
-    let rest = rest.unwrap_or_default();
-    let (value, tail) = if rest.first() == Some(&b'"') {
-        rest.split_at(closing_quote(rest).ok_or("unterminated quoted string")?)
-    } else {
-        let (value, tail) = rest.split_at(memchr::memchr(b',', rest).unwrap_or(rest.len()));
-        let value = trim(value);
-        if !is_token(value) {
-            return Err("parameter value");
-        }
-        (value, tail)
-    };
-    let tail = trim(tail);
-    match tail.first() {
-        None | Some(b',') => Ok((name, value, tail)),
-        Some(_) => Err("text behind a quoted string"),
+
+    fn append(_: I, _: ErrorKind, inner: Self) -> Self {
+        inner
     }
+}
+
+impl<I> ContextError<I> for Fault {
+    fn add_context(_: I, context: &'static str, inner: Self) -> Self {
+        if inner.0.is_empty() { Self(context) } else { inner }
+    }
+}
+
+type Reading<'a, T> = IResult<&'a [u8], T, Fault>;
+
+fn parse_with<'a, T>(
+    mut grammar: impl Parser<&'a [u8], Output = T, Error = Fault>,
+    text: &'a [u8],
+) -> Result<T, &'static str> {
+    grammar.parse(text).finish().map(|(_, read)| read).map_err(|fault| fault.0)
+}
+
+/// `auth-param-name EQUAL ( token / quoted-string )`: the name, and the value with its quotes.
+fn param(text: &[u8]) -> Reading<'_, (&[u8], &[u8])> {
+    separated_pair(
+        context("parameter name", token),
+        context("parameter without a value", (space0, char('='), space0)),
+        context("parameter value", alt((quoted_string, token))),
+    )
+    .parse(text)
+}
+
+fn token(text: &[u8]) -> Reading<'_, &[u8]> {
+    take_while1(is_token_char).parse(text)
+}
+
+fn quoted_string(text: &[u8]) -> Reading<'_, &[u8]> {
+    let quoted_pair = recognize((char('\\'), take(1_usize)));
+    let inside = many0_count(alt((is_not(&b"\"\\"[..]), quoted_pair)));
+    let closed = context("unterminated quoted string", (inside, char('"')));
+    recognize((char('"'), cut(closed))).parse(text)
 }
 
 /// Appends `name="value"`, escaped, behind a comma where it is not the first one.
@@ -152,17 +177,17 @@ mod tests {
     #[test]
     fn broken_lists_say_what_is_wrong() {
         for (bad, problem) in [
-            ("", "parameter without a value"),
+            ("", "parameter name"),
             ("realm", "parameter without a value"),
             ("realm=\"a", "unterminated quoted string"),
             ("realm=\"a\\\"", "unterminated quoted string"),
-            ("realm=a\", nonce=\"b\"", "parameter value"),
-            ("realm=a b", "parameter value"),
+            ("realm=a\", nonce=\"b\"", "text behind a parameter"),
+            ("realm=a b", "text behind a parameter"),
             ("realm=", "parameter value"),
-            ("realm=a,", "parameter without a value"),
+            ("realm=a,", "parameter name"),
             ("realm=a,,nc=1", "parameter name"),
             ("=a", "parameter name"),
-            ("realm=\"a\"b, nc=1", "text behind a quoted string"),
+            ("realm=\"a\"b, nc=1", "text behind a parameter"),
             ("nc=1, NC=1", "repeated parameter"),
         ] {
             assert_eq!(parse(bad), Err(problem), "{bad}");

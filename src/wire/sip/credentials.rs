@@ -134,9 +134,9 @@ mod tests {
         for (from, to, problem) in [
             ("username=\"bob\", ", "", "no username"),
             ("username=\"bob\"", "username=bob", "parameter without quotes"),
-            ("username=\"bob\"", "username=\"bob", "parameter value"),
+            ("username=\"bob\"", "username=\"bob", "text behind a parameter"),
             ("username=\"bob\"", "username=\"bob\", username*=UTF-8''bob", "username* is not supported"),
-            ("uri=\"sip:bob@biloxi.com\"", "uri=sip:bob@biloxi.com", "parameter value"),
+            ("uri=\"sip:bob@biloxi.com\"", "uri=sip:bob@biloxi.com", "text behind a parameter"),
             (", qop=auth", "", "no qop"),
             (", nc=0000001f", "", "no nc"),
             ("nc=0000001f", "nc=1f", "nc is not eight hexadecimal digits"),
@@ -147,7 +147,7 @@ mod tests {
             let text = GOOD.replace(from, to);
             assert_ne!(text, GOOD);
             let found = parse(&text).unwrap_err();
-            assert!(found == problem || found == "text behind a quoted string", "{to}: {found}");
+            assert_eq!(found, problem, "{to}");
         }
         assert_eq!(parse("Basic dXNlcjpwYXNz"), Ok(None));
         assert_eq!(realm_of(&Bytes::from_static(b"Basic dXNlcjpwYXNz")), None);
