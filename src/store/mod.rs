@@ -131,7 +131,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Damaged`] when it is there but cannot be read.
     fn open(&self, owner: Owner, id: MessageId) -> Answer<Option<Item>>;
 
-    /// Up to `len` (and [`MAX_READ`]) bytes of a content from `offset`: at least one, none at its end and
+    /// Up to `len` (and [`MAX_READ`]) bytes of a content from `offset`; fewer at its end, none
     /// behind it.
     ///
     /// # Errors

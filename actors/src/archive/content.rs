@@ -2,7 +2,7 @@
 //! names it, unlinked after the last record that named it is gone.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSliceMut, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -89,25 +89,6 @@ impl Contents {
             return Err(self.broken(&io::ErrorKind::UnexpectedEof.into()));
         }
         Ok(Some(bytes.into()))
-    }
-
-    /// Reads up to `len` bytes from `offset` if that needs no disk: what of it the system has in memory, or `None`.
-    #[cfg(target_os = "linux")]
-    pub(super) fn at_hand(&self, id: ContentId, offset: u64, len: usize) -> Option<Bytes> {
-        use rustix::io::{ReadWriteFlags, preadv2};
-        // The system would take u64::MAX for "where the file stands".
-        i64::try_from(offset).ok()?;
-        let file = File::open(self.path(id)).ok()?;
-        let mut bytes = vec![0; len];
-        let read = preadv2(file, &mut [IoSliceMut::new(&mut bytes)], offset, ReadWriteFlags::NOWAIT).ok()?;
-        bytes.truncate(read);
-        (read > 0).then(|| bytes.into())
-    }
-
-    /// Other systems do not say what they have in memory.
-    #[cfg(not(target_os = "linux"))]
-    pub(super) const fn at_hand(&self, _: ContentId, _: u64, _: usize) -> Option<Bytes> {
-        None
     }
 
     /// Unlinks contents that no record names, as soon as a thread is free.

@@ -232,11 +232,6 @@ impl Store for Archive {
         if matches!(content, Content::Inline(_)) {
             return Box::pin(std::future::ready(self.reader.read(&content, offset, len)));
         }
-        if !self.orders.closed()
-            && let Some(bytes) = self.reader.at_hand(&content, offset, len)
-        {
-            return Box::pin(std::future::ready(Ok(bytes)));
-        }
         self.reading(move |reader| reader.read(&content, offset, len))
     }
 

@@ -15,9 +15,6 @@ use super::lookup::{self, Standing};
 use super::record::{ItemRecord, MessageRecord, Place, decode_body, decode_subscription};
 use super::tree::{Moment, Source, Tree};
 
-/// Bytes that are read at once where no disk is needed: what is copied twice in a row stays in the processor's cache.
-const AT_HAND: usize = 128 << 10;
-
 /// How many bytes of content one opened item brings along; the rest is read when it is needed.
 const INLINE_IN_OPEN: usize = 256 << 10;
 
@@ -161,17 +158,6 @@ impl Reader {
                 }
                 None => Err(StoreError::Gone),
             },
-        }
-    }
-
-    /// The next bytes of a large content if that needs neither the disk nor a thread. A thread opens the content and
-    /// reads its first bytes: its name may have to be looked up on the disk.
-    pub(super) fn at_hand(&self, content: &Content, offset: u64, len: usize) -> Option<Bytes> {
-        match content {
-            Content::File(id) if offset > 0 && len > 0 => {
-                self.contents.at_hand(*id, offset, len.min(AT_HAND))
-            }
-            _ => None,
         }
     }
 

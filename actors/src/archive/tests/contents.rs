@@ -1,8 +1,5 @@
 //! Contents of every size: inline, in a record, in a file; written, read, and removed.
 
-use std::fs;
-use std::task::{Context, Poll, Waker};
-
 use restante::store::{Content, Store, StoreError};
 
 use super::*;
@@ -40,37 +37,6 @@ fn a_read_ends_where_the_content_does() {
         assert_eq!(read(size as u64, 1), "");
         assert_eq!(read(u64::MAX, 1), "");
     }
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn what_the_system_has_in_memory_is_read_at_once() {
-    use rustix::io::{ReadWriteFlags, preadv2};
-    let place = place();
-    let store = open(&place);
-    let whole = noise(300_000);
-    wait(store.deposit(pager(key("a", "t", 1), whole.clone()))).unwrap();
-    let item = wait(store.open(bob(), id("a"))).unwrap().unwrap();
-    let content = item.messages[0].content.clone();
-    let file = fs::read_dir(place.path().join("content")).unwrap().next().unwrap().unwrap().path();
-    let mut buffer = [0; 1];
-    let asked = &mut [std::io::IoSliceMut::new(&mut buffer)];
-    if let Err(error) = preadv2(fs::File::open(file).unwrap(), asked, 1, ReadWriteFlags::NOWAIT) {
-        eprintln!("skipped: this file system does not say what it has in memory: {error}");
-        return;
-    }
-    let at_once = |offset: usize, len| {
-        let mut reading = store.read(content.clone(), offset as u64, len);
-        let polled = reading.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        match polled {
-            Poll::Ready(read) => Some(read.unwrap()),
-            Poll::Pending => None,
-        }
-    };
-    assert_eq!(at_once(1, 10).unwrap(), whole.slice(1..11));
-    let most = at_once(1, usize::MAX).unwrap();
-    assert!(most.len() >= 65_536 && whole.slice(1..).starts_with(&most), "a window or more: {}", most.len());
-    assert_eq!(at_once(299_990, 100).unwrap(), whole.slice(299_990..));
 }
 
 #[test]
