@@ -1,6 +1,7 @@
 //! MSRP over one connection: sends a message in chunks, takes and acknowledges what comes.
 
 use crate::fresh;
+use memchr::memmem;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -165,9 +166,9 @@ impl Msrp {
         let (transaction, kind) = (words.next().unwrap().to_owned(), words.next().unwrap());
         assert!(kind == "SEND" || kind == "200", "neither sent nor taken: {kind}");
         let (send, marker) = (kind == "SEND", format!("\r\n-------{transaction}").into_bytes());
-        let found =
-            find(data, self.scanned.max(line), &marker).filter(|at| at + marker.len() + 3 <= data.len());
-        let Some(end) = found else {
+        let from = self.scanned.max(line);
+        let found = memmem::find(&data[from..], &marker).map(|at| from + at);
+        let Some(end) = found.filter(|end| end + marker.len() + 3 <= data.len()) else {
             self.scanned = data.len().saturating_sub(marker.len() + 16);
             return None;
         };
@@ -178,10 +179,4 @@ impl Msrp {
         self.scanned = 0;
         Some(Frame { transaction, send, body, last })
     }
-}
-
-/// Where the end-line begins. Of its seven dashes one stands at every seventh place.
-pub fn find(data: &[u8], from: usize, marker: &[u8]) -> Option<usize> {
-    let mut dashes = (from..data.len()).step_by(7).filter(|at| data[*at] == b'-');
-    dashes.find_map(|at| (at.saturating_sub(8)..at).find(|start| data[*start..].starts_with(marker)))
 }
