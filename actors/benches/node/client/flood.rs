@@ -62,6 +62,8 @@ impl Lane {
         let (wire, via) = match load.transport {
             Transport::Udp => {
                 let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+                // Answers come in bursts, when a batch is on the disk: what the client drops is not the node's delay.
+                let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(8 << 20);
                 socket.connect(to).await.unwrap();
                 let via = format!("UDP {};rport", socket.local_addr().unwrap());
                 (Wire::Udp(socket), via)
