@@ -123,17 +123,7 @@ pub(super) fn is_uri_params(text: &[u8]) -> bool {
 
 /// The parameter called `name` in `text`: `None` when absent, `Some(None)` when it has no value.
 pub(super) fn find_param<'a>(text: &'a [u8], name: &str) -> Option<Option<&'a [u8]>> {
-    let mut rest = text;
-    while let Some(start) = rest.iter().position(|byte| *byte == b';') {
-        let list = rest.get(start + 1..)?;
-        let (raw, tail) = list.split_at_checked(param_end(list)?)?;
-        let found = named(skip_blanks(raw), name);
-        if found.is_some() {
-            return found;
-        }
-        rest = tail;
-    }
-    None
+    raw_params(text).find_map(|raw| named(raw, name))
 }
 
 /// The value in `raw` if it is the parameter called `name`, of which it may have none.
