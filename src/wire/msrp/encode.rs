@@ -11,26 +11,17 @@ impl Head {
     ///
     /// A line break inside a value is written as a space: a value cannot become a header field.
     pub fn encode(&self, has_body: bool, out: &mut BytesMut) {
-        out.put_slice(b"MSRP ");
-        out.put_slice(&self.transaction);
-        out.put_u8(b' ');
+        put_transaction(&self.transaction, out);
         match &self.kind {
             FrameKind::Send => out.put_slice(b"SEND"),
             FrameKind::Report => out.put_slice(b"REPORT"),
             FrameKind::Other(method) => put_text(method, out),
             FrameKind::Response { status, comment } => put_status(*status, comment, out),
         }
-        out.put_slice(b"\r\n");
-        put_path(b"To-Path:", &self.to_path, out);
-        put_path(b"From-Path:", &self.from_path, out);
+        put_paths(&self.to_path, &self.from_path, out);
         self.encode_fields(out);
-        // RFC 4975 7.1: a request with no body MUST NOT include a Content-Type; with a body, it MUST
-        // be the last field, separated from the body with an extra CRLF.
         if has_body {
-            if let Some(content_type) = &self.content_type {
-                put_field(b"Content-Type", content_type, out);
-            }
-            out.put_slice(b"\r\n");
+            put_body_follows(self.content_type.as_deref(), out);
         }
     }
 
@@ -84,22 +75,41 @@ impl SendHead<'_> {
     ///
     /// A line break inside a value is written as a space: a value cannot become a header field.
     pub fn encode(&self, out: &mut BytesMut) {
-        out.put_slice(b"MSRP ");
-        out.put_slice(self.transaction);
-        out.put_slice(b" SEND\r\n");
-        put_path(b"To-Path:", self.to_path, out);
-        put_path(b"From-Path:", self.from_path, out);
+        put_transaction(self.transaction, out);
+        out.put_slice(b"SEND");
+        put_paths(self.to_path, self.from_path, out);
         put_field(b"Message-ID", self.message_id, out);
         let _ = write!(out, "Byte-Range: {}\r\n", self.byte_range);
         for (name, value) in self.others {
             put_field(name, value, out);
         }
-        // RFC 4975 7.1: with a body, Content-Type MUST be the last field, separated from it with an extra CRLF.
-        if let Some(content_type) = self.content_type {
-            put_field(b"Content-Type", content_type, out);
-            out.put_slice(b"\r\n");
+        if self.content_type.is_some() {
+            put_body_follows(self.content_type, out);
         }
     }
+}
+
+/// The start line, up to the method or status.
+pub(super) fn put_transaction(transaction: &[u8], out: &mut BytesMut) {
+    out.put_slice(b"MSRP ");
+    out.put_slice(transaction);
+    out.put_u8(b' ');
+}
+
+/// The end of the start line, and the paths behind it.
+pub(super) fn put_paths(to: &[MsrpUri], from: &[MsrpUri], out: &mut BytesMut) {
+    out.put_slice(b"\r\n");
+    put_path(b"To-Path:", to, out);
+    put_path(b"From-Path:", from, out);
+}
+
+/// RFC 4975 7.1: a request with no body MUST NOT include a Content-Type; with a body, it MUST be the last field,
+/// separated from the body with an extra CRLF.
+fn put_body_follows(content_type: Option<&[u8]>, out: &mut BytesMut) {
+    if let Some(content_type) = content_type {
+        put_field(b"Content-Type", content_type, out);
+    }
+    out.put_slice(b"\r\n");
 }
 
 /// Appends the end-line of a frame. After a body, write its CRLF first.
@@ -121,7 +131,7 @@ pub(super) fn put_status(code: u16, comment: &[u8], out: &mut BytesMut) {
 }
 
 /// Appends a path header field.
-pub(super) fn put_path(name: &[u8], path: &[MsrpUri], out: &mut BytesMut) {
+fn put_path(name: &[u8], path: &[MsrpUri], out: &mut BytesMut) {
     out.put_slice(name);
     for uri in path {
         out.put_u8(b' ');

@@ -1,8 +1,8 @@
 //! Responses (RFC 4975 7.2) and their status codes (section 10).
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
-use super::encode::{put_path, put_status};
+use super::encode::{put_paths, put_status, put_transaction};
 use super::{Continuation, FrameKind, Head, MsrpUri, encode_end};
 
 /// The comment that goes with a status code of RFC 4975 10; empty for others.
@@ -34,13 +34,9 @@ pub fn encode_response(
 ) {
     // RFC 4975 7.2: the transaction identifier MUST match that of the request; the continuation
     // flag will always contain a dollar sign.
-    out.put_slice(b"MSRP ");
-    out.put_slice(transaction);
-    out.put_u8(b' ');
+    put_transaction(transaction, out);
     put_status(status, comment, out);
-    out.put_slice(b"\r\n");
-    put_path(b"To-Path:", to, out);
-    put_path(b"From-Path:", from, out);
+    put_paths(to, from, out);
     encode_end(transaction, Continuation::Complete, out);
 }
 

@@ -317,6 +317,28 @@ proptest! {
         prop_assert_eq!(frames(&stream, &portions).unwrap(), expected);
     }
 
+    // Where a SEND asks for no report, it is written as any head is.
+    #[test]
+    fn a_borrowed_head_is_written_as_one_that_is_kept(mut head in head(), id in "[a-z0-9]{4,32}", whole in 0_u64..99) {
+        head.kind = FrameKind::Send;
+        (head.success_report, head.failure_report) = (false, FailureReport::Yes);
+        let range = *head.byte_range.get_or_insert(ByteRange::whole(whole));
+        let message_id = head.message_id.get_or_insert(id.into()).clone();
+        let borrowed = SendHead {
+            transaction: &head.transaction,
+            to_path: &head.to_path,
+            from_path: &head.from_path,
+            message_id: &message_id,
+            byte_range: range,
+            others: &head.others,
+            content_type: head.content_type.as_deref(),
+        };
+        let (mut kept, mut written) = (BytesMut::new(), BytesMut::new());
+        head.encode(head.content_type.is_some(), &mut kept);
+        borrowed.encode(&mut written);
+        prop_assert_eq!(kept, written);
+    }
+
     #[test]
     fn no_bytes_make_the_decoder_panic(noise: Vec<u8>, at in 0_usize..2000, cut in 1_usize..50) {
         let mut stream = hard_stream();
