@@ -140,6 +140,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Notes that the owner has received the item: it becomes old, or is removed.
     ///
+    /// A removal is durable when it resolves. That the item is old outlives the process then, but for a
+    /// moment not yet the machine's power: after that it is new once more, which costs a delivery, not a
+    /// message.
+    ///
     /// Resolves to the counts of the mailbox after that; `None` when there is no such item.
     fn retrieved(&self, owner: Owner, id: MessageId, after: After) -> Answer<Option<Counts>>;
 

@@ -7,6 +7,7 @@ use restante::time::Timestamp;
 
 use super::ends::{self, End, Ending};
 use super::keys::{self, Key};
+use super::lookup;
 use super::transaction::Transaction;
 use super::tree::Source;
 
@@ -61,9 +62,8 @@ impl Transaction<'_> {
         match end {
             End::Item(mailbox, sequence) => {
                 let Some(seat) = self.mailbox_of_number(*mailbox)? else { return Ok(false) };
-                if self.delete_item(seat, *sequence)?.is_none() {
-                    return Ok(false);
-                }
+                let Some(record) = lookup::item(self, *mailbox, *sequence)? else { return Ok(false) };
+                self.remove_item(seat, *sequence, record.map(Box::new))?;
                 owners.insert(self.at(seat).ledger.owner.clone());
                 Ok(true)
             }

@@ -18,6 +18,9 @@ use super::record::{
 };
 use super::transaction::Transaction;
 
+/// Where an item is, and its record; none where that is damaged.
+type Found = (SeatId, u64, Option<Box<ItemRecord>>);
+
 /// Refuses an owner, or a sender, that no key can hold.
 pub(super) fn check(owner: &Owner) -> Result<(), StoreError> {
     if owner.key().len() > MAX_KEY { Err(StoreError::TooLarge { what: "owner" }) } else { Ok(()) }
@@ -199,11 +202,12 @@ impl Transaction<'_> {
 
     // ---- what becomes of items ----
 
-    /// The mailbox and the sequence of the item with this id.
-    fn found(&mut self, owner: &Owner, id: &MessageId) -> Result<Option<(SeatId, u64)>, StoreError> {
+    /// The mailbox of the item with this id, its sequence, and its record; `None` in place of a record that
+    /// is damaged.
+    fn found(&mut self, owner: &Owner, id: &MessageId) -> Result<Option<Found>, StoreError> {
         let Some(seat) = self.mailbox(owner)? else { return Ok(None) };
         match self.standing(seat, id)? {
-            Standing::Live(sequence, _) => Ok(Some((seat, sequence))),
+            Standing::Live(sequence, record) => Ok(Some((seat, sequence, record))),
             Standing::Damaged => Err(StoreError::Damaged { what: "id".into() }),
             Standing::Free(_) | Standing::Gone(..) => Ok(None),
         }
@@ -215,43 +219,47 @@ impl Transaction<'_> {
         id: &MessageId,
         after: After,
     ) -> Result<Option<Counts>, StoreError> {
-        let Some((seat, sequence)) = self.found(owner, id)? else { return Ok(None) };
+        let Some((seat, sequence, record)) = self.found(owner, id)? else { return Ok(None) };
         match after {
-            After::Keep => self.mark_old(seat, sequence),
-            After::Delete => self.delete_item(seat, sequence),
+            After::Keep => {
+                let record = record.ok_or_else(|| StoreError::Damaged { what: "item".into() })?;
+                self.mark_old(seat, sequence, *record);
+            }
+            After::Delete => self.remove_item(seat, sequence, record)?,
         }
+        Ok(Some(self.at(seat).ledger.counts))
     }
 
     pub(super) fn delete(&mut self, owner: &Owner, id: &MessageId) -> Result<Option<Counts>, StoreError> {
-        let Some((seat, sequence)) = self.found(owner, id)? else { return Ok(None) };
-        self.delete_item(seat, sequence)
+        let Some((seat, sequence, record)) = self.found(owner, id)? else { return Ok(None) };
+        self.remove_item(seat, sequence, record)?;
+        Ok(Some(self.at(seat).ledger.counts))
     }
 
-    fn mark_old(&mut self, seat: SeatId, sequence: u64) -> Result<Option<Counts>, StoreError> {
-        let key = keys::item(self.at(seat).mailbox, sequence);
-        let Some(record) = lookup::item(self, self.at(seat).mailbox, sequence)? else { return Ok(None) };
-        let Some(mut record) = record else { return Err(StoreError::Damaged { what: "item".into() }) };
+    fn mark_old(&mut self, seat: SeatId, sequence: u64, mut record: ItemRecord) {
         if record.head.state == ItemState::New {
             let counts = &mut self.ledger_mut(seat).counts;
             counts.leave(&record.head.envelope, ItemState::New);
             counts.enter(&record.head.envelope, ItemState::Old);
             record.head.state = ItemState::Old;
+            let key = keys::item(self.at(seat).mailbox, sequence);
             self.write(key, |encoder| record.encode(encoder));
             self.changed(seat);
         }
-        Ok(Some(self.at(seat).ledger.counts))
     }
 
     /// Removes an item and all that leads to it but its id and its deposit's memory.
-    pub(super) fn delete_item(&mut self, seat: SeatId, sequence: u64) -> Result<Option<Counts>, StoreError> {
+    pub(super) fn remove_item(
+        &mut self,
+        seat: SeatId,
+        sequence: u64,
+        record: Option<Box<ItemRecord>>,
+    ) -> Result<(), StoreError> {
         let mailbox = self.at(seat).mailbox;
-        let Some(record) = lookup::item(self, mailbox, sequence)? else { return Ok(None) };
         self.remove(keys::item(mailbox, sequence));
         self.changed(seat);
-        let Some(ItemRecord { head, origin, bundle, body }) = record else {
-            self.correct(seat)?;
-            return Ok(Some(self.at(seat).ledger.counts));
-        };
+        let Some(record) = record else { return self.correct(seat) };
+        let ItemRecord { head, origin, bundle, body } = *record;
         self.ledger_mut(seat).counts.leave(&head.envelope, head.state);
         self.discharge(seat, &origin.sender, 1, head.bytes)?;
         let place = IdHash::of(&head.message_id).place;
@@ -262,7 +270,7 @@ impl Transaction<'_> {
         if body.is_none() {
             self.remove_messages(mailbox, bundle, head.messages)?;
         }
-        Ok(Some(self.at(seat).ledger.counts))
+        Ok(())
     }
 
     fn remove_messages(&mut self, mailbox: MailboxId, bundle: u64, messages: u32) -> Result<(), StoreError> {

@@ -52,7 +52,7 @@ use self::desk::Desk;
 use self::directory::DirectoryLock;
 use self::pool::{Pool, lock};
 use self::reader::Reader;
-use self::tree::Tree;
+use self::tree::{Durable, Tree};
 use self::writer::{Sinks, Writer, WriterHandle, closed};
 
 /// Contents up to this size lie in the item's or the message's own record.
@@ -236,7 +236,12 @@ impl Store for Archive {
     }
 
     fn retrieved(&self, owner: Owner, id: MessageId, after: After) -> Answer<Option<Counts>> {
-        self.orders.submit(move |transaction| transaction.retrieved(&owner, &id, after))
+        // What is lost of a mark is told once more; what is removed must be gone before its content is.
+        let durable = match after {
+            After::Keep => Durable::Soon,
+            After::Delete => Durable::First,
+        };
+        self.orders.submit_as(durable, move |transaction| transaction.retrieved(&owner, &id, after))
     }
 
     fn delete(&self, owner: Owner, id: MessageId) -> Answer<Option<Counts>> {

@@ -10,7 +10,7 @@ use super::desk::{Desk, SeatId};
 use super::keys::{self, Key, MessageKey};
 use super::record::{DraftRecord, ItemRecord, MessageRecord, Origin, Place};
 use super::transaction::{CommitError, Committed, Transaction, unavailable};
-use super::tree::Tree;
+use super::tree::{Durable, Tree};
 
 /// How many drafts one batch makes items of at opening.
 const DRAFTS: usize = 256;
@@ -205,6 +205,6 @@ pub(super) fn recover_drafts(tree: &Tree, desk: &mut Desk) -> Result<Recovered, 
         for (key, value) in &drafts {
             recovered.items += usize::from(transaction.recover(key, value)?);
         }
-        recovered.committed.push(transaction.commit()?);
+        recovered.committed.push(transaction.commit(Durable::First)?);
     }
 }

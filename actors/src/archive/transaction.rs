@@ -13,7 +13,7 @@ use super::ends::{self, End, Ending};
 use super::keys::{self, Key, MailboxId};
 use super::lookup;
 use super::record::{Ledger, encode_mailbox};
-use super::tree::{Source, Tree, failed};
+use super::tree::{Durable, Source, Tree, failed};
 
 /// For how many records there is room before memory has to be found for more.
 const EXPECTED: usize = 256;
@@ -36,6 +36,8 @@ pub(super) struct Transaction<'a> {
 pub(super) struct Committed {
     pub(super) changes: Vec<Change>,
     pub(super) unlinked: Vec<ContentId>,
+    /// Whether anything was written.
+    pub(super) written: bool,
 }
 
 impl<'a> Transaction<'a> {
@@ -267,25 +269,26 @@ impl<'a> Transaction<'a> {
         changes
     }
 
-    /// Puts all of it on the disk.
+    /// Puts all of it on the disk, or where it soon is synced.
     ///
     /// When that fails nobody knows what the disk holds: contents stay for the next opening to
     /// sweep, and what was in memory is forgotten.
-    pub(super) fn commit(mut self) -> Result<Committed, CommitError> {
+    pub(super) fn commit(mut self, durable: Durable) -> Result<Committed, CommitError> {
         if self.failed || self.write_ends().is_err() {
             self.kept.into_iter().for_each(Staged::keep);
             self.desk.clear();
             return Err(CommitError::Reading);
         }
         let changes = self.write_ledgers();
-        let outcome = if self.writes.is_empty() { Ok(()) } else { self.tree.commit(self.writes.into_iter()) };
+        let written = !self.writes.is_empty();
+        let outcome = if written { self.tree.commit(self.writes.into_iter(), durable) } else { Ok(()) };
         self.kept.into_iter().for_each(Staged::keep);
         if let Err(error) = outcome {
             self.desk.clear();
             failed(error);
             return Err(CommitError::Writing);
         }
-        Ok(Committed { changes, unlinked: self.unlinked })
+        Ok(Committed { changes, unlinked: self.unlinked, written })
     }
 }
 

@@ -33,6 +33,16 @@ const REPORTS: usize = 10_000;
 /// One record to be written; no value removes it.
 pub(super) type Write = (Key, Option<Slice>);
 
+/// When what is written is synced to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Durable {
+    /// Before the writing has ended.
+    First,
+    /// By a later write, or by [`Tree::sync`]. Until then it outlives the process, but not the machine's
+    /// power.
+    Soon,
+}
+
 /// Something that records are read from.
 pub(super) trait Source {
     /// The record under `key`.
@@ -50,6 +60,8 @@ pub(super) struct Tree {
     reported: Mutex<FxHashSet<Vec<u8>>>,
     #[cfg(test)]
     pub(super) fails: std::sync::atomic::AtomicBool,
+    #[cfg(test)]
+    pub(super) unsyncable: std::sync::atomic::AtomicBool,
     #[cfg(test)]
     pub(super) unreadable: std::sync::atomic::AtomicBool,
 }
@@ -82,6 +94,8 @@ impl Tree {
             #[cfg(test)]
             fails: std::sync::atomic::AtomicBool::new(false),
             #[cfg(test)]
+            unsyncable: std::sync::atomic::AtomicBool::new(false),
+            #[cfg(test)]
             unreadable: std::sync::atomic::AtomicBool::new(false),
         })
     }
@@ -92,9 +106,7 @@ impl Tree {
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Slice>, StoreError> {
         #[cfg(test)]
-        if self.unreadable.load(std::sync::atomic::Ordering::Relaxed) {
-            return Err(failed(std::io::Error::other("a fault was injected")));
-        }
+        fault(&self.unreadable).map_err(failed)?;
         self.room(key).get(key).map_err(failed)
     }
 
@@ -103,14 +115,20 @@ impl Tree {
         Moment { tree: self, snapshot: self.database.snapshot() }
     }
 
-    /// Writes everything in `writes` or nothing, and syncs it to the disk.
-    pub(super) fn commit(&self, writes: impl ExactSizeIterator<Item = Write>) -> fjall::Result<()> {
+    /// Writes everything in `writes` or nothing, as `durable` as is asked for.
+    pub(super) fn commit(
+        &self,
+        writes: impl ExactSizeIterator<Item = Write>,
+        durable: Durable,
+    ) -> fjall::Result<()> {
         #[cfg(test)]
-        if self.fails.load(std::sync::atomic::Ordering::Relaxed) {
-            return Err(std::io::Error::other("a fault was injected").into());
-        }
+        fault(&self.fails)?;
+        let mode = match durable {
+            Durable::First => PersistMode::SyncData,
+            Durable::Soon => PersistMode::Buffer,
+        };
         let mut batch = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), writes.len())
-            .durability(Some(PersistMode::SyncData));
+            .durability(Some(mode));
         for (key, value) in writes {
             let room = self.room(&key);
             match value {
@@ -119,6 +137,13 @@ impl Tree {
             }
         }
         batch.commit()
+    }
+
+    /// Syncs what was written and is not synced yet.
+    pub(super) fn sync(&self) -> fjall::Result<()> {
+        #[cfg(test)]
+        fault(&self.unsyncable)?;
+        self.database.persist(PersistMode::SyncData)
     }
 
     /// Reports a record that cannot be read, once while the process lives, and gives the error.
@@ -178,4 +203,12 @@ pub(super) fn failed(error: impl Into<fjall::Error>) -> StoreError {
     let error = error.into();
     tracing::error!(cause = ?error, "the store's engine failed");
     StoreError::Unavailable("its engine failed".into())
+}
+
+#[cfg(test)]
+fn fault(wanted: &std::sync::atomic::AtomicBool) -> std::io::Result<()> {
+    if wanted.load(std::sync::atomic::Ordering::Relaxed) {
+        return Err(std::io::Error::other("a fault was injected"));
+    }
+    Ok(())
 }

@@ -1,9 +1,10 @@
 //! The writer: one thread that takes whatever is queued, writes it as one batch with one sync to
-//! the disk, and only then answers (group commit).
+//! the disk, and only then answers (group commit). A batch in which nothing has to be durable when it is
+//! answered is synced a little later, with what comes after it or by itself.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use super::desk::Desk;
 use super::pool::lock;
 use super::session::{self, NotRecovered};
 use super::transaction::{CommitError, Committed, Transaction, unavailable};
-use super::tree::Tree;
+use super::tree::{Durable, Tree, failed};
 
 /// Tells the caller of an operation, when it is known whether the batch is on the disk.
 type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
@@ -25,8 +26,11 @@ type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// An operation, which writes into the batch.
 type Operation = Box<dyn FnOnce(&mut Transaction<'_>) -> Reply + Send>;
 
+/// How long what may be synced later ([`Durable::Soon`]) waits for that.
+const SOON: Duration = Duration::from_millis(50);
+
 enum Order {
-    Apply(Operation),
+    Apply(Operation, Durable),
     Stop,
 }
 
@@ -47,10 +51,19 @@ impl WriterHandle {
         &self,
         operation: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Answer<T> {
+        self.submit_as(Durable::First, operation)
+    }
+
+    /// Queues an operation at once; the answer comes when it is as `durable` as is asked for.
+    pub(super) fn submit_as<T: Send + 'static>(
+        &self,
+        durable: Durable,
+        operation: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<T> {
         if let Err(error) = self.refusal() {
             return Box::pin(std::future::ready(Err(error)));
         }
-        let (order, answer) = order(operation);
+        let (order, answer) = order(durable, operation);
         match self.orders.try_send(order) {
             Ok(()) => answer,
             Err(TrySendError::Full(_)) => Box::pin(std::future::ready(Err(StoreError::Busy))),
@@ -81,7 +94,7 @@ impl WriterHandle {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Box::pin(std::future::ready(Err(closed())));
         }
-        let (last, answer) = order(|_| Ok(()));
+        let (last, answer) = order(Durable::First, |_| Ok(()));
         if let Err(TrySendError::Full(last)) = self.orders.try_send(last) {
             // The end is never refused for want of room: it waits, but not on the caller's thread.
             let orders = self.orders.clone();
@@ -94,8 +107,9 @@ impl WriterHandle {
     }
 }
 
-/// An order for the writer, and the answer that comes when it is durable.
+/// An order for the writer, and the answer that comes when it is as `durable` as that.
 fn order<T: Send + 'static>(
+    durable: Durable,
     operation: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
 ) -> (Order, Answer<T>) {
     let (answer, answered) = oneshot::channel();
@@ -109,7 +123,7 @@ fn order<T: Send + 'static>(
             let _ = answer.send(outcome.and_then(|value| committed.map(|()| value)));
         })
     });
-    (Order::Apply(apply), Box::pin(async move { answered.await.unwrap_or_else(|_| Err(closed())) }))
+    (Order::Apply(apply, durable), Box::pin(async move { answered.await.unwrap_or_else(|_| Err(closed())) }))
 }
 
 pub(super) fn closed() -> StoreError {
@@ -148,6 +162,7 @@ impl Writer {
             closed: handle.closed.clone(),
             broken: handle.broken.clone(),
             orphaned: false,
+            unsynced: None,
         };
         let thread =
             std::thread::Builder::new().name("archive-writer".into()).spawn(move || work.run(&queue))?;
@@ -193,6 +208,8 @@ struct Work {
     broken: Arc<AtomicBool>,
     /// Whether there are drafts on the disk that nobody goes on with.
     orphaned: bool,
+    /// By when what was answered and not yet synced has to be.
+    unsynced: Option<Instant>,
 }
 
 impl Drop for Work {
@@ -204,36 +221,101 @@ impl Drop for Work {
 
 impl Work {
     fn run(&mut self, queue: &Receiver<Order>) {
-        while let Ok(Order::Apply(first)) = queue.recv() {
+        while let Some((first, durable)) = self.next(queue) {
             self.recover();
-            let mut replies = Vec::with_capacity(64);
-            let mut transaction = Transaction::new(&self.tree, &mut self.desk);
-            replies.push(first(&mut transaction));
-            let mut stop = false;
-            while replies.len() < self.limits.batch && transaction.bytes() < self.limits.batch_bytes {
-                match queue.try_recv() {
-                    Ok(Order::Apply(operation)) => replies.push(operation(&mut transaction)),
-                    Ok(Order::Stop) => {
-                        stop = true;
-                        break;
-                    }
-                    Err(_) => break,
-                }
-            }
-            let committed = match self.broken.load(Ordering::Acquire) {
-                true => Err(broken()),
-                false => transaction.commit().map_err(|error| self.failed(error, replies.len())),
-            };
-            let committed = committed.map(|committed| self.tell(committed));
-            self.orphaned |= committed.is_err() && !self.broken.load(Ordering::Acquire);
-            for reply in replies {
-                reply(committed.clone());
-            }
+            let stop = self.batch(first, durable, queue);
             self.recover();
             if stop {
-                return;
+                break;
             }
         }
+        // Nobody waits for it: what failed is in the log.
+        let _ = self.sync();
+    }
+
+    /// The next operation; syncs what must not wait for it any longer.
+    fn next(&mut self, queue: &Receiver<Order>) -> Option<(Operation, Durable)> {
+        loop {
+            let order = match self.unsynced {
+                None => queue.recv().ok()?,
+                Some(due) => match queue.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                    Ok(order) => order,
+                    Err(RecvTimeoutError::Timeout) => {
+                        // The next that asks hears that the store is broken.
+                        let _ = self.sync();
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => return None,
+                },
+            };
+            return match order {
+                Order::Apply(operation, durable) => Some((operation, durable)),
+                Order::Stop => None,
+            };
+        }
+    }
+
+    /// Writes this operation and those that wait behind it as one batch; whether the writer is to stop then.
+    fn batch(&mut self, first: Operation, mut durable: Durable, queue: &Receiver<Order>) -> bool {
+        let mut replies = Vec::with_capacity(64);
+        let mut transaction = Transaction::new(&self.tree, &mut self.desk);
+        replies.push(first(&mut transaction));
+        let mut stop = false;
+        while replies.len() < self.limits.batch && transaction.bytes() < self.limits.batch_bytes {
+            match queue.try_recv() {
+                Ok(Order::Apply(operation, sooner)) => {
+                    replies.push(operation(&mut transaction));
+                    if sooner == Durable::First {
+                        durable = sooner;
+                    }
+                }
+                Ok(Order::Stop) => {
+                    stop = true;
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        let committed = match self.broken.load(Ordering::Acquire) {
+            true => Err(broken()),
+            false => transaction.commit(durable).map_err(|error| self.failed(error, replies.len())),
+        };
+        let committed = committed.and_then(|committed| {
+            let written = committed.written;
+            self.tell(committed);
+            self.settle(written, durable)
+        });
+        self.orphaned |= committed.is_err() && !self.broken.load(Ordering::Acquire);
+        for reply in replies {
+            reply(committed.clone());
+        }
+        stop
+    }
+
+    /// Sees to what a batch has not synced.
+    fn settle(&mut self, written: bool, durable: Durable) -> Result<(), StoreError> {
+        match (durable, written) {
+            (Durable::First, true) => self.unsynced = None,
+            // What came before it is not on the disk by it.
+            (Durable::First, false) => return self.sync(),
+            (Durable::Soon, true) => {
+                self.unsynced.get_or_insert_with(|| Instant::now() + SOON);
+            }
+            (Durable::Soon, false) => {}
+        }
+        Ok(())
+    }
+
+    /// Syncs what was answered before it was synced.
+    fn sync(&mut self) -> Result<(), StoreError> {
+        if self.unsynced.take().is_none() || self.broken.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.tree.sync().map_err(|error| {
+            self.desk.clear();
+            failed(error);
+            self.failed(CommitError::Writing, 0)
+        })
     }
 
     /// Makes items of the sessions that were under way when the desk was cleared: nobody can go on with them, and

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use restante::store::{ListQuery, Store, StoreError};
 
 use super::*;
+use crate::archive::tree::Durable;
 use crate::archive::keys::{self, Key, MailboxId};
 use crate::archive::tree::Tree;
 
@@ -14,7 +15,7 @@ fn tamper(place: &TempDir, key: Key, change: impl FnOnce(&mut Vec<u8>)) {
     let tree = Tree::open(&place.path().join("engine")).unwrap();
     let mut value = tree.get(&key).unwrap().expect("the record").to_vec();
     change(&mut value);
-    tree.commit([(key, Some(value.into()))].into_iter()).unwrap();
+    tree.commit([(key, Some(value.into()))].into_iter(), Durable::First).unwrap();
 }
 
 /// The number of the first mailbox that came.

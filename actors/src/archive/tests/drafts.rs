@@ -3,6 +3,7 @@
 use restante::store::SessionId;
 
 use super::*;
+use crate::archive::tree::Durable;
 use crate::archive::desk::Desk;
 use crate::archive::session::recover_drafts;
 use crate::archive::transaction::Transaction;
@@ -13,7 +14,7 @@ const LIVE: SessionId = SessionId(1);
 fn append(tree: &Tree, desk: &mut Desk, id: SessionId, said: &'static str) {
     let mut transaction = Transaction::new(tree, desk);
     transaction.append(id, message(said, said)).unwrap();
-    transaction.commit().unwrap();
+    transaction.commit(Durable::First).unwrap();
 }
 
 /// A session that has said one thing.
@@ -48,7 +49,7 @@ fn a_draft_that_somebody_goes_on_with_is_no_item_yet() {
         append(&tree, &mut desk, LIVE, "two");
         let mut transaction = Transaction::new(&tree, &mut desk);
         let item = transaction.close_session(LIVE).unwrap().expect("what was said is an item");
-        transaction.commit().unwrap();
+        transaction.commit(Durable::First).unwrap();
         assert_eq!(item.message_id, id("live"));
     }
     let store = open(&place);

@@ -5,8 +5,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
-use restante::store::{ListQuery, Store};
+use restante::store::{After, ListQuery, Store};
 
 use super::*;
 
@@ -38,6 +39,45 @@ fn after_a_failed_write_nothing_is_taken_and_what_was_kept_is_read() {
     assert!(store.working());
     deposit(&store, "after", 10).unwrap();
     assert_eq!(wait(store.counts(bob())).unwrap().items, 2);
+}
+
+/// A store that holds one item, was told that it is retrieved, and can sync nothing that was not synced at once.
+fn marked(after: After) -> (TempDir, Archive) {
+    let place = place();
+    let store = open(&place);
+    deposit(&store, "one", 10).unwrap();
+    store.reader.tree.unsyncable.store(true, Ordering::Relaxed);
+    let counts = wait(store.retrieved(bob(), id("one"), after)).unwrap().unwrap();
+    assert_eq!(counts.text.new, 0);
+    (place, store)
+}
+
+#[test]
+fn a_mark_is_answered_before_it_is_synced_and_synced_all_the_same() {
+    // By itself,
+    let (_place, store) = marked(After::Keep);
+    let begun = Instant::now();
+    while store.working() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it is never synced");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // before what writes nothing is answered,
+    let (_place, store) = marked(After::Keep);
+    assert!(unavailable(&wait(store.retrieved(bob(), id("none"), After::Delete))));
+    // and at the end.
+    let (_place, store) = marked(After::Keep);
+    assert!(unavailable(&wait(store.close())));
+}
+
+#[test]
+fn a_mark_is_synced_with_the_next_deposit_and_a_removal_at_once() {
+    let (_place, store) = marked(After::Keep);
+    // Unless the time was up before.
+    if deposit(&store, "two", 10).is_ok() {
+        wait(store.close()).unwrap();
+    }
+    let (_place, store) = marked(After::Delete);
+    wait(store.close()).unwrap();
 }
 
 #[test]
