@@ -29,7 +29,9 @@ fn records() -> Records {
     let records = Records::new(9, Realm::new(&["example.com".into()], "mailserver.example.com", None));
     let peer = "192.0.2.7:5060".parse().unwrap();
     for session in [&b"a@b"[..], &b"other"[..]] {
-        records.tap(session, peer).msrp(crate::records::Way::In, || "SEND".to_owned());
+        records
+            .tap(session, peer)
+            .msrp(crate::records::Way::In, || crate::records::Said::Words("SEND".into()));
     }
     records
 }

@@ -36,6 +36,7 @@ pub mod shared;
 #[cfg(test)]
 mod sim;
 pub mod supervision;
+pub mod turn;
 pub mod upkeep;
 pub mod users;
 pub mod virtual_ua;

@@ -23,7 +23,7 @@ use restante::wire::sip::{HeaderName, Method, Request, Response, StatusCode};
 use crate::capabilities;
 use crate::dialog_port::DialogPort;
 use crate::ports::DialogInput;
-use crate::records::{Tap, Way};
+use crate::records::{Said, Tap, Way};
 use crate::refusals;
 use crate::session::{Close, Join, MsrpSession, SessionReport};
 use crate::shared::Shared;
@@ -350,17 +350,21 @@ impl Party {
 
     fn note(&self, report: &SessionReport) {
         match report {
-            SessionReport::Bound => self.tap.msrp(Way::In, || "connection bound".to_owned()),
-            SessionReport::Started { message_id, content_type, total, .. } => self.tap.msrp(Way::In, || {
-                let kind = content_type.as_deref().unwrap_or_default();
-                let size = total.map_or_else(|| "*".to_owned(), |total| total.to_string());
-                format!("SEND {} {} {size} bytes", message_id.escape_ascii(), kind.escape_ascii())
-            }),
-            SessionReport::Dropped { .. } => self.tap.msrp(Way::In, || "message cut off".to_owned()),
-            SessionReport::Delivered(..) => self.tap.msrp(Way::In, || "200 OK (SEND)".to_owned()),
-            SessionReport::Refused(_, status) => self.tap.msrp(Way::In, || format!("{status} (SEND)")),
+            SessionReport::Bound => self.tap.msrp(Way::In, || Said::Words("connection bound".into())),
+            SessionReport::Started { message_id, content_type, total, .. } => {
+                self.tap.msrp(Way::In, || Said::Send {
+                    message_id: Some(message_id.as_ref().into()),
+                    content_type: content_type.as_deref().unwrap_or_default().into(),
+                    total: *total,
+                });
+            }
+            SessionReport::Dropped { .. } => self.tap.msrp(Way::In, || Said::Words("message cut off".into())),
+            SessionReport::Delivered(places) => {
+                places.iter().for_each(|_| self.tap.msrp(Way::In, || Said::Answer(200)));
+            }
+            SessionReport::Refused(_, status) => self.tap.msrp(Way::In, || Said::Answer(*status)),
             SessionReport::Lost(cause) | SessionReport::Ended(cause) => {
-                self.tap.msrp(Way::In, || (*cause).to_owned());
+                self.tap.msrp(Way::In, || Said::Words((*cause).into()));
             }
             SessionReport::Data { .. }
             | SessionReport::Complete { .. }

@@ -1,4 +1,4 @@
-//! VirtualUa: the virtual user agent of one stored-message URI. It opens its item and replays it
+//! VirtualUa: the virtual user agent of one stored-message URI. It takes its item as the store opens it, and replays it
 //! as typed SEND frames over the internal MSRP channel, as far as the focus grants credit.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use restante::focus::acknowledged::Acknowledged;
 use restante::focus::delivery::{self, ClientLimits, Presented};
 use restante::focus::fan_out::Participant;
 use restante::focus::retrieval::Failure;
-use restante::store::{Content, Item, MessageId, Owner, Store, StoreError, StoredMessage};
+use restante::store::{Answer, Content, Item, MessageId, Store, StoreError, StoredMessage};
 
 use crate::{fault, supervision};
 
@@ -86,8 +86,6 @@ pub struct Piece {
 pub struct VirtualUaBirth {
     /// Its place among the focus' participants.
     pub participant: Participant,
-    /// Whose item.
-    pub owner: Owner,
     /// Which item.
     pub message_id: MessageId,
     /// What was acknowledged over a former connection: it is not replayed again.
@@ -107,6 +105,8 @@ pub struct VirtualUaBirth {
 /// The actor.
 pub struct VirtualUa {
     birth: VirtualUaBirth,
+    /// The item, until it is waited for.
+    opening: Option<Answer<Option<Item>>>,
     grants: usize,
     busy: bool,
     replay: Option<Replay>,
@@ -121,10 +121,10 @@ struct Replay {
 }
 
 impl VirtualUa {
-    /// A virtual user agent that begins with its first grant.
+    /// A virtual user agent of an item that the store is `opening`; it begins with its first grant.
     #[must_use]
-    pub fn new(birth: VirtualUaBirth) -> Self {
-        Self { birth, grants: 0, busy: false, replay: None, ended: false }
+    pub fn new(birth: VirtualUaBirth, opening: Answer<Option<Item>>) -> Self {
+        Self { birth, opening: Some(opening), grants: 0, busy: false, replay: None, ended: false }
     }
 
     fn step(&mut self, ctx: &mut Context<Self>) {
@@ -137,8 +137,9 @@ impl VirtualUa {
             self.replay_piece(ctx);
             return;
         }
-        let opening = self.birth.store.open(self.birth.owner.clone(), self.birth.message_id.clone());
-        ctx.spawn(opening.into_actor(self).map(|opened, ua, ctx| ua.opened(opened, ctx)));
+        if let Some(opening) = self.opening.take() {
+            ctx.spawn(opening.into_actor(self).map(|opened, ua, ctx| ua.opened(opened, ctx)));
+        }
     }
 
     fn opened(&mut self, opened: Result<Option<Item>, StoreError>, ctx: &mut Context<Self>) {

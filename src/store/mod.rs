@@ -131,6 +131,14 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Damaged`] when it is there but cannot be read.
     fn open(&self, owner: Owner, id: MessageId) -> Answer<Option<Item>>;
 
+    /// Opens several items of one owner, each as [`Store::open`] does; the answers are in the order of `ids`,
+    /// and come one by one.
+    ///
+    /// A store that has to go to its disk goes there once for all.
+    fn open_all(&self, owner: Owner, ids: Vec<MessageId>) -> Vec<Answer<Option<Item>>> {
+        ids.into_iter().map(|id| self.open(owner.clone(), id)).collect()
+    }
+
     /// Up to `len` (and [`MAX_READ`]) bytes of a content from `offset`; fewer at its end, none
     /// behind it.
     ///

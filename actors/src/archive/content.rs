@@ -11,7 +11,7 @@ use bytes::Bytes;
 use restante::store::{Answer, Body, ContentId, Staged, Staging, StoreError};
 use tokio::sync::oneshot;
 
-use super::pool::{PoolHandle, lock};
+use super::pool::{self, PoolHandle, lock};
 use super::staging::FileStaging;
 use super::tree::Tree;
 use super::{INLINE_BODY, keys};
@@ -146,10 +146,7 @@ impl Contents {
             // The caller may have gone.
             let _ = answer.send(work());
         });
-        Box::pin(async move {
-            submitted?;
-            answered.await.unwrap_or_else(|_| Err(StoreError::Unavailable("a thread failed".into())))
-        })
+        pool::answer(submitted, answered)
     }
 }
 

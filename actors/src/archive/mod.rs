@@ -45,6 +45,7 @@ use restante::store::{
     StoreError, SubscriptionCursor, SubscriptionRecord,
 };
 use restante::time::Timestamp;
+use tokio::sync::oneshot;
 
 use self::claims::Claims;
 use self::content::Contents;
@@ -226,6 +227,21 @@ impl Store for Archive {
 
     fn open(&self, owner: Owner, id: MessageId) -> Answer<Option<Item>> {
         self.reading(move |reader| reader.open(&owner, &id))
+    }
+
+    fn open_all(&self, owner: Owner, ids: Vec<MessageId>) -> Vec<Answer<Option<Item>>> {
+        let (answers, answered): (Vec<_>, Vec<_>) = ids.iter().map(|_| oneshot::channel()).unzip();
+        let reader = self.reader.clone();
+        let visit = move || {
+            // Whoever asked may have gone.
+            let tell = |answer: oneshot::Sender<_>| move |opened| drop(answer.send(opened));
+            reader.open_all(&owner, ids.into_iter().zip(answers.into_iter().map(tell)));
+        };
+        let submitted = match self.orders.closed() {
+            true => Err(closed()),
+            false => self.readers.handle().submit(visit),
+        };
+        answered.into_iter().map(|answered| pool::answer(submitted.clone(), answered)).collect()
     }
 
     fn read(&self, content: Content, offset: u64, len: usize) -> Answer<Bytes> {

@@ -5,7 +5,8 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use restante::store::StoreError;
+use restante::store::{Answer, StoreError};
+use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -43,6 +44,17 @@ impl PoolHandle {
         self.0.wake.notify_one();
         Ok(())
     }
+}
+
+/// What a job answers, once it is `submitted`.
+pub(super) fn answer<T: Send + 'static>(
+    submitted: Result<(), StoreError>,
+    answered: oneshot::Receiver<Result<T, StoreError>>,
+) -> Answer<T> {
+    Box::pin(async move {
+        submitted?;
+        answered.await.unwrap_or_else(|_| Err(StoreError::Unavailable("a thread failed".into())))
+    })
 }
 
 /// The threads. Dropped, it finishes what is queued and waits for its threads.

@@ -64,15 +64,14 @@ impl Reader {
         Ok(heads)
     }
 
-    /// The mailbox and the record of an item; `None` when there is none.
+    /// The record of an item; `None` when there is none.
     fn item(
         moment: &Moment<'_>,
-        owner: &Owner,
+        mailbox: MailboxId,
         id: &MessageId,
-    ) -> Result<Option<(MailboxId, ItemRecord)>, StoreError> {
-        let Some(mailbox) = lookup::mailbox(moment, owner)? else { return Ok(None) };
+    ) -> Result<Option<ItemRecord>, StoreError> {
         match lookup::standing(moment, mailbox, id)? {
-            Standing::Live(_, Some(record)) => Ok(Some((mailbox, *record))),
+            Standing::Live(_, Some(record)) => Ok(Some(*record)),
             Standing::Live(_, None) => Err(StoreError::Damaged { what: "item".into() }),
             Standing::Damaged => Err(StoreError::Damaged { what: "id".into() }),
             Standing::Free(_) | Standing::Gone(..) => Ok(None),
@@ -91,7 +90,36 @@ impl Reader {
 
     pub(super) fn open(&self, owner: &Owner, id: &MessageId) -> Result<Option<Item>, StoreError> {
         let moment = self.tree.moment();
-        let Some((mailbox, record)) = Self::item(&moment, owner, id)? else { return Ok(None) };
+        let Some(mailbox) = lookup::mailbox(&moment, owner)? else { return Ok(None) };
+        self.open_in(&moment, owner, mailbox, id)
+    }
+
+    /// Opens items at one moment, and tells each as soon as it is there.
+    pub(super) fn open_all(
+        &self,
+        owner: &Owner,
+        ids: impl Iterator<Item = (MessageId, impl FnOnce(Result<Option<Item>, StoreError>))>,
+    ) {
+        let moment = self.tree.moment();
+        let mailbox = lookup::mailbox(&moment, owner);
+        for (id, tell) in ids {
+            tell(match &mailbox {
+                Ok(Some(mailbox)) => self.open_in(&moment, owner, *mailbox, &id),
+                Ok(None) => Ok(None),
+                Err(error) => Err(error.clone()),
+            });
+        }
+    }
+
+    /// An item of this mailbox at this moment.
+    fn open_in(
+        &self,
+        moment: &Moment<'_>,
+        owner: &Owner,
+        mailbox: MailboxId,
+        id: &MessageId,
+    ) -> Result<Option<Item>, StoreError> {
+        let Some(record) = Self::item(moment, mailbox, id)? else { return Ok(None) };
         let ItemRecord { head, bundle, body, .. } = record;
         if let Some(body) = body {
             let message = StoredMessage {
@@ -104,7 +132,7 @@ impl Reader {
             };
             return Ok(Some(Item { head, messages: vec![message] }));
         }
-        let messages = self.messages(&moment, owner, mailbox, bundle)?;
+        let messages = self.messages(moment, owner, mailbox, bundle)?;
         if messages.len() != head.messages as usize {
             let key = keys::messages(mailbox, bundle);
             return Err(self.tree.damaged("item without all of its messages", &key));

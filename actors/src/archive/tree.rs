@@ -127,8 +127,8 @@ impl Tree {
             Durable::First => PersistMode::SyncData,
             Durable::Soon => PersistMode::Buffer,
         };
-        let mut batch = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), writes.len())
-            .durability(Some(mode));
+        let mut batch =
+            fjall::OwnedWriteBatch::with_capacity(self.database.clone(), writes.len()).durability(Some(mode));
         for (key, value) in writes {
             let room = self.room(&key);
             match value {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use restante::focus::delivery::{self, ClientLimits};
+use restante::focus::fan_out::Participant;
 use restante::focus::recipient_list::InviteBody;
 use restante::focus::rejection::Rejection;
 use restante::focus::retrieval::{Event, Failure, Retrieval};
@@ -25,6 +26,7 @@ use crate::ports::DialogInput;
 use crate::session::SessionReport;
 use crate::shared::Shared;
 use crate::supervision::{self, Exited, Obituary};
+use crate::turn::Turn;
 use crate::virtual_ua::Replayed;
 
 use relay::{Nursery, Relay};
@@ -62,13 +64,10 @@ struct Asking {
     uri: String,
 }
 
-/// The store has noted, or failed to note, that an item was delivered.
+/// The store has noted, or failed to note, that items were delivered.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Marked {
-    participant: usize,
-    stands: bool,
-}
+struct Marked(Vec<(Participant, bool)>);
 
 /// The actor.
 pub struct Focus {
@@ -80,6 +79,7 @@ pub struct Focus {
     relay: Relay,
     conference: ConferenceSubscribers,
     alarm: Alarm,
+    turn: Turn,
     span: tracing::Span,
     _obituary: Obituary,
 }
@@ -103,6 +103,7 @@ impl Focus {
             retrieval: Retrieval::new(Vec::new()),
             relay: Relay::new(0),
             alarm: Alarm::default(),
+            turn: Turn::default(),
             span,
             _obituary: Obituary::new(birth.exited, exited),
         }
@@ -186,8 +187,8 @@ impl Focus {
     fn pump(&mut self, ctx: &Context<Self>) {
         if self.party.is_bound() {
             let window = self.shared.config.retrieval.window.as_usize();
-            let focus = ctx.address().recipient();
-            let nursery = Nursery { owner: &self.owner, store: &self.shared.store, window, focus };
+            let nursery =
+                Nursery { owner: &self.owner, store: &self.shared.store, window, focus: &|| ctx.address() };
             self.relay.grant(&self.retrieval, &nursery, self.party.tap());
         }
         self.relay.forward(&mut self.retrieval, self.party.session(), self.party.tap());
@@ -210,6 +211,7 @@ impl Focus {
     // ---- the turn of the wheel ----
 
     fn drain(&mut self, ctx: &mut Context<Self>) {
+        self.turn.ended();
         let now = clock::now();
         while let Some(event) = self.party.poll_event(now) {
             match event {
@@ -226,12 +228,16 @@ impl Focus {
             }
         }
         self.pump(ctx);
+        let mut delivered = Vec::new();
         while let Some(event) = self.retrieval.poll_event() {
             match event {
-                Event::MarkRetrieved(participant, id) => self.mark(participant, id, ctx.address()),
+                Event::MarkRetrieved(participant, id) => delivered.push((participant, id)),
                 Event::Changed(participant) => self.conference.changed(now, participant),
                 Event::Finished => self.finish(),
             }
+        }
+        if !delivered.is_empty() {
+            self.mark(delivered, ctx.address());
         }
         self.party.send();
         self.conference.drain(now, self.retrieval.entries(), self.party.port());
@@ -244,22 +250,30 @@ impl Focus {
     }
 
     /// A task of its own: as futures of the focus' context, all marks under way would be polled for each.
-    fn mark(&self, participant: usize, id: MessageId, me: Addr<Self>) {
+    fn mark(&self, delivered: Vec<(Participant, MessageId)>, me: Addr<Self>) {
         let after = match self.shared.config.retrieval.after {
             crate::config::After::Keep => After::Keep,
             crate::config::After::Delete => After::Delete,
         };
-        let marking = self.shared.store.retrieved(self.owner.clone(), id.clone(), after);
+        let mark = |(participant, id): (Participant, MessageId)| {
+            (participant, id.clone(), self.shared.store.retrieved(self.owner.clone(), id, after))
+        };
+        // All are asked for before any is waited for: the store writes them together.
+        let marks: Vec<_> = delivered.into_iter().map(mark).collect();
         let span = self.span.clone();
         actix::spawn(async move {
-            let marked = marking.await;
-            match &marked {
-                Ok(_) => tracing::info!(parent: &span, message_id = ?id, "delivered"),
-                Err(error) => {
-                    tracing::error!(parent: &span, message_id = ?id, %error, "delivered, but not marked: it stays new")
+            let mut marked = Vec::with_capacity(marks.len());
+            for (participant, id, marking) in marks {
+                let outcome = marking.await;
+                match &outcome {
+                    Ok(_) => tracing::info!(parent: &span, message_id = ?id, "delivered"),
+                    Err(error) => {
+                        tracing::error!(parent: &span, message_id = ?id, %error, "delivered, but not marked: it stays new");
+                    }
                 }
+                marked.push((participant, outcome.is_ok()));
             }
-            me.do_send(Marked { participant, stands: marked.is_ok() });
+            me.do_send(Marked(marked));
         });
     }
 
@@ -336,15 +350,17 @@ impl Handler<Replayed> for Focus {
                 Err(failure) => self.fail(replayed.participant, failure),
             }
         }
-        self.drain(ctx);
+        self.turn.end_with(ctx, Self::drain);
     }
 }
 
 impl Handler<Marked> for Focus {
     type Result = ();
     fn handle(&mut self, marked: Marked, ctx: &mut Self::Context) {
-        self.retrieval.marked(marked.participant, marked.stands);
-        self.drain(ctx);
+        for (participant, stands) in marked.0 {
+            self.retrieval.marked(participant, stands);
+        }
+        self.turn.end_with(ctx, Self::drain);
     }
 }
 
@@ -356,8 +372,10 @@ impl Handler<SessionReport> for Focus {
         match report {
             SessionReport::Bound => fault::strike("focus.bound", self.call_id()),
             SessionReport::Credit(pieces) => self.relay.credit(pieces),
-            SessionReport::Delivered(participant, message) => {
-                self.retrieval.acknowledged(participant, message);
+            SessionReport::Delivered(places) => {
+                for (participant, message) in places {
+                    self.retrieval.acknowledged(participant, message);
+                }
             }
             SessionReport::Refused(participant, status) => self.fail(participant, Failure::Refused(status)),
             SessionReport::Lost(cause) => {
@@ -375,7 +393,7 @@ impl Handler<SessionReport> for Focus {
             | SessionReport::Complete { .. }
             | SessionReport::Dropped { .. } => {}
         }
-        self.drain(ctx);
+        self.turn.end_with(ctx, Self::drain);
     }
 }
 

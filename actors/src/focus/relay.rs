@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use actix::{Actor, Addr, Recipient};
-use restante::focus::delivery::ClientLimits;
+use actix::{Actor, Addr};
+use restante::focus::delivery::{ClientLimits, Presented};
 use restante::focus::fan_out::{FanOut, Participant};
 use restante::focus::retrieval::Retrieval;
 use restante::store::{Owner, Store};
 
-use crate::records::{FOCUS, Tap, Way};
+use crate::records::{Column, Said, Tap, Way};
 use crate::session::{Deliver, MsrpSession, Withdraw};
 use crate::virtual_ua::{Begin, Frame, Grant, HangUp, Limits, Piece, Replayed, VirtualUa, VirtualUaBirth};
+
+use super::Focus;
 
 /// Pieces under way between the store and the client's connection.
 const CREDIT: usize = 16;
@@ -21,27 +23,22 @@ pub(super) struct Nursery<'a> {
     pub(super) store: &'a Arc<dyn Store>,
     /// Bytes of a piece at most.
     pub(super) window: usize,
-    pub(super) focus: Recipient<Replayed>,
-}
-
-/// The column of a virtual user agent in a ladder.
-fn agent_name(participant: Participant) -> String {
-    format!("virtual UA {}", participant + 1)
+    /// Who grants and is replayed to.
+    pub(super) focus: &'a dyn Fn() -> Addr<Focus>,
 }
 
 /// Notes what a virtual user agent has replayed.
 pub(super) fn note_replayed(tap: &Tap, participant: Participant, piece: &Piece) {
-    tap.inside(|| {
-        let size: usize = piece.frames.iter().map(Frame::size).sum();
-        let more = if piece.more { ", more follows" } else { "" };
-        (agent_name(participant), FOCUS.to_owned(), format!("Replayed {size} bytes{more}"))
+    tap.inside(Column::VirtualUa(participant), Column::Focus, || Said::Replayed {
+        bytes: piece.frames.iter().map(Frame::size).sum(),
+        more: piece.more,
     });
 }
 
 /// A message that begins to leave.
-fn sent(begin: &Begin) -> String {
-    let presented = &begin.presented;
-    format!("SEND {} {} bytes", presented.content_type.escape_ascii(), presented.total)
+fn sent(begin: &Begin) -> Said {
+    let Presented { content_type, total, .. } = &begin.presented;
+    Said::Send { message_id: None, content_type: content_type.as_ref().into(), total: Some(*total) }
 }
 
 /// Who replays, and what is under way.
@@ -82,29 +79,43 @@ impl Relay {
     /// Grants what credit there is; virtual user agents are born with their first grant.
     pub(super) fn grant(&mut self, retrieval: &Retrieval, nursery: &Nursery<'_>, tap: &Tap) {
         let Some(client) = self.client.as_ref().filter(|_| !self.held) else { return };
+        let mut born = Vec::new();
         while let Some(participant) = self.fan_out.grant() {
-            let Some(slot) = self.agents.get_mut(participant) else { continue };
-            let agent = match slot {
-                Some(agent) => agent,
-                None => {
-                    let Some(entry) = retrieval.entries().get(participant) else { continue };
-                    let Some(id) = entry.message_id.clone() else { continue };
-                    let birth = VirtualUaBirth {
-                        participant,
-                        owner: nursery.owner.clone(),
-                        message_id: id,
-                        acknowledged: entry.acknowledged.clone(),
-                        round: self.round,
-                        store: Arc::clone(nursery.store),
-                        client: Arc::clone(client),
-                        focus: nursery.focus.clone(),
-                        window: nursery.window,
-                    };
-                    slot.insert(VirtualUa::new(birth).start())
-                }
+            tap.inside(Column::Focus, Column::VirtualUa(participant), || Said::Grant);
+            match self.agents.get(participant) {
+                Some(Some(agent)) => agent.do_send(Grant),
+                Some(None) => born.push(participant),
+                None => {}
+            }
+        }
+        let entry = |participant: Participant| {
+            let entry = retrieval.entries().get(participant)?;
+            Some((participant, entry.message_id.clone()?, entry.acknowledged.clone()))
+        };
+        let born: Vec<_> = born.into_iter().filter_map(entry).collect();
+        if born.is_empty() {
+            return;
+        }
+        // One visit to the store serves all that are born together.
+        let ids = born.iter().map(|(_, id, _)| id.clone()).collect();
+        let opening = nursery.store.open_all(nursery.owner.clone(), ids);
+        let focus = (nursery.focus)().recipient();
+        for ((participant, message_id, acknowledged), opening) in born.into_iter().zip(opening) {
+            let birth = VirtualUaBirth {
+                participant,
+                message_id,
+                acknowledged,
+                round: self.round,
+                store: Arc::clone(nursery.store),
+                client: Arc::clone(client),
+                focus: focus.clone(),
+                window: nursery.window,
             };
-            tap.inside(|| (FOCUS.to_owned(), agent_name(participant), "Grant".to_owned()));
+            let agent = VirtualUa::new(birth, opening).start();
             agent.do_send(Grant);
+            if let Some(slot) = self.agents.get_mut(participant) {
+                *slot = Some(agent);
+            }
         }
     }
 

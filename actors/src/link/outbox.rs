@@ -294,6 +294,8 @@ pub(crate) async fn write<T: Send>(outbox: &Outbox<T>, stream: &Stream, drained:
             Taken::Nothing => {
                 hands = VecDeque::new();
                 outbox.wake.notified().await;
+                // What else is ready to be worked off now has something to write too: one call takes all of it.
+                tokio::task::yield_now().await;
             }
             Taken::End => break,
         }

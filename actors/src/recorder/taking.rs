@@ -14,7 +14,7 @@ use restante::wire::sip::{Request, StatusCode};
 use super::Recorder;
 use super::arriving::{self, Arriving, Content};
 use crate::clock;
-use crate::records::Way;
+use crate::records::{Said, Way};
 use crate::refusals;
 use crate::session::{Judge, ReadCredit};
 
@@ -161,8 +161,10 @@ impl Recorder {
 
     fn judge(&self, id: IncomingId, verdict: Verdict) {
         self.party.tap().msrp(Way::Out, || match &verdict {
-            Verdict::Stored => "200 OK (SEND)".to_owned(),
-            Verdict::Refused(status, comment) => format!("{status} {} (SEND)", comment.escape_ascii()),
+            Verdict::Stored => Said::Answer(200),
+            Verdict::Refused(status, comment) => {
+                Said::Words(format!("{status} {} (SEND)", comment.escape_ascii()).into())
+            }
         });
         if let Some(session) = self.party.session() {
             session.do_send(Judge { id, verdict });

@@ -7,6 +7,7 @@
 //! when the ring is read, unless `[log] addresses` opens them.
 
 mod reading;
+mod said;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -21,11 +22,10 @@ use restante::wire::sip::{Request, Response, escape_user};
 use crate::redact;
 
 pub use reading::{MOST_READ, ask, read};
+pub use said::{Column, FOCUS, Said};
 
 /// The node's column in a ladder.
 pub const STORE: &str = "store";
-/// The column of a retrieval's focus.
-pub const FOCUS: &str = "focus";
 
 /// Which way a message went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +38,8 @@ pub enum Way {
 
 enum Entry {
     Sip { way: Way, peer: SocketAddr, caption: Caption },
-    Msrp { way: Way, peer: SocketAddr, session: Bytes, label: String },
-    Inside { session: Bytes, from: String, to: String, label: String },
+    Msrp { way: Way, peer: SocketAddr, session: Bytes, said: Said },
+    Inside { session: Bytes, from: Column, to: Column, said: Said },
 }
 
 struct Noted {
@@ -132,12 +132,12 @@ impl Records {
                 let (from, to) = ends(*way, peer.to_string());
                 (from, to, Carrier::Sip, caption.label(|uri| self.uri(uri)))
             }
-            Entry::Msrp { way, peer, label, .. } => {
+            Entry::Msrp { way, peer, said, .. } => {
                 let (from, to) = ends(*way, peer.to_string());
-                (from, to, Carrier::Msrp, label.clone())
+                (from, to, Carrier::Msrp, said.to_string())
             }
-            Entry::Inside { from, to, label, .. } => {
-                (from.clone(), to.clone(), Carrier::Inside, label.clone())
+            Entry::Inside { from, to, said, .. } => {
+                (from.to_string(), to.to_string(), Carrier::Inside, said.to_string())
             }
         };
         Arrow { at_us: noted.at_us, session: shown(noted.entry.session()), from, to, carrier, label }
@@ -191,18 +191,17 @@ struct Dialog {
 }
 
 impl Tap {
-    /// Notes an MSRP message; `label` is only asked where it is kept.
-    pub fn msrp(&self, way: Way, label: impl FnOnce() -> String) {
+    /// Notes an MSRP message; `said` is only asked where it is kept.
+    pub fn msrp(&self, way: Way, said: impl FnOnce() -> Said) {
         if let Some(Dialog { records, session, peer }) = self.0.as_deref() {
-            records.note(Entry::Msrp { way, peer: *peer, session: session.clone(), label: label() });
+            records.note(Entry::Msrp { way, peer: *peer, session: session.clone(), said: said() });
         }
     }
 
-    /// Notes a message between actors; `says` gives sender, receiver and label, where they are kept.
-    pub fn inside(&self, says: impl FnOnce() -> (String, String, String)) {
+    /// Notes a message between actors; `said` is only asked where it is kept.
+    pub fn inside(&self, from: Column, to: Column, said: impl FnOnce() -> Said) {
         if let Some(Dialog { records, session, .. }) = self.0.as_deref() {
-            let (from, to, label) = says();
-            records.note(Entry::Inside { session: session.clone(), from, to, label });
+            records.note(Entry::Inside { session: session.clone(), from, to, said: said() });
         }
     }
 }
@@ -257,8 +256,8 @@ mod tests {
     fn a_tap_notes_in_its_session_or_nowhere() {
         let records = records(9);
         let tap = records.tap(b"call", peer());
-        tap.msrp(Way::Out, || "SEND m1".into());
-        tap.inside(|| (FOCUS.into(), "virtual UA 1".into(), "Grant".into()));
+        tap.msrp(Way::Out, || Said::Answer(200));
+        tap.inside(Column::Focus, Column::VirtualUa(0), || Said::Grant);
         let arrows = records.arrows(Some("call"));
         assert_eq!(
             arrows.iter().map(|arrow| arrow.carrier).collect::<Vec<_>>(),
@@ -266,7 +265,7 @@ mod tests {
         );
         Tap::default().msrp(Way::In, || unreachable!("nothing is kept"));
         let off = super::tests::records(0);
-        off.tap(b"call", peer()).inside(|| unreachable!("nothing is kept"));
+        off.tap(b"call", peer()).inside(Column::Focus, Column::Focus, || unreachable!("nothing is kept"));
         off.request(peer(), &request("sip:a@b", "x"));
         assert!(off.arrows(None).is_empty());
     }

@@ -19,11 +19,13 @@ use crate::alarm::Alarm;
 use crate::chance::Chance;
 use crate::clock;
 use crate::link::{MsrpEvent, MsrpFrames, MsrpLink, MsrpPort, MsrpRegistration, MsrpTransport, Resolver};
+use crate::turn::Turn;
 use crate::virtual_ua::{Begin, Frame};
 use crate::{fault, supervision};
 
 pub use command::{Close, Deliver, Join, Judge, Withdraw};
 pub use report::{ReadCredit, SessionReport};
+pub use underway::Place;
 use underway::Underway;
 
 /// The actor.
@@ -35,6 +37,7 @@ pub struct MsrpSession {
     registration: Option<MsrpRegistration>,
     link: Option<MsrpLink>,
     alarm: Alarm,
+    turn: Turn,
     underway: Underway,
     owed: usize,
     /// Rises with each [`Join`]: an earlier one's connection comes too late.
@@ -69,6 +72,7 @@ impl MsrpSession {
                 registration: Some(registration),
                 link: None,
                 alarm: Alarm::default(),
+                turn: Turn::default(),
                 underway: Underway::default(),
                 owed: 0,
                 epoch: 0,
@@ -86,8 +90,16 @@ impl MsrpSession {
     }
 
     fn drain(&mut self, ctx: &mut Context<Self>, credit: &ReadCredit) {
+        self.turn.ended();
+        let mut delivered = Vec::new();
         while let Some(event) = self.machine.poll_event() {
-            self.event(event, credit);
+            match event {
+                Event::Delivered { id } => delivered.extend(self.underway.delivered(id)),
+                event => self.event(event, credit),
+            }
+        }
+        if !delivered.is_empty() {
+            self.report(SessionReport::Delivered(delivered));
         }
         // RFC 4975 5.1: several sessions may share the connection; none may write into the chunk of
         // another, so none leaves one open.
@@ -99,6 +111,10 @@ impl MsrpSession {
         }
         self.pay();
         self.alarm.arm(ctx, self.machine.poll_timeout(), Self::ring);
+    }
+
+    fn end_turn(&mut self, ctx: &mut Context<Self>) {
+        self.drain(ctx, &ReadCredit::default());
     }
 
     fn transmit(&mut self, link: &MsrpLink) {
@@ -129,12 +145,7 @@ impl MsrpSession {
             Event::Complete { id, size } => self.report(SessionReport::Complete { id, size }),
             Event::Dropped { id, .. } => self.report(SessionReport::Dropped { id }),
             Event::Bound => self.report(SessionReport::Bound),
-            Event::Sent { .. } => {}
-            Event::Delivered { id } => {
-                if let Some((participant, message)) = self.underway.delivered(id) {
-                    self.report(SessionReport::Delivered(participant, message));
-                }
-            }
+            Event::Sent { .. } | Event::Delivered { .. } => {}
             Event::Refused { id, status } => {
                 if let Some((participant, _)) = self.underway.refused(id) {
                     self.report(SessionReport::Refused(participant, status));
@@ -300,7 +311,7 @@ impl Handler<Deliver> for MsrpSession {
             }
         }
         self.owed += 1;
-        self.drain(ctx, &ReadCredit::default());
+        self.turn.end_with(ctx, Self::end_turn);
     }
 }
 
@@ -308,7 +319,7 @@ impl Handler<Judge> for MsrpSession {
     type Result = ();
     fn handle(&mut self, judge: Judge, ctx: &mut Self::Context) {
         self.machine.answer(clock::now(), judge.id, &judge.verdict);
-        self.drain(ctx, &ReadCredit::default());
+        self.turn.end_with(ctx, Self::end_turn);
     }
 }
 
@@ -332,7 +343,7 @@ mod tests {
     #[test]
     fn what_waits_is_small() {
         assert!(size_of::<MsrpSession>() <= 1160, "a session: {}", size_of::<MsrpSession>());
-        assert!(size_of::<Focus>() <= 1160, "a focus: {}", size_of::<Focus>());
+        assert!(size_of::<Focus>() <= 1168, "a focus: {}", size_of::<Focus>());
         assert!(size_of::<Mailbox>() <= 300, "a mailbox: {}", size_of::<Mailbox>());
     }
 }

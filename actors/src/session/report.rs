@@ -8,6 +8,8 @@ use restante::focus::fan_out::Participant;
 use restante::machine::msrp::IncomingId;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::underway::Place;
+
 /// What the user of a session is told.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -50,8 +52,8 @@ pub enum SessionReport {
         /// Which one.
         id: IncomingId,
     },
-    /// The client has acknowledged a message of this participant: the one at this place in its item.
-    Delivered(Participant, u32),
+    /// The client has acknowledged these messages: each is of a participant, at a place in its item.
+    Delivered(Vec<Place>),
     /// The client has refused a message of this participant with an MSRP status.
     Refused(Participant, u16),
     /// So many pieces have left.

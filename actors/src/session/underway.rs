@@ -10,7 +10,7 @@ use std::hash::BuildHasher;
 use crate::chance::Chance;
 
 /// A message: the participant whose it is, and its place in the participant's item.
-pub(super) type Place = (Participant, u32);
+pub type Place = (Participant, u32);
 
 /// What is begun and not yet acknowledged.
 #[derive(Default)]

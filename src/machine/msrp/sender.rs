@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use memchr::memmem;
 use rustc_hash::FxHashMap;
 
 use super::outbox::Outbox;
@@ -12,6 +11,7 @@ use super::token::Tokens;
 use super::transaction::{Subject, Transactions};
 use super::{Event, Outgoing, OutgoingId, SessionConfig, SessionFailure};
 use crate::time::Instant;
+use crate::wire::msrp::end_line;
 use crate::wire::msrp::{ByteRange, Continuation, MsrpUri, SendHead, Status, encode_end};
 
 /// RFC 4975 7.1.1: a larger chunk has to be interruptible.
@@ -135,7 +135,7 @@ impl Sender {
             self.end_line.clear();
             self.end_line.extend_from_slice(b"-------");
             tokens.write(number, &mut self.end_line);
-            if memmem::find(next, &self.end_line).is_none() {
+            if !end_line::occurs(&self.end_line, next) {
                 break number;
             }
         };
@@ -151,8 +151,8 @@ impl Sender {
             *to = *from;
             seam_length += 1;
         }
-        memmem::find(seam.get(..seam_length).unwrap_or_default(), &self.end_line).is_some()
-            || memmem::find(next, &self.end_line).is_some()
+        end_line::occurs(&self.end_line, seam.get(..seam_length).unwrap_or_default())
+            || end_line::occurs(&self.end_line, next)
     }
 
     fn open_chunk(&mut self, id: OutgoingId, number: u64, at_hand: u64) {

@@ -2,9 +2,8 @@
 //! through as slices of the input, and only what could be the beginning of an end-line is held back.
 
 use bytes::{Buf, Bytes, BytesMut};
-use memchr::memmem;
 
-use super::{Continuation, Head, parse};
+use super::{Continuation, Head, end_line, parse};
 
 /// What may come over a connection at most.
 #[derive(Clone, Copy, Debug)]
@@ -178,8 +177,7 @@ impl Decoder {
 
     fn decode_body(&mut self, buffer: &mut BytesMut, lead: usize) -> Option<Piece> {
         let mut from = 0;
-        while let Some(found) = memmem::find(buffer.get(from..).unwrap_or_default(), &self.needle) {
-            let at = from + found;
+        while let Some(at) = end_line::find(&self.needle, buffer, from) {
             let after = at + self.needle.len();
             if let Some([flag, b'\r', b'\n', ..]) = buffer.get(after..)
                 && let Some(continuation) = Continuation::from_flag(*flag)

@@ -51,6 +51,9 @@ impl Head {
     }
 }
 
+/// What a SEND with a small body takes, in bytes.
+const ROOM: usize = 1024;
+
 /// What a SEND says, borrowed: to be written as [`Head::encode`] would, and not kept.
 #[derive(Clone, Copy, Debug)]
 pub struct SendHead<'a> {
@@ -75,6 +78,8 @@ impl SendHead<'_> {
     ///
     /// A line break inside a value is written as a space: a value cannot become a header field.
     pub fn encode(&self, out: &mut BytesMut) {
+        // Most heads, and a small body, without finding memory again and again.
+        out.reserve(ROOM);
         put_transaction(self.transaction, out);
         out.put_slice(b"SEND");
         put_paths(self.to_path, self.from_path, out);

@@ -5,6 +5,7 @@
 mod byte_range;
 mod decoder;
 mod encode;
+pub(crate) mod end_line;
 mod head;
 mod parse;
 mod response;

@@ -1,7 +1,8 @@
 //! Whole frames apart from each other (RFC 7977 5.1: a WebSocket message carries exactly one).
 
 use bytes::Bytes;
-use memchr::memmem;
+
+use super::end_line;
 
 /// Divides bytes that hold nothing but whole frames, as a session writes them, into those frames.
 pub fn frames(mut bytes: Bytes) -> impl Iterator<Item = Bytes> {
@@ -18,13 +19,15 @@ pub fn frames(mut bytes: Bytes) -> impl Iterator<Item = Bytes> {
 fn frame_end(bytes: &[u8]) -> Option<usize> {
     let transaction = bytes.strip_prefix(b"MSRP ")?.split(|b| *b == b' ').next()?;
     let needle = [b"\r\n-------", transaction].concat();
-    memmem::find_iter(bytes, &needle).find_map(|at| {
+    let mut from = 0;
+    while let Some(at) = end_line::find(&needle, bytes, from) {
         let behind = at + needle.len();
-        match bytes.get(behind..behind + 3)? {
-            [b'$' | b'+' | b'#', b'\r', b'\n'] => Some(behind + 3),
-            _ => None,
+        if matches!(bytes.get(behind..behind + 3)?, [b'$' | b'+' | b'#', b'\r', b'\n']) {
+            return Some(behind + 3);
         }
-    })
+        from = at + 2;
+    }
+    None
 }
 
 #[cfg(test)]

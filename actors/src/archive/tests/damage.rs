@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use restante::store::{ListQuery, Store, StoreError};
 
 use super::*;
-use crate::archive::tree::Durable;
 use crate::archive::keys::{self, Key, MailboxId};
+use crate::archive::tree::Durable;
 use crate::archive::tree::Tree;
 
 /// Changes a record behind the store's back.

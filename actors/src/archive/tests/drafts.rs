@@ -3,10 +3,10 @@
 use restante::store::SessionId;
 
 use super::*;
-use crate::archive::tree::Durable;
 use crate::archive::desk::Desk;
 use crate::archive::session::recover_drafts;
 use crate::archive::transaction::Transaction;
+use crate::archive::tree::Durable;
 use crate::archive::tree::Tree;
 
 const LIVE: SessionId = SessionId(1);

@@ -119,6 +119,26 @@ fn a_session_without_a_message_leaves_nothing() {
 }
 
 #[test]
+fn items_opened_together_are_as_each_alone() {
+    let place = place();
+    let store = open(&place);
+    for call_id in ["one", "two"] {
+        wait(store.deposit(pager(key(call_id, "t", 1), noise(100)))).unwrap();
+    }
+    let ids = ["two", "none", "one"].map(id);
+    let alone = ids.clone().map(|id| wait(store.open(bob(), id)));
+    let together = store.open_all(bob(), ids.to_vec());
+    assert_eq!(together.into_iter().map(wait).collect::<Vec<_>>(), alone);
+    let found = alone.map(|opened| opened.unwrap().is_some());
+    assert_eq!(found, [true, false, true]);
+    let nobodys = store.open_all(alice(), ids.to_vec());
+    assert_eq!(nobodys.into_iter().map(wait).collect::<Vec<_>>(), vec![Ok(None); 3]);
+    wait(store.close()).unwrap();
+    let closed = store.open_all(bob(), ids.to_vec());
+    assert!(closed.into_iter().all(|answer| matches!(wait(answer), Err(StoreError::Unavailable(_)))));
+}
+
+#[test]
 fn retrieved_items_are_old_or_gone() {
     let place = place();
     let store = open(&place);
