@@ -15,7 +15,7 @@ use restante::store::{Answer, Content, Item, MessageId, Store, StoreError, Store
 
 use crate::{fault, supervision};
 
-/// Credit for one piece.
+/// Credit for one more piece.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Grant;
@@ -121,10 +121,10 @@ struct Replay {
 }
 
 impl VirtualUa {
-    /// A virtual user agent of an item that the store is `opening`; it begins with its first grant.
+    /// A virtual user agent of an item that the store is `opening`; it is born with its first grant.
     #[must_use]
     pub fn new(birth: VirtualUaBirth, opening: Answer<Option<Item>>) -> Self {
-        Self { birth, opening: Some(opening), grants: 0, busy: false, replay: None, ended: false }
+        Self { birth, opening: Some(opening), grants: 1, busy: false, replay: None, ended: false }
     }
 
     fn step(&mut self, ctx: &mut Context<Self>) {
@@ -299,6 +299,10 @@ impl Drop for VirtualUa {
 
 impl Actor for VirtualUa {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.step(ctx);
+    }
 }
 
 impl Handler<Grant> for VirtualUa {

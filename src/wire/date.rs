@@ -2,6 +2,7 @@
 //! send instead, and the timestamps of RFC 3339 that CPIM wants.
 
 use jiff::fmt::rfc2822::DateTimeParser;
+use jiff::fmt::temporal::DateTimePrinter;
 use jiff::tz::Offset;
 
 use crate::time::Timestamp;
@@ -55,11 +56,8 @@ pub fn sip_date(at: Timestamp) -> String {
 /// Milliseconds appear when there are any.
 #[must_use]
 pub fn rfc3339(date: Date) -> String {
-    let mut out = civil(date).strftime("%Y-%m-%dT%H:%M:%S").to_string();
-    let milliseconds = date.at.0 % 1000;
-    if milliseconds != 0 {
-        out.push_str(&format!(".{milliseconds:03}"));
-    }
+    let digits = if date.at.0.is_multiple_of(1000) { 0 } else { 3 };
+    let mut out = DateTimePrinter::new().precision(Some(digits)).datetime_to_string(&civil(date));
     if date.offset == 0 {
         out.push('Z');
     } else {

@@ -111,10 +111,8 @@ impl Relay {
                 focus: focus.clone(),
                 window: nursery.window,
             };
-            let agent = VirtualUa::new(birth, opening).start();
-            agent.do_send(Grant);
             if let Some(slot) = self.agents.get_mut(participant) {
-                *slot = Some(agent);
+                *slot = Some(VirtualUa::new(birth, opening).start());
             }
         }
     }
@@ -127,8 +125,12 @@ impl Relay {
     /// Takes a piece of this round.
     pub(super) fn take(&mut self, participant: Participant, piece: Piece) {
         let more = piece.more;
-        if self.fan_out.fill(participant, piece, more).is_ok() && !more {
-            self.hang_up(participant);
+        // Who has nothing more to replay has ended by itself.
+        if self.fan_out.fill(participant, piece, more).is_ok()
+            && !more
+            && let Some(agent) = self.agents.get_mut(participant)
+        {
+            *agent = None;
         }
     }
 

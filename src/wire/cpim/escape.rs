@@ -5,6 +5,10 @@ use std::fmt::Write as _;
 /// RFC 3862 2.3.1: control characters and the backslash MUST be escaped anywhere in a header, the
 /// double quote within a quoted string, nothing else.
 pub(super) fn escape_into(out: &mut String, text: &str, quoted: bool) {
+    let is_plain = |byte: u8| !byte.is_ascii_control() && byte != b'\\' && (byte != b'"' || !quoted);
+    if text.bytes().all(is_plain) {
+        return out.push_str(text);
+    }
     for character in text.chars() {
         match character {
             '\\' => out.push_str("\\\\"),

@@ -5,7 +5,7 @@
 mod escape;
 mod party;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::mime::{self, Fields, MimeError};
 use escape::{escape_into, unescape};
@@ -182,7 +182,7 @@ impl Wrapper {
     /// The message headers, an empty line, the MIME headers, an empty line.
     #[must_use]
     pub fn prefix(&self) -> Bytes {
-        let mut text = String::with_capacity(256);
+        let mut text = String::with_capacity(384);
         text.push_str("From: ");
         self.from.write(&mut text);
         text.push_str("\r\nTo: ");
@@ -191,20 +191,20 @@ impl Wrapper {
         plain(&mut text, "DateTime", self.date_time.as_deref());
         plain(&mut text, "Subject", self.subject.as_deref());
         text.push_str("\r\n");
-        let mut out = BytesMut::from(text.as_bytes());
+        let mut out = text.into_bytes();
         let has =
             |name: &str| self.content.iter().any(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()));
         // RFC 3862 2.4: the MIME content headers MUST include at least a Content-Type header.
         if !has("Content-Type") {
-            out.put_slice(b"Content-Type: text/plain\r\n");
+            out.extend_from_slice(b"Content-Type: text/plain\r\n");
         }
         for (name, value) in &self.content {
             if !name.eq_ignore_ascii_case(b"Content-Length") {
                 mime_line(&mut out, name, value);
             }
         }
-        out.put_slice(b"\r\n");
-        out.freeze()
+        out.extend_from_slice(b"\r\n");
+        Bytes::from(out)
     }
 }
 
@@ -218,12 +218,15 @@ fn plain(out: &mut String, name: &str, value: Option<&str>) {
 }
 
 /// Writes a MIME header on one line, whatever its bytes.
-fn mime_line(out: &mut BytesMut, name: &[u8], value: &[u8]) {
-    let on_one_line = |byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte };
+fn mime_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend(name.iter().filter(|byte| byte.is_ascii_graphic() && **byte != b':'));
-    out.put_slice(b": ");
-    out.extend(value.iter().map(on_one_line));
-    out.put_slice(b"\r\n");
+    out.extend_from_slice(b": ");
+    let begin = out.len();
+    out.extend_from_slice(value);
+    for byte in out.iter_mut().skip(begin).filter(|byte| matches!(byte, b'\r' | b'\n')) {
+        *byte = b' ';
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]

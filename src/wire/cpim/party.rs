@@ -60,16 +60,25 @@ impl Party {
             }
         }
         out.push('<');
-        for character in self.uri.chars() {
-            match character {
-                '<' | '>' | '"' | '\\' | '\0'..=' ' | '\u{7f}' => {
-                    let _ = write!(out, "%{:02X}", u32::from(character));
+        if self.uri.bytes().any(breaks_out) {
+            for character in self.uri.chars() {
+                match u8::try_from(character).ok().filter(|byte| breaks_out(*byte)) {
+                    Some(byte) => {
+                        let _ = write!(out, "%{byte:02X}");
+                    }
+                    None => out.push(character),
                 }
-                other => out.push(other),
             }
+        } else {
+            out.push_str(&self.uri);
         }
         out.push('>');
     }
+}
+
+/// What must not stand in a URI between angle brackets as it is.
+const fn breaks_out(byte: u8) -> bool {
+    matches!(byte, b'<' | b'>' | b'"' | b'\\' | 0..=b' ' | 0x7F)
 }
 
 /// Where the `<` of the URI stands: the first one outside quotes.

@@ -105,13 +105,13 @@ impl MsrpUri {
     /// [`UriError`] names the part that is malformed.
     pub fn from_bytes(raw: Bytes) -> Result<Self, UriError> {
         let (secure, rest) = scheme(&raw)?;
-        let authority_end = rest.iter().position(|b| *b == b'/').unwrap_or(rest.len());
+        let authority_end = memchr::memchr(b'/', rest).unwrap_or(rest.len());
         let (before_path, path) = rest.split_at(authority_end);
         let (userinfo, rest) = match memchr::memrchr(b'@', before_path) {
             Some(at) => (Some(before_path.get(..at).unwrap_or_default()), skip(rest, at + 1)),
             None => (None, rest),
         };
-        if userinfo.is_some_and(|u| !is_escaped_text(u, is_userinfo)) {
+        if userinfo.is_some_and(|u| !is_escaped_text(u, Class::USERINFO)) {
             return Err(UriError::Userinfo);
         }
         let host_and_port_end = if path.is_empty() { semicolon(rest) } else { rest.len() - path.len() };
@@ -129,7 +129,7 @@ impl MsrpUri {
         let params = rest.get(1..).unwrap_or_default();
         let (transport, rest) = params.split_at(semicolon(params));
         // RFC 4975 6: URIs designating MSRP over TCP MUST include the "tcp" transport parameter.
-        if !is_all(transport, |b| b.is_ascii_alphanumeric()) {
+        if !is_all(transport, Class::ALPHANUMERIC) {
             return Err(UriError::Transport);
         }
         let transport = Part::ending(raw.len() - rest.len(), transport)?;
@@ -255,7 +255,7 @@ fn split_port(host_and_port: &[u8]) -> Result<(&[u8], Option<NonZeroU16>), UriEr
     };
     let (host, port) = host_and_port.split_at(bracket + colon);
     let digits = skip(port, 1);
-    if digits.len() > 5 || !is_all(digits, |b| b.is_ascii_digit()) {
+    if digits.len() > 5 || !is_all(digits, Class::DIGIT) {
         return Err(UriError::Port);
     }
     let number = digits.iter().fold(0_u32, |n, d| n * 10 + u32::from(d - b'0'));
@@ -268,7 +268,7 @@ fn check_host(host: &[u8]) -> Result<bool, UriError> {
     if host.first() == Some(&b'[') {
         return address(host).map(|_| true).ok_or(UriError::Host);
     }
-    if host.is_empty() || !is_escaped_text(host, is_reg_name) {
+    if host.is_empty() || !is_escaped_text(host, Class::REG_NAME) {
         return Err(UriError::Host);
     }
     Ok(host.last().is_some_and(u8::is_ascii_digit) && address(host).is_some())
@@ -276,16 +276,12 @@ fn check_host(host: &[u8]) -> Result<bool, UriError> {
 
 fn check_session_id(path: &[u8]) -> Result<&[u8], UriError> {
     let Some(session_id) = path.strip_prefix(b"/") else { return Ok(path) };
-    if is_all(session_id, |b| is_unreserved(b) || matches!(b, b'+' | b'=' | b'/')) {
-        Ok(session_id)
-    } else {
-        Err(UriError::SessionId)
-    }
+    if is_all(session_id, Class::SESSION_ID) { Ok(session_id) } else { Err(UriError::SessionId) }
 }
 
 fn is_parameter(text: &[u8]) -> bool {
     let mut parts = text.splitn(2, |b| *b == b'=');
-    parts.all(|part| is_all(part, is_token))
+    parts.all(|part| is_all(part, Class::TOKEN))
 }
 
 /// RFC 4975 6.1 rule 2: addresses are compared for equivalence; of names, percent-encoded
@@ -306,39 +302,72 @@ fn address(host: &[u8]) -> Option<IpAddr> {
     }
 }
 
-fn is_all(text: &[u8], allowed: impl Fn(u8) -> bool) -> bool {
-    !text.is_empty() && text.iter().all(|b| allowed(*b))
+/// What a byte may be part of, one bit for each.
+#[derive(Clone, Copy)]
+struct Class(u8);
+
+impl Class {
+    const ALPHANUMERIC: Self = Self(1);
+    /// `reg-name` of RFC 3986, without the semicolon that ends an MSRP authority.
+    const REG_NAME: Self = Self(1 << 1);
+    const USERINFO: Self = Self(1 << 2);
+    const SESSION_ID: Self = Self(1 << 3);
+    /// `token` of RFC 4975 9.
+    const TOKEN: Self = Self(1 << 4);
+    const DIGIT: Self = Self(1 << 5);
+
+    /// The classes of each byte: a URI is checked for every frame, and a look is quicker than its comparisons.
+    const OF: [u8; 256] = {
+        let mut of = [0; 256];
+        let mut byte = 0_u8;
+        loop {
+            of[byte as usize] = Self::classes(byte);
+            if byte == u8::MAX {
+                break of;
+            }
+            byte += 1;
+        }
+    };
+
+    const fn classes(byte: u8) -> u8 {
+        let unreserved = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+        let reg_name = unreserved
+            || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=');
+        let userinfo = reg_name || matches!(byte, b':' | b';');
+        let session_id = unreserved || matches!(byte, b'+' | b'=' | b'/');
+        let token = matches!(
+            byte,
+            0x21 | 0x23..=0x27 | 0x2A..=0x2B | 0x2D..=0x2E | 0x30..=0x39 | 0x41..=0x5A | 0x5E..=0x7E
+        );
+        (byte.is_ascii_alphanumeric() as u8 * Self::ALPHANUMERIC.0)
+            | (reg_name as u8 * Self::REG_NAME.0)
+            | (userinfo as u8 * Self::USERINFO.0)
+            | (session_id as u8 * Self::SESSION_ID.0)
+            | (token as u8 * Self::TOKEN.0)
+            | (byte.is_ascii_digit() as u8 * Self::DIGIT.0)
+    }
+
+    fn has(self, byte: u8) -> bool {
+        Self::OF.get(usize::from(byte)).is_some_and(|classes| classes & self.0 != 0)
+    }
 }
 
-/// Whether every byte is allowed or part of a `%HH`.
-fn is_escaped_text(text: &[u8], allowed: impl Fn(u8) -> bool) -> bool {
+/// Whether the text is not empty and all of this class.
+fn is_all(text: &[u8], class: Class) -> bool {
+    !text.is_empty() && text.iter().all(|byte| class.has(*byte))
+}
+
+/// Whether every byte is of this class or part of a `%HH`.
+fn is_escaped_text(text: &[u8], class: Class) -> bool {
     let mut rest = text;
     while let Some((first, after)) = rest.split_first() {
         rest = match (first, after) {
+            (byte, after) if class.has(*byte) => after,
             (b'%', [high, low, after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => after,
-            (b, after) if allowed(*b) => after,
             _ => return false,
         };
     }
     true
-}
-
-const fn is_unreserved(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~')
-}
-
-/// `reg-name` of RFC 3986, without the semicolon that ends an MSRP authority.
-const fn is_reg_name(b: u8) -> bool {
-    is_unreserved(b) || matches!(b, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=')
-}
-
-const fn is_userinfo(b: u8) -> bool {
-    is_reg_name(b) || matches!(b, b':' | b';')
-}
-
-/// `token` of RFC 4975 9.
-const fn is_token(b: u8) -> bool {
-    matches!(b, 0x21 | 0x23..=0x27 | 0x2A..=0x2B | 0x2D..=0x2E | 0x30..=0x39 | 0x41..=0x5A | 0x5E..=0x7E)
 }
 
 #[cfg(test)]
