@@ -160,11 +160,12 @@ impl VirtualUa {
         }
     }
 
-    /// An item is delivered whole or not at all, so every message must be acceptable.
+    /// An item is delivered whole or not at all, so every message must be acceptable. Where there is one, its
+    /// replay tells.
     fn unacceptable(&self, item: &Item) -> Option<Failure> {
         let takes =
             |message: &StoredMessage| delivery::is_presentable(&item.head, message, &self.birth.client);
-        (!item.messages.iter().all(takes)).then_some(Failure::NotAcceptable)
+        (item.messages.len() > 1 && !item.messages.iter().all(takes)).then_some(Failure::NotAcceptable)
     }
 
     /// Gathers frames until a window is full or content has to be read.

@@ -26,6 +26,12 @@ impl MessageId {
         &self.0
     }
 
+    /// A copy that shares no memory with what it was read from: who keeps an id for long must not keep the item too.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
+    }
+
     /// Chooses the id for a deposit: the Call-ID; if that is taken `<Call-ID>~<CSeq>`, then
     /// `<Call-ID>~<CSeq>~2` and so on.
     ///
@@ -102,6 +108,15 @@ mod tests {
             Ok(ids.contains(id))
         })
         .unwrap()
+    }
+
+    #[test]
+    fn what_is_detached_lies_elsewhere() {
+        let record = Bytes::from(vec![b'x'; 100]);
+        let id = MessageId::new(record.slice(10..20));
+        let detached = id.detached();
+        assert_eq!(detached, id);
+        assert!(!record.as_ptr_range().contains(&detached.bytes().as_ptr()));
     }
 
     #[test]

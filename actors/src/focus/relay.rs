@@ -55,8 +55,7 @@ pub(super) struct Relay {
 impl Relay {
     /// So many participants, none of whom replays yet.
     pub(super) fn new(participants: usize) -> Self {
-        let mut agents = Vec::new();
-        agents.resize_with(participants, || None);
+        let agents = (0..participants).map(|_| None).collect();
         let credit = if participants == 0 { 0 } else { CREDIT };
         Self { fan_out: FanOut::new(participants, credit), agents, client: None, held: false, round: 0 }
     }

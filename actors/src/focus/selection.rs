@@ -73,7 +73,7 @@ impl Selection {
 
 async fn one(shared: &Shared, owner: Owner, id: MessageId, uri: String) -> Result<Found, Missing> {
     let item = shared.in_time(shared.store.open(owner, id)).await?.ok_or(Missing::Unknown)?;
-    let list = vec![(uri, Some(item.head.message_id.clone()))];
+    let list = vec![(uri, Some(item.head.message_id.detached()))];
     Ok(Found { list, unknown: Vec::new(), only: Some(item) })
 }
 
@@ -98,7 +98,7 @@ async fn all_new(shared: &Shared, owner: Owner) -> Result<Found, Missing> {
     if items.is_empty() {
         return Err(Missing::NoneNew);
     }
-    let named = |id: MessageId| (shared.realm.message_uri(id.bytes()), Some(id));
-    let list = items.into_iter().map(|item| named(item.message_id)).collect();
+    let named = |id: &MessageId| (shared.realm.message_uri(id.bytes()), Some(id.detached()));
+    let list = items.iter().map(|item| named(&item.message_id)).collect();
     Ok(Found { list, unknown: Vec::new(), only: None })
 }
