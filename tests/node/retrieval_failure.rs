@@ -34,6 +34,24 @@ fn a_refused_item_stays_new() {
     }
 }
 
+/// One segment brings the 200 for one item and the 481 for the other, which ends the session (RFC 4975 10.8).
+#[test]
+fn what_was_acknowledged_just_before_the_session_failed_is_old() {
+    let node = Plan::new().start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let ids = [0, 1].map(|_| deposit(&mut alice, BOB, "x"));
+    let mut bob = Ua::udp(&node, "bob");
+    let mut call =
+        Invite::list(&bob, &ids.each_ref().map(|id| message_uri(id)), Offer::active()).call(&mut bob);
+    let [first, second] = [0, 1].map(|_| call.msrp().next_send());
+    let answers =
+        [frame::response(&first, 200, "OK"), frame::response(&second, 481, "No such session")].concat();
+    call.msrp().write(&answers);
+    call.wait_bye(&mut bob);
+    let summary = fetch(&node, "bob");
+    assert_eq!((summary.totals(), summary.ids()), ((1, 1), vec![ids[1].clone()]));
+}
+
 #[test]
 fn a_bye_before_the_acknowledgement_leaves_it_new() {
     let (node, mut bob, id) = waiting(Plan::new());

@@ -3,7 +3,7 @@
 //! * `lock`: held while the store is open; a second process is refused.
 //! * `format`: which version of all this it is; others are refused.
 //! * `engine/`: the records. One thread writes whatever is queued as one batch with one sync (group
-//!   commit); a few threads read.
+//!   commit), but marks, whose sync may come later; a few threads read.
 //! * `content/`: contents over 32 KiB, a file each.
 //!
 //! Nothing here blocks the thread that calls: what waits for the disk runs on threads of the store.
@@ -252,7 +252,7 @@ impl Store for Archive {
     }
 
     fn retrieved(&self, owner: Owner, id: MessageId, after: After) -> Answer<Option<Counts>> {
-        // What is lost of a mark is told once more; what is removed must be gone before its content is.
+        // A mark that is lost costs another delivery; what is removed must be gone before its content is.
         let durable = match after {
             After::Keep => Durable::Soon,
             After::Delete => Durable::First,

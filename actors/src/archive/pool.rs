@@ -53,8 +53,18 @@ pub(super) fn answer<T: Send + 'static>(
 ) -> Answer<T> {
     Box::pin(async move {
         submitted?;
-        answered.await.unwrap_or_else(|_| Err(StoreError::Unavailable("a thread failed".into())))
+        answered.await.unwrap_or_else(|_| Err(thread_failed()))
     })
+}
+
+/// What `work` gives, or that it has panicked.
+pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    // The hook has reported it.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| Err(thread_failed()))
+}
+
+fn thread_failed() -> StoreError {
+    StoreError::Unavailable("a thread failed".into())
 }
 
 /// The threads. Dropped, it finishes what is queued and waits for its threads.
@@ -145,6 +155,17 @@ mod tests {
         drop(pool);
         assert_eq!(is_done.try_iter().count(), 2);
         assert!(matches!(handle.submit(|| ()), Err(StoreError::Unavailable(_))));
+    }
+
+    #[test]
+    fn a_panic_is_the_failure_of_one_alone() {
+        let outcomes = [false, true, false].map(|fails| {
+            caught(|| {
+                assert!(!fails, "on purpose");
+                Ok(())
+            })
+        });
+        assert_eq!(outcomes.map(|outcome| outcome.is_ok()), [true, false, true]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use restante::store::{
 use super::content::Contents;
 use super::keys::{self, Key, MailboxId, MessageKey};
 use super::lookup::{self, Standing};
+use super::pool;
 use super::record::{ItemRecord, MessageRecord, Place, decode_body, decode_subscription};
 use super::tree::{Moment, Source, Tree};
 
@@ -103,11 +104,12 @@ impl Reader {
         let moment = self.tree.moment();
         let mailbox = lookup::mailbox(&moment, owner);
         for (id, tell) in ids {
-            tell(match &mailbox {
+            // One item's failure must not take the others' answers.
+            tell(pool::caught(|| match &mailbox {
                 Ok(Some(mailbox)) => self.open_in(&moment, owner, *mailbox, &id),
                 Ok(None) => Ok(None),
                 Err(error) => Err(error.clone()),
-            });
+            }));
         }
     }
 

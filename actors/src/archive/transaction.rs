@@ -32,7 +32,7 @@ pub(super) struct Transaction<'a> {
     failed: bool,
 }
 
-/// What is to be done when the batch is on the disk.
+/// What is to be done when the batch is written.
 pub(super) struct Committed {
     pub(super) changes: Vec<Change>,
     pub(super) unlinked: Vec<ContentId>,
@@ -269,7 +269,7 @@ impl<'a> Transaction<'a> {
         changes
     }
 
-    /// Puts all of it on the disk, or where it soon is synced.
+    /// Writes all of it, as `durable` as is asked for.
     ///
     /// When that fails nobody knows what the disk holds: contents stay for the next opening to
     /// sweep, and what was in memory is forgotten.

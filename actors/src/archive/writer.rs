@@ -20,7 +20,7 @@ use super::session::{self, NotRecovered};
 use super::transaction::{CommitError, Committed, Transaction, unavailable};
 use super::tree::{Durable, Tree, failed};
 
-/// Tells the caller of an operation, when it is known whether the batch is on the disk.
+/// Tells the caller of an operation, when it is known whether the batch was written as durably as was asked.
 type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// An operation, which writes into the batch.
@@ -233,18 +233,20 @@ impl Work {
         let _ = self.sync();
     }
 
-    /// The next operation; syncs what must not wait for it any longer.
+    /// The next operation; syncs what must not wait any longer, also where there always is a next one.
     fn next(&mut self, queue: &Receiver<Order>) -> Option<(Operation, Durable)> {
         loop {
-            let order = match self.unsynced {
+            let left = self.unsynced.map(|due| due.saturating_duration_since(Instant::now()));
+            let order = match left {
                 None => queue.recv().ok()?,
-                Some(due) => match queue.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Some(Duration::ZERO) => {
+                    // The next that asks hears that the store is broken.
+                    let _ = self.sync();
+                    continue;
+                }
+                Some(left) => match queue.recv_timeout(left) {
                     Ok(order) => order,
-                    Err(RecvTimeoutError::Timeout) => {
-                        // The next that asks hears that the store is broken.
-                        let _ = self.sync();
-                        continue;
-                    }
+                    Err(RecvTimeoutError::Timeout) => continue,
                     Err(RecvTimeoutError::Disconnected) => return None,
                 },
             };
@@ -263,10 +265,10 @@ impl Work {
         let mut stop = false;
         while replies.len() < self.limits.batch && transaction.bytes() < self.limits.batch_bytes {
             match queue.try_recv() {
-                Ok(Order::Apply(operation, sooner)) => {
+                Ok(Order::Apply(operation, wanted)) => {
                     replies.push(operation(&mut transaction));
-                    if sooner == Durable::First {
-                        durable = sooner;
+                    if wanted == Durable::First {
+                        durable = wanted;
                     }
                 }
                 Ok(Order::Stop) => {
@@ -363,7 +365,7 @@ impl Work {
         unavailable(error)
     }
 
-    /// Does what waits for the batch to be on the disk.
+    /// Does what waits for the batch to be written.
     fn tell(&self, committed: Committed) {
         self.contents.unlink(committed.unlinked);
         if committed.changes.is_empty() {

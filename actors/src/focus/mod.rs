@@ -258,7 +258,7 @@ impl Focus {
         let mark = |(participant, id): (Participant, MessageId)| {
             (participant, id.clone(), self.shared.store.retrieved(self.owner.clone(), id, after))
         };
-        // All are asked for before any is waited for: the store writes them together.
+        // All are asked for before any is waited for: the store writes together what it finds queued.
         let marks: Vec<_> = delivered.into_iter().map(mark).collect();
         let span = self.span.clone();
         actix::spawn(async move {

@@ -94,13 +94,16 @@ impl MsrpSession {
         let mut delivered = Vec::new();
         while let Some(event) = self.machine.poll_event() {
             match event {
+                Event::Sent { .. } => {}
                 Event::Delivered { id } => delivered.extend(self.underway.delivered(id)),
-                event => self.event(event, credit),
+                // What came behind an acknowledgement may end the session: that must be told behind it, too.
+                event => {
+                    self.report_delivered(&mut delivered);
+                    self.event(event, credit);
+                }
             }
         }
-        if !delivered.is_empty() {
-            self.report(SessionReport::Delivered(delivered));
-        }
+        self.report_delivered(&mut delivered);
         // RFC 4975 5.1: several sessions may share the connection; none may write into the chunk of
         // another, so none leaves one open.
         if self.machine.has_open_chunk() {
@@ -111,6 +114,12 @@ impl MsrpSession {
         }
         self.pay();
         self.alarm.arm(ctx, self.machine.poll_timeout(), Self::ring);
+    }
+
+    fn report_delivered(&self, delivered: &mut Vec<Place>) {
+        if !delivered.is_empty() {
+            self.report(SessionReport::Delivered(std::mem::take(delivered)));
+        }
     }
 
     fn end_turn(&mut self, ctx: &mut Context<Self>) {

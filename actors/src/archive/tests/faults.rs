@@ -70,6 +70,38 @@ fn a_mark_is_answered_before_it_is_synced_and_synced_all_the_same() {
 }
 
 #[test]
+fn a_mark_is_synced_in_time_where_marks_never_end() {
+    let (_place, store) = marked(After::Keep);
+    let begun = Instant::now();
+    // The writer always finds another one queued.
+    while store.working() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it is never synced");
+        (0..100).for_each(|_| drop(store.retrieved(bob(), id("none"), After::Keep)));
+    }
+}
+
+#[test]
+fn a_deposit_in_a_batch_that_a_mark_has_begun_is_synced_first() {
+    let place = place();
+    let store = open(&place);
+    deposit(&store, "one", 10).unwrap();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    // It holds up the writer until the sender's end is dropped.
+    store.on_change(Arc::new(move |_| {
+        let _ = released.lock().unwrap().recv();
+    }));
+    let holding = store.deposit(pager(key("holding", "t", 1), noise(10)));
+    let mark = store.retrieved(bob(), id("one"), After::Keep);
+    let two = store.deposit(pager(key("two", "t", 1), noise(10)));
+    store.reader.tree.unsyncable.store(true, Ordering::Relaxed);
+    drop(release);
+    assert!(wait(holding).is_ok() && wait(mark).is_ok() && wait(two).is_ok());
+    // Nothing is left to be synced.
+    wait(store.close()).unwrap();
+}
+
+#[test]
 fn a_mark_is_synced_with_the_next_deposit_and_a_removal_at_once() {
     let (_place, store) = marked(After::Keep);
     // Unless the time was up before.
