@@ -41,7 +41,8 @@ pub fn run(size: &Size, board: &mut Board) {
         board.row(Row::new(&format!("  processor time for each, {name}"), "us", &[used.get()]));
     }
     // What can be spread over more cores, and what cannot.
-    let [shard, writer] = ["arbiter", "archive-writer"].map(|name| both.busy_threads(name));
+    // The system keeps fifteen letters of a thread's name, of which an arbiter's are all like this.
+    let [shard, writer] = ["actix-rt", "archive-writer"].map(|name| both.busy_threads(name));
     let share = |part: f64| part / both.busy() * 100.0;
     board.row(Row::new("  of that on the shards' threads, two workers", "%", &[share(shard)]));
     board.row(Row::new("  of that on the store's one writer, two workers", "%", &[share(writer)]));
