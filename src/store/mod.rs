@@ -195,8 +195,8 @@ pub trait Store: Send + Sync + 'static {
     /// Gives up a lease; no effect when `holder` does not hold it.
     fn release(&self, key: Bytes, holder: Bytes) -> Answer<()>;
 
-    /// Calls `sink` after each change that is durable (or, where an item became old, written), once for each mailbox changed, and before
-    /// the operation that changed it resolves.
+    /// Calls `sink` after each change that is durable (or, where an item became old, written), once for
+    /// each mailbox changed, and before the operation that changed it resolves.
     ///
     /// The sink runs on the store's own thread: it only passes on what it is told.
     fn on_change(&self, sink: ChangeSink);

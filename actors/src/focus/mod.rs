@@ -187,8 +187,7 @@ impl Focus {
     fn pump(&mut self, ctx: &Context<Self>) {
         if self.party.is_bound() {
             let window = self.shared.config.retrieval.window.as_usize();
-            let nursery =
-                Nursery { owner: &self.owner, store: &self.shared.store, window, focus: &|| ctx.address() };
+            let nursery = Nursery { owner: &self.owner, store: &self.shared.store, window, focus: ctx };
             self.relay.grant(&self.retrieval, &nursery, self.party.tap());
         }
         self.relay.forward(&mut self.retrieval, self.party.session(), self.party.tap());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix::{Actor, Addr};
+use actix::{Actor, Addr, AsyncContext, Context};
 use restante::focus::delivery::{ClientLimits, Presented};
 use restante::focus::fan_out::{FanOut, Participant};
 use restante::focus::retrieval::Retrieval;
@@ -24,7 +24,7 @@ pub(super) struct Nursery<'a> {
     /// Bytes of a piece at most.
     pub(super) window: usize,
     /// Who grants and is replayed to.
-    pub(super) focus: &'a dyn Fn() -> Addr<Focus>,
+    pub(super) focus: &'a Context<Focus>,
 }
 
 /// Notes what a virtual user agent has replayed.
@@ -78,27 +78,26 @@ impl Relay {
     /// Grants what credit there is; virtual user agents are born with their first grant.
     pub(super) fn grant(&mut self, retrieval: &Retrieval, nursery: &Nursery<'_>, tap: &Tap) {
         let Some(client) = self.client.as_ref().filter(|_| !self.held) else { return };
+        let entry = |participant: Participant| {
+            let entry = retrieval.entries().get(participant)?;
+            Some((participant, entry.message_id.clone()?, entry.acknowledged.clone()))
+        };
         let mut born = Vec::new();
         while let Some(participant) = self.fan_out.grant() {
             tap.inside(Column::Focus, Column::VirtualUa(participant), || Said::Grant);
             match self.agents.get(participant) {
                 Some(Some(agent)) => agent.do_send(Grant),
-                Some(None) => born.push(participant),
+                Some(None) => born.extend(entry(participant)),
                 None => {}
             }
         }
-        let entry = |participant: Participant| {
-            let entry = retrieval.entries().get(participant)?;
-            Some((participant, entry.message_id.clone()?, entry.acknowledged.clone()))
-        };
-        let born: Vec<_> = born.into_iter().filter_map(entry).collect();
         if born.is_empty() {
             return;
         }
         // One visit to the store serves all that are born together.
         let ids = born.iter().map(|(_, id, _)| id.clone()).collect();
         let opening = nursery.store.open_all(nursery.owner.clone(), ids);
-        let focus = (nursery.focus)().recipient();
+        let focus = nursery.focus.address().recipient();
         for ((participant, message_id, acknowledged), opening) in born.into_iter().zip(opening) {
             let birth = VirtualUaBirth {
                 participant,

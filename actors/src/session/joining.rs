@@ -6,7 +6,7 @@ use actix::{Addr, AsyncContext, Context, Handler, Message};
 use restante::machine::msrp::SessionConfig;
 use restante::wire::msrp::MsrpUri;
 
-use super::{Join, MsrpSession, ReadCredit, port};
+use super::{Join, MsrpSession, port};
 use crate::clock;
 use crate::link::{Guard, MsrpConnectError, MsrpLink, MsrpRegistration, MsrpTarget, MsrpTransport};
 
@@ -74,7 +74,7 @@ impl Handler<Join> for MsrpSession {
                 me.do_send(Resolved { epoch, to: MsrpTarget { addrs, secure } });
             });
         }
-        self.drain(ctx, &ReadCredit::default());
+        self.end_turn(ctx);
     }
 }
 
@@ -108,6 +108,6 @@ impl Handler<Connected> for MsrpSession {
                 self.lose("connect failed");
             }
         }
-        self.drain(ctx, &ReadCredit::default());
+        self.end_turn(ctx);
     }
 }

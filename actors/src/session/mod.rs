@@ -122,6 +122,7 @@ impl MsrpSession {
         }
     }
 
+    /// Works off what did not come from the connection: it holds no credit to read on.
     fn end_turn(&mut self, ctx: &mut Context<Self>) {
         self.drain(ctx, &ReadCredit::default());
     }
@@ -191,7 +192,7 @@ impl MsrpSession {
     fn ring(&mut self, ctx: &mut Context<Self>) {
         self.alarm.rang();
         self.machine.handle_timeout(clock::now());
-        self.drain(ctx, &ReadCredit::default());
+        self.end_turn(ctx);
     }
 
     fn frames(&mut self, frames: MsrpFrames, ctx: &mut Context<Self>) {
@@ -282,11 +283,11 @@ impl Handler<FromLink> for MsrpSession {
     fn handle(&mut self, event: FromLink, ctx: &mut Self::Context) {
         match event.0 {
             MsrpEvent::Frames(frames) => self.frames(frames, ctx),
-            MsrpEvent::Drained(_) => self.drain(ctx, &ReadCredit::default()),
+            MsrpEvent::Drained(_) => self.end_turn(ctx),
             MsrpEvent::Closed(closed) => {
                 if self.link.as_ref().is_some_and(|link| link.id() == closed.link) {
                     self.machine.handle_closed(clock::now());
-                    self.drain(ctx, &ReadCredit::default());
+                    self.end_turn(ctx);
                     self.link = None;
                 }
             }
@@ -299,7 +300,7 @@ impl Handler<Withdraw> for MsrpSession {
     fn handle(&mut self, withdraw: Withdraw, ctx: &mut Self::Context) {
         if let Some(id) = self.underway.withdraw(withdraw.participant) {
             self.machine.abort(clock::now(), id);
-            self.drain(ctx, &ReadCredit::default());
+            self.end_turn(ctx);
         }
     }
 }
@@ -335,7 +336,7 @@ impl Handler<Judge> for MsrpSession {
 impl Handler<Close> for MsrpSession {
     type Result = ();
     fn handle(&mut self, _: Close, ctx: &mut Self::Context) {
-        self.drain(ctx, &ReadCredit::default());
+        self.end_turn(ctx);
         self.ended = true;
         self.registration = None;
         ctx.stop();

@@ -11,8 +11,7 @@ use super::token::Tokens;
 use super::transaction::{Subject, Transactions};
 use super::{Event, Outgoing, OutgoingId, SessionConfig, SessionFailure};
 use crate::time::Instant;
-use crate::wire::msrp::end_line;
-use crate::wire::msrp::{ByteRange, Continuation, MsrpUri, SendHead, Status, encode_end};
+use crate::wire::msrp::{ByteRange, Continuation, MsrpUri, SendHead, Status, encode_end, end_line};
 
 /// RFC 4975 7.1.1: a larger chunk has to be interruptible.
 const INTERRUPTIBLE_ABOVE: u64 = 2048;
@@ -133,7 +132,7 @@ impl Sender {
         let number = loop {
             let number = tokens.mint();
             self.end_line.clear();
-            self.end_line.extend_from_slice(b"-------");
+            self.end_line.extend_from_slice(end_line::DASHES);
             tokens.write(number, &mut self.end_line);
             if !end_line::occurs(&self.end_line, next) {
                 break number;
@@ -164,7 +163,7 @@ impl Sender {
         // MUST NOT send chunks larger than 2048 octets unless they are.
         let ends = left == at_hand && left <= INTERRUPTIBLE_ABOVE;
         let head = SendHead {
-            transaction: self.end_line.get(7..).unwrap_or_default(),
+            transaction: self.end_line.get(end_line::DASHES.len()..).unwrap_or_default(),
             to_path: &self.remote,
             from_path: &self.local,
             message_id,
@@ -199,7 +198,7 @@ impl Sender {
         // RFC 4975 7.1: if a body is present, the end-line MUST be preceded by a CRLF.
         let out = self.out.buffer();
         out.extend_from_slice(b"\r\n");
-        encode_end(self.end_line.get(7..).unwrap_or_default(), continuation, out);
+        encode_end(self.end_line.get(end_line::DASHES.len()..).unwrap_or_default(), continuation, out);
         self.transactions.sent(now, chunk.number);
         if continuation == Continuation::Complete
             && let Some(message) = self.messages.get_mut(&chunk.id)

@@ -157,14 +157,14 @@ impl Decoder {
     fn begin(&mut self, start_line: &[u8]) -> Result<(), FrameError> {
         let end = parse::transaction_end(start_line)?;
         self.needle.clear();
-        self.needle.extend_from_slice(b"\r\n-------");
+        self.needle.extend_from_slice(end_line::LINE);
         self.needle.extend_from_slice(start_line.get(parse::MAGIC.len()..end).unwrap_or_default());
         Ok(())
     }
 
     fn take_head(&self, buffer: &mut BytesMut, length: usize, has_body: bool) -> Piece {
         let block = buffer.split_to(length).freeze();
-        let transaction_end = parse::MAGIC.len() + self.needle.len() - b"\r\n-------".len();
+        let transaction_end = parse::MAGIC.len() + self.needle.len() - end_line::LINE.len();
         Piece::Head(Box::new(parse::head(&block, transaction_end, has_body)))
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
-use super::{ByteRange, Continuation, FailureReport, FrameKind, Head, MsrpUri};
+use super::{ByteRange, Continuation, FailureReport, FrameKind, Head, MsrpUri, end_line};
 
 impl Head {
     /// Appends start line and header fields, and the blank line where a body follows.
@@ -120,7 +120,7 @@ fn put_body_follows(content_type: Option<&[u8]>, out: &mut BytesMut) {
 /// Appends the end-line of a frame. After a body, write its CRLF first.
 pub fn encode_end(transaction: &[u8], continuation: Continuation, out: &mut BytesMut) {
     // RFC 4975 7.1: seven "-", the transaction ID as used in the start line, and a flag character.
-    out.put_slice(b"-------");
+    out.put_slice(end_line::DASHES);
     out.put_slice(transaction);
     out.put_u8(continuation.flag());
     out.put_slice(b"\r\n");

@@ -8,10 +8,13 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 /// What an end-line begins with.
-const DASHES: &[u8] = b"-------";
+pub(crate) const DASHES: &[u8] = b"-------";
+
+/// The same with the end of the line before it.
+pub(super) const LINE: &[u8] = b"\r\n-------";
 
 static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(DASHES));
-static LINE_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n-------"));
+static LINE_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(LINE));
 
 /// Whether `end_line`, seven dashes and a transaction identifier, occurs in `body`, at the beginning of a line or
 /// elsewhere.

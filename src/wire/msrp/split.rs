@@ -18,7 +18,7 @@ pub fn frames(mut bytes: Bytes) -> impl Iterator<Item = Bytes> {
 /// Where the first frame ends: behind its end-line, which cannot stand in its body.
 fn frame_end(bytes: &[u8]) -> Option<usize> {
     let transaction = bytes.strip_prefix(b"MSRP ")?.split(|b| *b == b' ').next()?;
-    let needle = [b"\r\n-------", transaction].concat();
+    let needle = [end_line::LINE, transaction].concat();
     let mut from = 0;
     while let Some(at) = end_line::find(&needle, bytes, from) {
         let behind = at + needle.len();

@@ -7,8 +7,7 @@ use restante::store::{ListQuery, Store, StoreError};
 
 use super::*;
 use crate::archive::keys::{self, Key, MailboxId};
-use crate::archive::tree::Durable;
-use crate::archive::tree::Tree;
+use crate::archive::tree::{Durable, Tree};
 
 /// Changes a record behind the store's back.
 fn tamper(place: &TempDir, key: Key, change: impl FnOnce(&mut Vec<u8>)) {

@@ -6,8 +6,7 @@ use super::*;
 use crate::archive::desk::Desk;
 use crate::archive::session::recover_drafts;
 use crate::archive::transaction::Transaction;
-use crate::archive::tree::Durable;
-use crate::archive::tree::Tree;
+use crate::archive::tree::{Durable, Tree};
 
 const LIVE: SessionId = SessionId(1);
 

@@ -52,15 +52,20 @@ fn marked(after: After) -> (TempDir, Archive) {
     (place, store)
 }
 
+/// Waits until the sync is tried, which breaks the store, and does `meanwhile` again and again.
+fn assert_synced(store: &Archive, meanwhile: impl Fn()) {
+    let begun = Instant::now();
+    while store.working() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it is never synced");
+        meanwhile();
+    }
+}
+
 #[test]
 fn a_mark_is_answered_before_it_is_synced_and_synced_all_the_same() {
     // By itself,
     let (_place, store) = marked(After::Keep);
-    let begun = Instant::now();
-    while store.working() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "it is never synced");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    assert_synced(&store, || std::thread::sleep(Duration::from_millis(1)));
     // before what writes nothing is answered,
     let (_place, store) = marked(After::Keep);
     assert!(unavailable(&wait(store.retrieved(bob(), id("none"), After::Delete))));
@@ -72,12 +77,10 @@ fn a_mark_is_answered_before_it_is_synced_and_synced_all_the_same() {
 #[test]
 fn a_mark_is_synced_in_time_where_marks_never_end() {
     let (_place, store) = marked(After::Keep);
-    let begun = Instant::now();
     // The writer always finds another one queued.
-    while store.working() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "it is never synced");
+    assert_synced(&store, || {
         (0..100).for_each(|_| drop(store.retrieved(bob(), id("none"), After::Keep)));
-    }
+    });
 }
 
 #[test]
