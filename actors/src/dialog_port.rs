@@ -1,26 +1,25 @@
 //! DialogPort: the way of one dialog's owner to the Endpoint of his shard.
 
-use actix::{Addr, Recipient};
+use actix::Recipient;
 use bytes::Bytes;
 use restante::machine::sip::{Flow, InviteSession, ServerTxn, SessionAction};
 use restante::store::Owner;
 use restante::wire::sip::{Request, Response};
 
-use crate::endpoint::SipEndpoint;
 use crate::gate::Guest;
-use crate::ports::{Adopt, DialogInput, Forget, Leave, Respond, SendRequest};
+use crate::ports::{Adopt, DialogInput, DialogUser, Forget, Leave, Respond, SendRequest, ToEndpoint};
 
 /// The ticket of the requests of an INVITE dialog.
 pub const INVITE_TICKET: u64 = 0;
 
 /// One dialog, as the Endpoint knows it.
 pub struct DialogPort {
-    endpoint: Addr<SipEndpoint>,
+    endpoint: ToEndpoint,
     tag: String,
     txn: Option<ServerTxn>,
     flow: Flow,
     peer: Owner,
-    user: Option<Recipient<DialogInput>>,
+    user: Option<DialogUser>,
 }
 
 impl DialogPort {
@@ -28,7 +27,7 @@ impl DialogPort {
     /// `flow`.
     #[must_use]
     pub const fn new(
-        endpoint: Addr<SipEndpoint>,
+        endpoint: ToEndpoint,
         tag: String,
         txn: Option<ServerTxn>,
         flow: Flow,
@@ -51,6 +50,7 @@ impl DialogPort {
 
     /// Makes `user` the owner of the dialog.
     pub fn adopt(&mut self, user: Recipient<DialogInput>) {
+        let user = DialogUser::new(user);
         let guest = Guest::new(self.peer.clone(), Some(self.flow));
         self.endpoint.do_send(Adopt { tag: self.tag.clone(), user: user.clone(), txn: self.txn, guest });
         self.user = Some(user);

@@ -4,9 +4,7 @@
 
 use std::sync::Arc;
 
-use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture,
-};
+use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use bytes::Bytes;
 use restante::focus::rejection::Rejection;
 use restante::focus::subscriber::{Ticket, Written};
@@ -18,10 +16,9 @@ use restante::wire::sip::{HeaderName, Method, Response, StatusCode, tag_of};
 
 use crate::alarm::Alarm;
 use crate::clock;
-use crate::endpoint::SipEndpoint;
 use crate::fault;
 use crate::gate::Guest;
-use crate::ports::{Adopt, Asked, Await, DialogInput, Forget, Leave, SendRequest};
+use crate::ports::{Adopt, Asked, Await, DialogInput, DialogUser, Forget, Leave, SendRequest, ToEndpoint};
 use crate::refusals;
 use crate::shard::{Idle, Shard};
 use crate::shared::Shared;
@@ -48,7 +45,7 @@ pub struct Retire;
 /// The actor.
 pub struct Mailbox {
     shared: Arc<Shared>,
-    endpoint: Addr<SipEndpoint>,
+    endpoint: ToEndpoint,
     shard: Addr<Shard>,
     owner: Owner,
     shard_tag: String,
@@ -57,7 +54,7 @@ pub struct Mailbox {
     received: u64,
     /// A SUBSCRIBE and its answer, until it is known whether something is written down first.
     answer: Option<Box<(Asked, Response)>>,
-    user: Option<Recipient<DialogInput>>,
+    user: Option<DialogUser>,
     /// Boxed, since it is rare: most mailboxes never wait.
     leaves: Option<Box<Leaves>>,
     alarm: Alarm,
@@ -84,7 +81,7 @@ impl Mailbox {
     #[must_use]
     pub fn new(
         shared: Arc<Shared>,
-        endpoint: Addr<SipEndpoint>,
+        endpoint: ToEndpoint,
         shard: Addr<Shard>,
         owner: Owner,
         shard_tag: String,
@@ -165,7 +162,9 @@ impl Mailbox {
         match action {
             Action::Adopt(tag, flow) => {
                 let guest = Guest::new(self.owner.clone(), flow);
-                self.endpoint.do_send(Adopt { tag, user: ctx.address().recipient(), txn: None, guest });
+                if let Some(user) = self.user.clone() {
+                    self.endpoint.do_send(Adopt { tag, user, txn: None, guest });
+                }
             }
             Action::Ask(ticket, _) if self.is_crowded(ticket) => self.wait(ticket),
             Action::Ask(ticket, query) => self.ask(ticket, query, ctx),
@@ -307,7 +306,7 @@ impl Actor for Mailbox {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.user = Some(ctx.address().recipient());
+        self.user = Some(DialogUser::new(ctx.address().recipient()));
     }
 }
 

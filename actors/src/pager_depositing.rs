@@ -3,20 +3,18 @@
 //! Each is a task of its own on the shard's core: as futures of the shard's own context, all that wait
 //! would be polled whenever one of them is done. There are no more of them than the store's queue holds.
 
-use actix::Addr;
 use restante::focus::rejection::Rejection;
 use restante::machine::sip::ServerTxn;
 use restante::store::{Deposited, StoreError};
 use restante::wire::sip::{Response, StatusCode};
 
-use crate::endpoint::SipEndpoint;
-use crate::ports::Respond;
+use crate::ports::{Respond, ToEndpoint};
 use crate::refusals;
 
 /// Who waits for the store.
 pub struct PagerDepositing {
     /// The shard's endpoint.
-    pub endpoint: Addr<SipEndpoint>,
+    pub endpoint: ToEndpoint,
     /// The transaction of the MESSAGE.
     pub txn: ServerTxn,
     /// The 202, which leaves when the message is durable.

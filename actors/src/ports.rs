@@ -1,6 +1,7 @@
 //! The messages between the SIP side (the Endpoint) and those who use it: Recorder, Focus, Mailbox.
 
 use std::fmt;
+use std::sync::Arc;
 
 use actix::{Addr, Message, Recipient};
 use bytes::Bytes;
@@ -10,6 +11,12 @@ use restante::wire::sip::{Method, Request, Response, StatusCode};
 use crate::endpoint::SipEndpoint;
 
 use crate::gate::Guest;
+
+/// The way to an Endpoint. Shared: each clone of an actix address is memory of its own.
+pub type ToEndpoint = Arc<Addr<SipEndpoint>>;
+
+/// The way to the owner of a dialog, or to whoever has sent a request in it; shared likewise.
+pub type DialogUser = Arc<Recipient<DialogInput>>;
 
 /// What the owner of a dialog is told.
 #[derive(Debug, Message)]
@@ -54,7 +61,7 @@ pub enum DialogInput {
 /// A request that waits for an answer. Dropped without one, because whoever it was for has failed, it is
 /// answered 500: nobody waits in vain.
 pub struct Asked {
-    endpoint: Addr<SipEndpoint>,
+    endpoint: ToEndpoint,
     txn: ServerTxn,
     request: Box<Request>,
     flow: Flow,
@@ -64,7 +71,7 @@ pub struct Asked {
 impl Asked {
     /// The request of `txn` that came over `flow`, to be answered by `endpoint`.
     #[must_use]
-    pub const fn new(endpoint: Addr<SipEndpoint>, txn: ServerTxn, request: Box<Request>, flow: Flow) -> Self {
+    pub const fn new(endpoint: ToEndpoint, txn: ServerTxn, request: Box<Request>, flow: Flow) -> Self {
         Self { endpoint, txn, request, flow, open: true }
     }
 
@@ -131,7 +138,7 @@ pub struct SendRequest {
     /// The connection the dialog was made on, used while it lives.
     pub flow: Option<Flow>,
     /// Whom to tell.
-    pub user: Recipient<DialogInput>,
+    pub user: DialogUser,
     /// What to tell him by.
     pub ticket: u64,
     /// That of [`DialogInput::Room`], if it has waited.
@@ -146,21 +153,21 @@ pub struct Await {
     /// The number of the connection.
     pub link: u64,
     /// Whom to tell.
-    pub user: Recipient<DialogInput>,
+    pub user: DialogUser,
     /// What to tell him by.
     pub ticket: u64,
 }
 
 /// The leave to send one request to a connection that others wait for. When it is dropped, the next one goes.
 pub struct Leave {
-    endpoint: Addr<SipEndpoint>,
+    endpoint: ToEndpoint,
     link: u64,
 }
 
 impl Leave {
     /// A leave that `endpoint` gave for the connection with this number.
     #[must_use]
-    pub const fn new(endpoint: Addr<SipEndpoint>, link: u64) -> Self {
+    pub const fn new(endpoint: ToEndpoint, link: u64) -> Self {
         Self { endpoint, link }
     }
 }
@@ -192,7 +199,7 @@ pub struct Adopt {
     /// The local tag.
     pub tag: String,
     /// The owner.
-    pub user: Recipient<DialogInput>,
+    pub user: DialogUser,
     /// The transaction of the INVITE, so that its CANCEL reaches the owner.
     pub txn: Option<ServerTxn>,
     /// Who is let into the dialog.

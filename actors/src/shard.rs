@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WeakAddr, WrapFuture,
+};
 use dashmap::DashMap;
 use restante::focus::intent::{self, DEPOSIT_PREFIX, FOCUS_PREFIX, Intent, RETRIEVAL_PREFIX};
 use restante::focus::pager::{self, Pager};
@@ -26,7 +28,7 @@ use crate::focus::{Focus, FocusBirth, Selection};
 use crate::gate::{Caller, Gate};
 use crate::mailbox::{self, Changed, Mailbox, Restore, Retire};
 use crate::pager_depositing::PagerDepositing;
-use crate::ports::{Asked, DialogInput, Respond};
+use crate::ports::{Asked, DialogInput, Respond, ToEndpoint};
 use crate::recorder::{Recorder, RecorderBirth};
 use crate::refusals;
 use crate::shared::Shared;
@@ -76,10 +78,11 @@ pub struct Shard {
     gate: Arc<Gate>,
     totals: Arc<Totals>,
     watched: Watched,
-    endpoint: Option<Addr<SipEndpoint>>,
+    endpoint: Option<ToEndpoint>,
+    exits: Option<Arc<Recipient<Exited>>>,
     mailboxes: FxHashMap<Owner, MailboxEntry>,
     recorders: FxHashMap<Owner, usize>,
-    focuses: FxHashMap<Owner, FxHashMap<String, Addr<Focus>>>,
+    focuses: FxHashMap<Owner, FxHashMap<String, WeakAddr<Focus>>>,
     _vital: Vital,
 }
 
@@ -109,6 +112,7 @@ impl Shard {
             totals,
             watched,
             endpoint: None,
+            exits: None,
             mailboxes: FxHashMap::default(),
             recorders: FxHashMap::default(),
             focuses: FxHashMap::default(),
@@ -213,10 +217,15 @@ impl Shard {
             sender: visitor.caller.owner.clone(),
             envelope,
             offer: body.sdp,
-            exited: ctx.address().recipient(),
+            exited: self.exits(ctx),
         })
         .start();
         Ok(())
+    }
+
+    /// Where those that were born here tell that they have ended.
+    fn exits(&mut self, ctx: &Context<Self>) -> Arc<Recipient<Exited>> {
+        Arc::clone(self.exits.get_or_insert_with(|| Arc::new(ctx.address().recipient())))
     }
 
     // ---- retrieval ----
@@ -255,10 +264,10 @@ impl Shard {
             body,
             uri: String::from_utf8_lossy(&visitor.request.uri).into_owned(),
             entity,
-            exited: ctx.address().recipient(),
+            exited: self.exits(ctx),
         })
         .start();
-        self.focuses.entry(owner).or_default().insert(tag, focus);
+        self.focuses.entry(owner).or_default().insert(tag, focus.downgrade());
         Ok(())
     }
 
@@ -292,17 +301,22 @@ impl Shard {
         let contact = self.shared.contact(&format!("{prefix}{tag}"), &visitor.flow, &visitor.request);
         let entity = contact.trim_matches(['<', '>']).to_owned();
         let contact = if prefix == FOCUS_PREFIX { format!("{contact};isfocus") } else { contact };
-        let invite =
-            InviteSession::new((*visitor.request).clone(), visitor.txn, &tag, contact, self.shared.timers)
-                .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
+        let invite = InviteSession::new(
+            (*visitor.request).clone(),
+            visitor.txn,
+            &tag,
+            contact,
+            Arc::clone(&self.shared.timers),
+        )
+        .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
         let peer = visitor.caller.owner.clone();
         Ok((DialogPort::new(endpoint, tag, Some(visitor.txn), visitor.flow, peer), invite, entity))
     }
 
     /// A SUBSCRIBE to the conference state of a focus: its owner's affair alone.
     fn watch(&self, visitor: Visitor, owner: &Owner, id: &str) {
-        match self.focuses.get(owner).and_then(|focuses| focuses.get(id)) {
-            Some(focus) => self.hand_over(visitor, &focus.clone().recipient()),
+        match self.focuses.get(owner).and_then(|focuses| focuses.get(id)?.upgrade()) {
+            Some(focus) => self.hand_over(visitor, &focus.recipient()),
             None => self.refuse(&visitor, &Rejection::not_found()),
         }
     }
@@ -394,7 +408,7 @@ impl Actor for Shard {
 impl Handler<Attach> for Shard {
     type Result = ();
     fn handle(&mut self, attach: Attach, _: &mut Self::Context) {
-        self.endpoint = Some(attach.0);
+        self.endpoint = Some(ToEndpoint::new(attach.0));
     }
 }
 

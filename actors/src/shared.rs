@@ -42,7 +42,7 @@ pub struct Shared {
     /// What was said lately.
     pub records: Records,
     /// SIP timers.
-    pub timers: Timers,
+    pub timers: Arc<Timers>,
     /// The MSRP listeners, with the addresses that are bound.
     pub msrp_listeners: Vec<Listen>,
 }

@@ -64,14 +64,14 @@ impl Exited {
 
 /// Tells the shard of an actor's end, once, however it ends: kept in the actor, and dropped with it.
 pub struct Obituary {
-    shard: Recipient<Exited>,
+    shard: Arc<Recipient<Exited>>,
     exited: Option<Exited>,
 }
 
 impl Obituary {
     /// `exited` is what the shard will be told.
     #[must_use]
-    pub const fn new(shard: Recipient<Exited>, exited: Exited) -> Self {
+    pub const fn new(shard: Arc<Recipient<Exited>>, exited: Exited) -> Self {
         Self { shard, exited: Some(exited) }
     }
 }

@@ -22,7 +22,7 @@ use crate::clock;
 use crate::fault;
 use crate::gate::{Caller, Gate, Guest};
 use crate::link::{SipReceived, SipSender, SipTransport, TransportFailed};
-use crate::ports::{Adopt, Asked, DialogInput, Forget, Leave, Respond, SendRequest};
+use crate::ports::{Adopt, Asked, DialogInput, DialogUser, Forget, Leave, Respond, SendRequest, ToEndpoint};
 use crate::refusals;
 use crate::shared::Shared;
 use crate::supervision::Vital;
@@ -50,14 +50,14 @@ pub struct Arrived {
 
 /// The owner of a dialog, and who is let into it.
 struct Held {
-    user: Recipient<DialogInput>,
+    user: DialogUser,
     guest: Guest,
 }
 
 /// A request of a dialog's owner, on its way.
 struct Asking {
     attempts: Attempts,
-    user: Recipient<DialogInput>,
+    user: DialogUser,
     ticket: u64,
     /// Held until the request is on its way.
     leave: Option<Leave>,
@@ -91,6 +91,7 @@ pub struct Entrance {
 
 /// The actor.
 pub struct SipEndpoint {
+    me: ToEndpoint,
     machine: Endpoint,
     transport: SipTransport,
     sender: Option<SipSender>,
@@ -98,7 +99,7 @@ pub struct SipEndpoint {
     shard: Recipient<Arrived>,
     gate: Arc<Gate>,
     dialogs: FxHashMap<Vec<u8>, Held>,
-    invites: FxHashMap<ServerTxn, Recipient<DialogInput>>,
+    invites: FxHashMap<ServerTxn, DialogUser>,
     clients: FxHashMap<ClientTxn, Asking>,
     failed_places: FailedPlaces,
     /// Whose NOTIFYs wait for room.
@@ -116,6 +117,7 @@ impl SipEndpoint {
     /// The endpoint of a shard. `config.prefix` names the shard: it begins every tag that is minted here.
     #[must_use]
     pub fn new(
+        me: Addr<Self>,
         config: EndpointConfig,
         transport: SipTransport,
         shared: Arc<Shared>,
@@ -127,6 +129,7 @@ impl SipEndpoint {
         let failed_places = FailedPlaces::new(shared.config.sip.avoid_failed, MOST_FAILED);
         let pacing = Pacing::new(config.timers.give_up());
         Self {
+            me: ToEndpoint::new(me),
             machine: Endpoint::new(config, &mut Chance),
             transport,
             sender: None,
@@ -157,14 +160,14 @@ impl SipEndpoint {
                 sender.send(&transmit.to, transmit.bytes, transmit.id);
             }
         }
-        self.drain_pacing(&ctx.address());
+        self.drain_pacing();
         let timeouts = [self.machine.poll_timeout(), self.pacing.poll_timeout()];
         self.alarm.arm(ctx, timeouts.into_iter().flatten().min(), Self::ring);
     }
 
     fn event(&mut self, event: EndpointEvent, ctx: &mut Context<Self>) {
         match event {
-            EndpointEvent::Request { txn, request, flow } => self.place(txn, request, flow, &ctx.address()),
+            EndpointEvent::Request { txn, request, flow } => self.place(txn, request, flow),
             EndpointEvent::Ack { request, .. } => {
                 if let Some(user) = self.owner(&request) {
                     user.do_send(DialogInput::Ack(Box::new(request)));
@@ -262,7 +265,7 @@ impl SipEndpoint {
     }
 
     /// Gives a request to the owner of its dialog, or to the shard.
-    fn place(&mut self, txn: ServerTxn, request: Request, flow: Flow, me: &Addr<Self>) {
+    fn place(&mut self, txn: ServerTxn, request: Request, flow: Flow) {
         if let Ok(call_id) = request.headers.call_id() {
             fault::strike("endpoint.place", &call_id);
         }
@@ -277,7 +280,7 @@ impl SipEndpoint {
         };
         match self.gate.guest(&mut held.guest, &request, &flow) {
             Ok(()) => {
-                let asked = Asked::new(me.clone(), txn, Box::new(request), flow);
+                let asked = Asked::new(Arc::clone(&self.me), txn, Box::new(request), flow);
                 held.user.do_send(DialogInput::Request(asked));
             }
             Err(rejection) => self.turn_away(txn, &request, &flow, &rejection),
@@ -316,7 +319,7 @@ impl SipEndpoint {
         }
     }
 
-    fn owner(&self, request: &Request) -> Option<&Recipient<DialogInput>> {
+    fn owner(&self, request: &Request) -> Option<&DialogUser> {
         let tag = request.headers.to_tag()?;
         self.dialogs.get(tag.as_ref()).map(|held| &held.user)
     }
@@ -339,7 +342,7 @@ impl Actor for SipEndpoint {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(1024);
-        let me: Addr<Self> = ctx.address();
+        let me = Arc::clone(&self.me);
         self.sender = Some(self.transport.sender(move |failed| me.do_send(failed)));
     }
 }

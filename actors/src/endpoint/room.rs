@@ -1,14 +1,16 @@
 //! NOTIFYs wait for room: what one connection takes no more of is held back where it comes from, and goes on in turn
 //! when the connection has drained ([`Pacing`]).
 
-use actix::{Context, Handler, Message, Recipient};
+use std::sync::Arc;
+
+use actix::{Context, Handler, Message};
 use restante::machine::sip::{Destination, FailureCause, Transport, Turn};
 use restante::wire::sip::{Method, Request};
 
 use super::{Asking, SipEndpoint};
 use crate::clock;
 use crate::link::LineAhead;
-use crate::ports::{Await, DialogInput, Leave, LeaveReturned};
+use crate::ports::{Await, DialogInput, DialogUser, Leave, LeaveReturned};
 
 /// A request with a larger body is too large for a datagram and goes over TCP (RFC 3261 18.1.1): as near as it can be
 /// told before the request has its Via.
@@ -24,7 +26,7 @@ pub struct LinkRoomy {
 
 /// Who waits to send a request.
 pub(super) struct Waiting {
-    user: Recipient<DialogInput>,
+    user: DialogUser,
     ticket: u64,
 }
 
@@ -72,12 +74,12 @@ impl SipEndpoint {
     }
 
     /// Tells everybody whose turn it is.
-    pub(super) fn drain_pacing(&mut self, me: &actix::Addr<Self>) {
+    pub(super) fn drain_pacing(&mut self) {
         let mut let_down = (0, 0_u64);
         while let Some(turn) = self.pacing.poll_turn() {
             match turn {
                 Turn::Go(link, Waiting { user, ticket }) => {
-                    let leave = Leave::new(me.clone(), link);
+                    let leave = Leave::new(Arc::clone(&self.me), link);
                     user.do_send(DialogInput::Room { ticket, leave });
                 }
                 Turn::TimedOut(link, Waiting { user, ticket }) => {

@@ -53,7 +53,7 @@ pub struct FocusBirth {
     /// The focus' own URI, as in its Contact.
     pub entity: String,
     /// Who is told of the end.
-    pub exited: actix::Recipient<Exited>,
+    pub exited: Arc<actix::Recipient<Exited>>,
 }
 
 /// The INVITE, as far as it is needed until it is answered: a session that waits for hours must not

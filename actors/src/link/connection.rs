@@ -10,6 +10,7 @@ use super::stop::Stop;
 use super::stream::Stream;
 use std::convert::Infallible;
 use std::fmt;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,8 +47,8 @@ pub(crate) trait Traffic: Send + 'static {
     /// How long to wait for more, and what it means if nothing comes.
     fn deadline(&self, intake: &Intake) -> (Instant, CloseCause);
 
-    /// Waits for what changes [`Traffic::deadline`] while nothing comes.
-    fn disturbed(&mut self) -> impl Future<Output = ()> + Send;
+    /// [`Outbox::stir`] was called: [`Traffic::deadline`] may have changed while nothing comes.
+    fn stirred(&mut self);
 
     /// The connection takes and gives nothing any more.
     fn closed(&mut self, cause: CloseCause);
@@ -135,16 +136,17 @@ async fn read_on<T: Traffic>(traffic: &mut T, intake: &mut Intake) -> Result<Inf
 async fn wait<T: Traffic>(traffic: &mut T, intake: &mut Intake) -> Result<(), CloseCause> {
     loop {
         let (deadline, late) = traffic.deadline(intake);
-        let outbox = Arc::clone(traffic.outbox());
         let ping = intake.stream.web().and_then(|socket| socket.next_ping(intake.heard));
         tokio::select! {
             biased;
             () = intake.stop.stopped() => return Err(CloseCause::Stopped),
-            cause = outbox.ended() => return Err(cause),
-            ready = intake.stream.readable() => {
+            ended = traffic.outbox().stirred() => match ended {
+                Some(cause) => return Err(cause),
+                None => traffic.stirred(),
+            },
+            ready = poll_fn(|context| intake.stream.poll_readable(context)) => {
                 return ready.map_err(|error| CloseCause::Network(error.kind()));
             }
-            () = traffic.disturbed() => {}
             () = tokio::time::sleep_until(ping.map_or(deadline, |ping| ping.min(deadline))) => {
                 match (ping, intake.stream.web()) {
                     (Some(ping), Some(socket)) if ping < deadline => socket.ping(intake.heard)?,

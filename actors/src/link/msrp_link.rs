@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The number of a connection, unique in the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,7 +47,6 @@ struct Inner {
     carrier: Carrier,
     outbox: Arc<Outbox<()>>,
     sessions: Mutex<Vec<(Bytes, MsrpPort)>>,
-    orphaned: Notify,
 }
 
 impl MsrpLink {
@@ -59,7 +58,7 @@ impl MsrpLink {
         outbox: Arc<Outbox<()>>,
     ) -> Self {
         let sessions = Mutex::new(Vec::new());
-        Self(Arc::new(Inner { id, local, peer, carrier, outbox, sessions, orphaned: Notify::new() }))
+        Self(Arc::new(Inner { id, local, peer, carrier, outbox, sessions }))
     }
 
     pub(crate) fn carrier(&self) -> &Carrier {
@@ -154,18 +153,13 @@ impl MsrpLink {
         bound.retain(|(id, _)| id != session);
         if bound.is_empty() {
             drop(bound);
-            self.0.orphaned.notify_one();
+            self.0.outbox.stir();
         }
     }
 
     /// Takes all sessions off.
     pub(crate) fn unbind_all(&self) -> Vec<(Bytes, MsrpPort)> {
         std::mem::take(&mut *self.bound())
-    }
-
-    /// Waits until the last session was taken off (or was since this was last asked).
-    pub(crate) async fn orphaned(&self) {
-        self.0.orphaned.notified().await;
     }
 
     /// Tells every session that there is room again.

@@ -154,8 +154,7 @@ impl Traffic for MsrpTraffic {
         }
     }
 
-    async fn disturbed(&mut self) {
-        self.link.orphaned().await;
+    fn stirred(&mut self) {
         if self.link.sessions() == 0 {
             self.unbound_since = Some(Instant::now());
         }

@@ -8,10 +8,11 @@ use super::stream::Stream;
 use super::web::WebSocket;
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::sync::Notify;
 
 /// Pieces handed to the system in one call.
 const PIECES: usize = 64;
@@ -116,23 +117,32 @@ struct State<T> {
     /// `high` was reached and `low` not since.
     full: bool,
     phase: Phase,
+    /// [`Outbox::stir`] was called and nobody has been told yet.
+    stirred: bool,
+    /// The task that reads and the one that writes, while they wait for something to change.
+    reader: Option<Waker>,
+    writer: Option<Waker>,
 }
 
 /// The queue of one connection.
 pub(crate) struct Outbox<T> {
     limits: OutboxLimits,
     state: Mutex<State<T>>,
-    wake: Notify,
-    ended: Notify,
 }
 
 impl<T> Outbox<T> {
     pub(crate) fn new(limits: OutboxLimits) -> Arc<Self> {
         Arc::new(Self {
             limits,
-            state: Mutex::new(State { queue: VecDeque::new(), bytes: 0, full: false, phase: Phase::Open }),
-            wake: Notify::new(),
-            ended: Notify::new(),
+            state: Mutex::new(State {
+                queue: VecDeque::new(),
+                bytes: 0,
+                full: false,
+                phase: Phase::Open,
+                stirred: false,
+                reader: None,
+                writer: None,
+            }),
         })
     }
 
@@ -157,11 +167,9 @@ impl<T> Outbox<T> {
         state.bytes = total;
         state.full |= total >= self.limits.high;
         state.queue.push_back((bytes, token));
-        let first = state.queue.len() == 1;
+        let writer = state.writer.take();
         drop(state);
-        if first {
-            self.wake.notify_one();
-        }
+        wake(writer);
         Ok(())
     }
 
@@ -191,8 +199,9 @@ impl<T> Outbox<T> {
         let mut state = self.state();
         if state.phase == Phase::Open {
             state.phase = Phase::Closing(cause);
+            let writer = state.writer.take();
             drop(state);
-            self.wake.notify_one();
+            wake(writer);
         }
     }
 
@@ -209,8 +218,20 @@ impl<T> Outbox<T> {
     }
 
     fn rouse(&self) {
-        self.wake.notify_one();
-        self.ended.notify_waiters();
+        let mut state = self.state();
+        let (reader, writer) = (state.reader.take(), state.writer.take());
+        drop(state);
+        wake(reader);
+        wake(writer);
+    }
+
+    /// Has the task that reads look again at what it waits for.
+    pub(crate) fn stir(&self) {
+        let mut state = self.state();
+        state.stirred = true;
+        let reader = state.reader.take();
+        drop(state);
+        wake(reader);
     }
 
     /// Why it ended, once it has.
@@ -221,16 +242,55 @@ impl<T> Outbox<T> {
         }
     }
 
-    /// Waits for the end.
+    /// Waits for the end. Only the task that reads waits here and in [`Outbox::stirred`], once at a time.
     pub(crate) async fn ended(&self) -> CloseCause {
-        loop {
-            let mut ended = std::pin::pin!(self.ended.notified());
-            ended.as_mut().enable();
-            if let Some(cause) = self.cause() {
-                return cause;
+        poll_fn(|context| {
+            let mut state = self.state();
+            match state.phase {
+                Phase::Closed(cause) => Poll::Ready(cause),
+                Phase::Open | Phase::Closing(_) => await_change(&mut state.reader, context),
             }
-            ended.await;
-        }
+        })
+        .await
+    }
+
+    /// Waits until [`Outbox::stir`] is called, or was since this last told of it; the end comes first.
+    pub(crate) async fn stirred(&self) -> Option<CloseCause> {
+        poll_fn(|context| {
+            let mut state = self.state();
+            let stirred = std::mem::take(&mut state.stirred);
+            match state.phase {
+                Phase::Closed(cause) => Poll::Ready(Some(cause)),
+                Phase::Open | Phase::Closing(_) if stirred => Poll::Ready(None),
+                Phase::Open | Phase::Closing(_) => await_change(&mut state.reader, context),
+            }
+        })
+        .await
+    }
+
+    /// Waits for something to write, or for the end. Only the task that writes waits here and in
+    /// [`Outbox::given_up`].
+    async fn filled(&self) {
+        poll_fn(|context| {
+            let mut state = self.state();
+            match state.phase {
+                Phase::Open if state.queue.is_empty() => await_change(&mut state.writer, context),
+                Phase::Open | Phase::Closing(_) | Phase::Closed(_) => Poll::Ready(()),
+            }
+        })
+        .await;
+    }
+
+    /// Waits until nothing more is to be written.
+    async fn given_up(&self) -> CloseCause {
+        poll_fn(|context| {
+            let mut state = self.state();
+            match state.phase {
+                Phase::Closed(cause) => Poll::Ready(cause),
+                Phase::Open | Phase::Closing(_) => await_change(&mut state.writer, context),
+            }
+        })
+        .await
     }
 
     /// The tokens of all that will not be written, after the end.
@@ -273,6 +333,16 @@ impl<T> Outbox<T> {
     }
 }
 
+/// Has `task` woken at the next change.
+fn await_change<R>(task: &mut Option<Waker>, context: &Context<'_>) -> Poll<R> {
+    *task = Some(context.waker().clone());
+    Poll::Pending
+}
+
+fn wake(task: Option<Waker>) {
+    task.into_iter().for_each(Waker::wake);
+}
+
 enum Taken {
     Some,
     Nothing,
@@ -293,7 +363,7 @@ pub(crate) async fn write<T: Send>(outbox: &Outbox<T>, stream: &Stream, drained:
             }
             Taken::Nothing => {
                 hands = VecDeque::new();
-                outbox.wake.notified().await;
+                outbox.filled().await;
                 // What else is ready to be worked off now has something to write too: one call takes all of it.
                 tokio::task::yield_now().await;
             }
@@ -347,7 +417,7 @@ async fn flush<T>(
 async fn wait_writable<T>(outbox: &Outbox<T>, stream: &Stream) -> Result<(), CloseCause> {
     tokio::select! {
         biased;
-        cause = outbox.ended() => Err(cause),
+        cause = outbox.given_up() => Err(cause),
         ready = tokio::time::timeout(outbox.limits.stall, stream.writable()) => match ready {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(CloseCause::Network(error.kind())),

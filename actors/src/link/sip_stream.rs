@@ -16,7 +16,6 @@ use bytes::Bytes;
 use restante::machine::sip::{Flow, Transport};
 use restante::wire::sip::{Message, ParseError, StreamDecoder, StreamEvent, parse_datagram};
 use std::fmt;
-use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,9 +155,7 @@ impl Traffic for SipTraffic {
         }
     }
 
-    async fn disturbed(&mut self) {
-        pending().await
-    }
+    fn stirred(&mut self) {}
 
     fn closed(&mut self, cause: CloseCause) {
         self.hub.gone(&self.connection);

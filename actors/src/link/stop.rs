@@ -58,7 +58,7 @@ impl Stop {
 
     /// Waits for the signal. A stopper that is gone counts as one that was used.
     pub(crate) async fn stopped(&mut self) {
-        let _ = self.0.wait_for(|stopped| *stopped).await;
+        while !self.is_set() && self.0.changed().await.is_ok() {}
     }
 }
 

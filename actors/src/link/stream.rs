@@ -1,7 +1,8 @@
 //! One connection as a stream of bytes, or of WebSocket messages, that is read and written without
 //! waiting, by one reader and one writer at once.
 //!
-//! Whoever is told [`io::ErrorKind::WouldBlock`] waits for [`Stream::readable`] or [`Stream::writable`].
+//! Whoever is told [`io::ErrorKind::WouldBlock`] waits for [`Stream::readable`], [`Stream::poll_readable`] or
+//! [`Stream::writable`].
 
 use super::net::{self, TcpStream};
 use super::tls::TlsSession;
@@ -9,6 +10,7 @@ use super::web::WebSocket;
 use bytes::BytesMut;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 
 /// A connection.
 pub(crate) enum Stream {
@@ -68,6 +70,11 @@ impl Stream {
     /// Waits until there may be something to read.
     pub(crate) async fn readable(&self) -> io::Result<()> {
         self.tcp().readable().await
+    }
+
+    /// As [`Stream::readable`], for whoever waits long: it keeps no future. One waits so at a time.
+    pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tcp().poll_read_ready(context)
     }
 
     /// Waits until something may be written.

@@ -181,7 +181,7 @@ impl Node {
             msrp,
             resolver: Resolver::new(&terms::dns_settings(&config))?,
             records,
-            timers: terms::timers(&config),
+            timers: Arc::new(terms::timers(&config)),
             msrp_listeners: bound_msrp.clone(),
             config,
         });

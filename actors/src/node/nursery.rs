@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix::{Actor, Addr, ArbiterHandle};
+use actix::{Actor, Addr, ArbiterHandle, AsyncContext};
 use restante::machine::sip::EndpointConfig;
 
 use crate::admission::Admission;
@@ -59,8 +59,8 @@ impl Nursery<'_> {
         let (transport, shared) = (self.sip.clone(), Arc::clone(&self.shared));
         let entrance = Entrance { gate: Arc::clone(&self.gate), admission: self.admission.clone() };
         let vital = self.fatal.vital(format!("SIP endpoint {name}"));
-        SipEndpoint::start_in_arbiter(handle, move |_| {
-            SipEndpoint::new(config, transport, shared, entrance, shard.recipient(), vital)
+        SipEndpoint::start_in_arbiter(handle, move |ctx| {
+            SipEndpoint::new(ctx.address(), config, transport, shared, entrance, shard.recipient(), vital)
         })
     }
 
@@ -68,7 +68,7 @@ impl Nursery<'_> {
         let sent_by =
             |at: &Listen| (at.transport, at.address, self.shared.sip_host(at.transport, at.address));
         EndpointConfig {
-            timers: self.shared.timers,
+            timers: *self.shared.timers,
             sent_by: self.bound.iter().map(sent_by).collect(),
             max_transactions: self.shared.config.sip.max_transactions,
             server_name: "restante".to_owned(),

@@ -48,7 +48,7 @@ pub struct RecorderBirth {
     /// The offer, if the INVITE had one.
     pub offer: Option<Bytes>,
     /// Who is told of the end.
-    pub exited: actix::Recipient<Exited>,
+    pub exited: Arc<actix::Recipient<Exited>>,
 }
 
 /// The actor.

@@ -86,6 +86,14 @@ impl Receiver {
     }
 
     /// Passes over a frame that needs no reading.
+    /// Whether nothing has come that it must remember, or has to answer yet.
+    pub(super) fn is_blank(&self) -> bool {
+        self.next == 0
+            && self.known.is_empty()
+            && matches!(self.current, Current::Skipped)
+            && self.replies.buffer.is_empty()
+    }
+
     pub(super) fn skip(&mut self) {
         self.current = Current::Skipped;
     }

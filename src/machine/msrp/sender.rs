@@ -11,23 +11,17 @@ use super::token::Tokens;
 use super::transaction::{Subject, Transactions};
 use super::{Event, Outgoing, OutgoingId, SessionConfig, SessionFailure};
 use crate::time::Instant;
-use crate::wire::msrp::{ByteRange, Continuation, MsrpUri, SendHead, Status, encode_end, end_line};
+use crate::wire::msrp::{ByteRange, Continuation, SendHead, Status, encode_end, end_line};
 
 /// RFC 4975 7.1.1: a larger chunk has to be interruptible.
 const INTERRUPTIBLE_ABOVE: u64 = 2048;
 
 #[derive(Debug)]
 pub(super) struct Sender {
-    max_chunk: u64,
-    next: u64,
     /// Boxed: the table keeps room for more than there are.
     messages: FxHashMap<OutgoingId, Box<Message>>,
     open: Option<OpenChunk>,
     transactions: Transactions,
-    /// The peer's path.
-    remote: Vec<MsrpUri>,
-    /// Ours.
-    local: [MsrpUri; 1],
     /// `-------` and the identifier of the open or last chunk.
     end_line: Vec<u8>,
     /// The last bytes of the open chunk, where half an end-line could stand.
@@ -58,13 +52,9 @@ struct OpenChunk {
 impl Sender {
     pub(super) fn new(config: &SessionConfig) -> Self {
         Self {
-            max_chunk: config.max_chunk.max(1),
-            next: 0,
             messages: FxHashMap::default(),
             open: None,
             transactions: Transactions::new(config.transaction_timeout),
-            remote: config.remote.clone(),
-            local: [config.local.clone()],
             end_line: Vec::new(),
             tail: Vec::new(),
             out: Outbox::default(),
@@ -72,19 +62,8 @@ impl Sender {
         }
     }
 
-    pub(super) fn set_remote(&mut self, remote: Vec<MsrpUri>) {
-        self.remote = remote;
-    }
-
-    pub(super) fn remote(&self) -> &[MsrpUri] {
-        &self.remote
-    }
-
-    pub(super) fn begin(&mut self, outgoing: Outgoing) -> OutgoingId {
-        self.next += 1;
-        let id = OutgoingId(self.next);
+    pub(super) fn begin(&mut self, id: OutgoingId, outgoing: Outgoing) {
         self.messages.insert(id, Box::new(Message { outgoing, sent: 0, is_sent: false, unanswered: 0 }));
-        id
     }
 
     /// Sends the next bytes of a message.
@@ -93,6 +72,7 @@ impl Sender {
         now: Instant,
         id: OutgoingId,
         mut bytes: Bytes,
+        config: &SessionConfig,
         tokens: &mut Tokens,
         events: &mut VecDeque<Event>,
     ) {
@@ -100,8 +80,8 @@ impl Sender {
         let mut left = message.outgoing.total - message.sent;
         bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         while !bytes.is_empty() || left == 0 {
-            self.open_for(now, id, &bytes, tokens);
-            let room = self.open.map_or(0, |chunk| self.max_chunk - chunk.bytes);
+            self.open_for(now, id, &bytes, config, tokens);
+            let room = self.open.map_or(0, |chunk| config.max_chunk - chunk.bytes);
             let piece = bytes.split_to(bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
             left -= piece.len() as u64;
             self.write(piece);
@@ -110,7 +90,7 @@ impl Sender {
                 events.push_back(Event::Sent { id });
                 return self.settle(id, events);
             }
-            if self.open.is_some_and(|chunk| chunk.bytes >= self.max_chunk) {
+            if self.open.is_some_and(|chunk| chunk.bytes >= config.max_chunk) {
                 self.close(now, Continuation::More);
             }
         }
@@ -118,15 +98,22 @@ impl Sender {
 
     /// Makes sure that the open chunk is one of this message, and that its end-line does not
     /// occur in what comes next.
-    fn open_for(&mut self, now: Instant, id: OutgoingId, next: &[u8], tokens: &mut Tokens) {
+    fn open_for(
+        &mut self,
+        now: Instant,
+        id: OutgoingId,
+        next: &[u8],
+        config: &SessionConfig,
+        tokens: &mut Tokens,
+    ) {
         if let Some(chunk) = self.open {
-            let next = within(next, self.max_chunk - chunk.bytes);
+            let next = within(next, config.max_chunk - chunk.bytes);
             if chunk.id == id && !self.collides(next) {
                 return;
             }
             self.close(now, Continuation::More);
         }
-        let next = within(next, self.max_chunk);
+        let next = within(next, config.max_chunk);
         // RFC 4975 7.1: if the end-line is present in the body, the sender MUST choose a new
         // transaction identifier that is not present in the body.
         let number = loop {
@@ -138,7 +125,7 @@ impl Sender {
                 break number;
             }
         };
-        self.open_chunk(id, number, next.len() as u64);
+        self.open_chunk(id, number, next.len() as u64, config);
     }
 
     fn collides(&self, next: &[u8]) -> bool {
@@ -154,7 +141,7 @@ impl Sender {
             || end_line::occurs(&self.end_line, next)
     }
 
-    fn open_chunk(&mut self, id: OutgoingId, number: u64, at_hand: u64) {
+    fn open_chunk(&mut self, id: OutgoingId, number: u64, at_hand: u64, config: &SessionConfig) {
         let Some(message) = self.messages.get_mut(&id) else { return };
         message.unanswered += 1;
         let Outgoing { message_id, content_type, headers, total } = &message.outgoing;
@@ -164,8 +151,8 @@ impl Sender {
         let ends = left == at_hand && left <= INTERRUPTIBLE_ABOVE;
         let head = SendHead {
             transaction: self.end_line.get(end_line::DASHES.len()..).unwrap_or_default(),
-            to_path: &self.remote,
-            from_path: &self.local,
+            to_path: &config.remote,
+            from_path: std::slice::from_ref(&config.local),
             message_id,
             byte_range: ByteRange {
                 start: message.sent + 1,
@@ -237,10 +224,16 @@ impl Sender {
         self.open.is_some()
     }
 
-    pub(super) fn abort(&mut self, now: Instant, id: OutgoingId, tokens: &mut Tokens) {
+    pub(super) fn abort(
+        &mut self,
+        now: Instant,
+        id: OutgoingId,
+        config: &SessionConfig,
+        tokens: &mut Tokens,
+    ) {
         let begun = self.messages.get(&id).is_some_and(|m| m.sent > 0 && !m.is_sent);
         if begun && self.open.is_none_or(|chunk| chunk.id != id) {
-            self.open_for(now, id, b"", tokens);
+            self.open_for(now, id, b"", config, tokens);
         }
         self.stop(now, id);
     }
@@ -260,15 +253,15 @@ impl Sender {
     }
 
     /// Sends an empty SEND, which binds the connection to the session.
-    pub(super) fn probe(&mut self, now: Instant, tokens: &mut Tokens) {
+    pub(super) fn probe(&mut self, now: Instant, config: &SessionConfig, tokens: &mut Tokens) {
         self.interrupt(now);
         let number = tokens.mint();
         let mut identifier = Vec::new();
         tokens.write(number, &mut identifier);
         let head = SendHead {
             transaction: &identifier,
-            to_path: &self.remote,
-            from_path: &self.local,
+            to_path: &config.remote,
+            from_path: std::slice::from_ref(&config.local),
             message_id: &identifier,
             // RFC 4975 7.1.1: a Byte-Range referring to zero-length content: "1-0/0".
             byte_range: ByteRange::whole(0),

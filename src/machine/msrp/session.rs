@@ -23,11 +23,15 @@ use crate::wire::msrp::{FrameKind, Head, MsrpUri, Piece};
 /// [`Session::interrupt`] and drain before another one writes.
 #[derive(Debug)]
 pub struct Session {
+    /// With the peer's path as it was told last.
     config: SessionConfig,
     state: State,
     tokens: Tokens,
-    sender: Sender,
-    receiver: Receiver,
+    /// How many messages were begun.
+    begun: u64,
+    /// Each half comes with its first work: most sessions that wait have none yet.
+    sender: Option<Box<Sender>>,
+    receiver: Option<Box<Receiver>>,
     events: VecDeque<Event>,
 }
 
@@ -46,12 +50,14 @@ enum State {
 impl Session {
     /// A session whose transaction identifiers begin with bits from `entropy`.
     #[must_use]
-    pub fn new(config: SessionConfig, entropy: &mut dyn Entropy) -> Self {
+    pub fn new(mut config: SessionConfig, entropy: &mut dyn Entropy) -> Self {
+        config.max_chunk = config.max_chunk.max(1);
         Self {
             state: State::Unbound,
             tokens: Tokens::new(entropy),
-            sender: Sender::new(&config),
-            receiver: Receiver::new(&config),
+            begun: 0,
+            sender: None,
+            receiver: None,
             events: VecDeque::new(),
             config,
         }
@@ -65,13 +71,13 @@ impl Session {
 
     /// Tells the peer's path, before anything is sent.
     pub fn set_remote(&mut self, remote: Vec<MsrpUri>) {
-        self.sender.set_remote(remote);
+        self.config.remote = remote;
     }
 
     /// The peer's path, as it was told last.
     #[must_use]
     pub fn remote(&self) -> &[MsrpUri] {
-        self.sender.remote()
+        &self.config.remote
     }
 
     /// The session gets another connection, and the peer's path anew (RFC 4975 5.4, by a new exchange of
@@ -79,8 +85,10 @@ impl Session {
     /// arriving is dropped. What was received before is still known: a message that comes again is a
     /// duplicate.
     pub fn renew(&mut self, remote: Vec<MsrpUri>) {
-        self.receiver.close(&mut self.events);
-        self.sender.renew();
+        self.stop_receiving();
+        if let Some(sender) = &mut self.sender {
+            sender.renew();
+        }
         self.set_remote(remote);
         self.state = State::Unbound;
     }
@@ -99,8 +107,8 @@ impl Session {
 
     /// Whether a chunk stands open: only this session may write to the connection.
     #[must_use]
-    pub const fn has_open_chunk(&self) -> bool {
-        self.sender.has_open_chunk()
+    pub fn has_open_chunk(&self) -> bool {
+        self.sender.as_ref().is_some_and(|sender| sender.has_open_chunk())
     }
 
     /// The connection can be used: we opened it, or the peer's first frame came.
@@ -118,8 +126,16 @@ impl Session {
         }
         match piece {
             Piece::Head(head) => self.handle_head(now, &head),
-            Piece::Body(bytes) => self.receiver.handle_body(bytes, &self.config, &mut self.events),
-            Piece::End(end) => self.receiver.handle_end(end, &mut self.tokens, &mut self.events),
+            Piece::Body(bytes) => {
+                if let Some(receiver) = &mut self.receiver {
+                    receiver.handle_body(bytes, &self.config, &mut self.events);
+                }
+            }
+            Piece::End(end) => {
+                if let Some(receiver) = &mut self.receiver {
+                    receiver.handle_end(end, &mut self.tokens, &mut self.events);
+                }
+            }
         }
         self.settle(now);
     }
@@ -128,27 +144,33 @@ impl Session {
         // RFC 4975 7.3: the To-Path will have exactly one URI, which MUST map to an existing
         // session; otherwise the receiver MUST generate a 481 error and ignore the request.
         if !matches!(head.to_path.as_slice(), [uri] if uri.same_as(&self.config.local)) {
-            self.receiver.skip();
             let status = if head.to_path.is_empty() { 400 } else { 481 };
-            return self.receiver.replies.refuse(head, status);
+            let receiver = receiver(&mut self.receiver, &self.config);
+            receiver.skip();
+            return receiver.replies.refuse(head, status);
         }
         self.handle_bound(now);
+        if let FrameKind::Send | FrameKind::Other(_) = head.kind {
+            let receiver = receiver(&mut self.receiver, &self.config);
+            return receiver.handle_head(head, &self.config, &mut self.events);
+        }
+        if let Some(receiver) = &mut self.receiver {
+            receiver.skip();
+        }
+        // What nothing was sent for is nobody's.
+        let Some(sender) = &mut self.sender else { return };
         match &head.kind {
             FrameKind::Response { status, .. } => {
-                self.receiver.skip();
                 if let Some(number) = self.tokens.number(&head.transaction) {
-                    self.sender.handle_response(now, number, *status, &mut self.events);
+                    sender.handle_response(now, number, *status, &mut self.events);
                 }
             }
             FrameKind::Report => {
-                self.receiver.skip();
                 if let (None, Some(id), Some(status)) = (head.fault, &head.message_id, &head.status) {
-                    self.sender.handle_report(now, id, status, &mut self.events);
+                    sender.handle_report(now, id, status, &mut self.events);
                 }
             }
-            FrameKind::Send | FrameKind::Other(_) => {
-                self.receiver.handle_head(head, &self.config, &mut self.events);
-            }
+            FrameKind::Send | FrameKind::Other(_) => {}
         }
     }
 
@@ -160,30 +182,39 @@ impl Session {
         // RFC 4975 5.4: if a connection fails for any reason, an endpoint MUST consider any
         // sessions associated with the connection as also having failed.
         if self.state != State::Failed {
-            self.receiver.close(&mut self.events);
-            self.sender.clear();
+            self.stop_receiving();
+            if let Some(sender) = &mut self.sender {
+                sender.clear();
+            }
             self.events.push_back(Event::Failed(SessionFailure::ConnectionClosed));
         }
-        self.sender.out.clear();
+        if let Some(sender) = &mut self.sender {
+            sender.out.clear();
+        }
         self.state = State::Closed;
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if !self.is_over() {
-            self.sender.handle_timeout(now, &mut self.events);
-            self.settle(now);
+        if self.is_over() {
+            return;
         }
+        if let Some(sender) = &mut self.sender {
+            sender.handle_timeout(now, &mut self.events);
+        }
+        self.settle(now);
     }
 
     /// Says what became of a message after [`Event::Complete`]: sends the response of its last
     /// chunk and the report its sender asked for. A refusal may come earlier, and ends a message
     /// that is still arriving. An unknown `id` is ignored.
     pub fn answer(&mut self, now: Instant, id: IncomingId, verdict: &Verdict) {
+        let over = self.is_over();
+        let Some(receiver) = &mut self.receiver else { return };
         // Also where there is no connection to say it on: the session may get another.
-        self.receiver.answer(id, verdict, &mut self.tokens);
-        if self.is_over() {
-            self.receiver.replies.buffer.clear();
+        receiver.answer(id, verdict, &mut self.tokens);
+        if over {
+            receiver.replies.buffer.clear();
         } else {
             self.settle(now);
         }
@@ -193,7 +224,9 @@ impl Session {
     /// [`Session::data`].
     pub fn begin(&mut self, now: Instant, outgoing: Outgoing) -> OutgoingId {
         let is_empty = outgoing.total == 0;
-        let id = self.sender.begin(outgoing);
+        self.begun += 1;
+        let id = OutgoingId(self.begun);
+        sender(&mut self.sender, &self.config).begin(id, outgoing);
         if is_empty {
             self.data(now, id, Bytes::new());
         }
@@ -203,15 +236,19 @@ impl Session {
     /// Sends the next bytes of a message. It is complete with the last of its `total`; what goes
     /// beyond is ignored, as is data of a message that was refused or aborted.
     pub fn data(&mut self, now: Instant, id: OutgoingId, bytes: Bytes) {
-        if !self.is_over() {
-            self.sender.data(now, id, bytes, &mut self.tokens, &mut self.events);
+        if !self.is_over()
+            && let Some(sender) = &mut self.sender
+        {
+            sender.data(now, id, bytes, &self.config, &mut self.tokens, &mut self.events);
         }
     }
 
     /// Gives up a message; the peer is told with `#`, and no event follows.
     pub fn abort(&mut self, now: Instant, id: OutgoingId) {
-        if !self.is_over() {
-            self.sender.abort(now, id, &mut self.tokens);
+        if !self.is_over()
+            && let Some(sender) = &mut self.sender
+        {
+            sender.abort(now, id, &self.config, &mut self.tokens);
         }
     }
 
@@ -219,14 +256,16 @@ impl Session {
     pub fn probe(&mut self, now: Instant) {
         // RFC 4975 5.4: the active endpoint MUST immediately issue a SEND request.
         if !self.is_over() {
-            self.sender.probe(now, &mut self.tokens);
+            sender(&mut self.sender, &self.config).probe(now, &self.config, &mut self.tokens);
         }
     }
 
     /// Ends the open chunk, if any, so that something else can be written to the connection.
     pub fn interrupt(&mut self, now: Instant) {
-        if !self.is_over() {
-            self.sender.interrupt(now);
+        if !self.is_over()
+            && let Some(sender) = &mut self.sender
+        {
+            sender.interrupt(now);
         }
     }
 
@@ -235,12 +274,24 @@ impl Session {
         if self.state == State::Unbound {
             return None;
         }
-        let next = self.sender.out.pop();
+        let next = self.sender.as_mut().and_then(|sender| sender.out.pop());
         if next.is_none() {
-            self.sender.rest();
-            self.receiver.replies.rest();
+            self.rest();
         }
         next
+    }
+
+    /// A session that waits holds no more than it must.
+    fn rest(&mut self) {
+        if let Some(sender) = &mut self.sender {
+            sender.rest();
+        }
+        if self.receiver.as_ref().is_some_and(|receiver| receiver.is_blank()) {
+            self.receiver = None;
+        }
+        if let Some(receiver) = &mut self.receiver {
+            receiver.replies.rest();
+        }
     }
 
     /// The next event.
@@ -256,17 +307,34 @@ impl Session {
     /// When [`Session::handle_timeout`] is to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.sender.deadline()
+        self.sender.as_ref()?.deadline()
     }
 
     /// Writes replies between chunks, and ends the session where something said that it failed.
     fn settle(&mut self, now: Instant) {
-        self.sender.write_between(now, &mut self.receiver.replies.buffer);
-        let Some(failure) = self.sender.failure.take() else { return };
-        self.sender.interrupt(now);
-        self.sender.clear();
-        self.receiver.close(&mut self.events);
+        if let Some(receiver) = self.receiver.as_mut().filter(|it| !it.replies.buffer.is_empty()) {
+            sender(&mut self.sender, &self.config).write_between(now, &mut receiver.replies.buffer);
+        }
+        let Some(sender) = &mut self.sender else { return };
+        let Some(failure) = sender.failure.take() else { return };
+        sender.interrupt(now);
+        sender.clear();
+        self.stop_receiving();
         self.events.push_back(Event::Failed(failure));
         self.state = State::Failed;
     }
+
+    fn stop_receiving(&mut self) {
+        if let Some(receiver) = &mut self.receiver {
+            receiver.close(&mut self.events);
+        }
+    }
+}
+
+fn sender<'a>(half: &'a mut Option<Box<Sender>>, config: &SessionConfig) -> &'a mut Sender {
+    half.get_or_insert_with(|| Box::new(Sender::new(config)))
+}
+
+fn receiver<'a>(half: &'a mut Option<Box<Receiver>>, config: &SessionConfig) -> &'a mut Receiver {
+    half.get_or_insert_with(|| Box::new(Receiver::new(config)))
 }

@@ -3,6 +3,7 @@
 //! affair; so are Require and everything else that can be said of a request before it gets here.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -27,7 +28,7 @@ use crate::wire::sip::{HeaderError, HeaderName, Method, Request, Response, Statu
 pub struct InviteSession {
     dialog: Dialog,
     contact: String,
-    timers: Timers,
+    timers: Arc<Timers>,
     pub(super) state: State,
     /// Boxed, as is what follows: a session that waits has neither.
     pub(super) pending: Option<Box<Pending>>,
@@ -76,12 +77,12 @@ impl InviteSession {
         txn: ServerTxn,
         local_tag: &str,
         contact: impl Into<String>,
-        timers: Timers,
+        timers: impl Into<Arc<Timers>>,
     ) -> Result<Self, HeaderError> {
         Ok(Self {
             dialog: Dialog::uas(&invite, local_tag)?,
             contact: contact.into(),
-            timers,
+            timers: timers.into(),
             state: State::Early,
             pending: Some(Box::new(Pending { txn, request: invite })),
             awaiting: None,

@@ -73,6 +73,13 @@ impl TcpStream {
         }
     }
 
+    pub(crate) fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Real(stream) => stream.poll_read_ready(context),
+            Self::Simulated(wire) => wire.poll_readable(context).map(Ok),
+        }
+    }
+
     pub(crate) async fn readable(&self) -> io::Result<()> {
         match self {
             Self::Real(stream) => stream.readable().await,

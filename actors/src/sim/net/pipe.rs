@@ -4,6 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::sync::Notify;
@@ -14,12 +15,13 @@ use super::fabric::Fabric;
 /// One direction of a connection.
 pub(super) struct Pipe {
     state: Mutex<State>,
-    readable: Notify,
     writable: Notify,
 }
 
 #[derive(Default)]
 struct State {
+    /// Who waits for something to read.
+    reader: Option<Waker>,
     arrived: BytesMut,
     /// Bytes written and not yet arrived.
     flying: usize,
@@ -39,11 +41,7 @@ struct State {
 
 impl Pipe {
     pub(super) fn new(capacity: usize) -> Arc<Self> {
-        Arc::new(Self {
-            state: Mutex::new(State { capacity, ..State::default() }),
-            readable: Notify::new(),
-            writable: Notify::new(),
-        })
+        Arc::new(Self { state: Mutex::new(State { capacity, ..State::default() }), writable: Notify::new() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -51,8 +49,13 @@ impl Pipe {
     }
 
     fn rouse(&self) {
-        self.readable.notify_waiters();
+        self.rouse_reader();
         self.writable.notify_waiters();
+    }
+
+    fn rouse_reader(&self) {
+        let reader = self.state().reader.take();
+        reader.into_iter().for_each(Waker::wake);
     }
 
     /// A piece arrives.
@@ -61,13 +64,13 @@ impl Pipe {
         state.flying -= bytes.len();
         state.arrived.extend_from_slice(bytes);
         drop(state);
-        self.readable.notify_waiters();
+        self.rouse_reader();
     }
 
     /// The end arrives.
     pub(super) fn end(&self) {
         self.state().ended = true;
-        self.readable.notify_waiters();
+        self.rouse_reader();
     }
 
     pub(super) fn cut(&self) {
@@ -148,18 +151,17 @@ impl Wire {
 
     /// Waits until a read gives something, be it the end.
     pub(crate) async fn readable(&self) {
-        let pipe = &self.inward;
-        loop {
-            let mut told = std::pin::pin!(pipe.readable.notified());
-            told.as_mut().enable();
-            {
-                let state = pipe.state();
-                if !state.arrived.is_empty() || state.ended || state.cut {
-                    return;
-                }
-            }
-            told.await;
+        std::future::poll_fn(|context| self.poll_readable(context)).await;
+    }
+
+    /// As [`Wire::readable`]; one waits so at a time.
+    pub(crate) fn poll_readable(&self, context: &Context<'_>) -> Poll<()> {
+        let mut state = self.inward.state();
+        if !state.arrived.is_empty() || state.ended || state.cut {
+            return Poll::Ready(());
         }
+        state.reader = Some(context.waker().clone());
+        Poll::Pending
     }
 
     /// Waits until a write takes something, or fails.
