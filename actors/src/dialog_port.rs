@@ -1,5 +1,7 @@
 //! DialogPort: the way of one dialog's owner to the Endpoint of his shard.
 
+use std::sync::Arc;
+
 use actix::Recipient;
 use bytes::Bytes;
 use restante::machine::sip::{Flow, InviteSession, ServerTxn, SessionAction};
@@ -15,7 +17,7 @@ pub const INVITE_TICKET: u64 = 0;
 /// One dialog, as the Endpoint knows it.
 pub struct DialogPort {
     endpoint: ToEndpoint,
-    tag: String,
+    tag: Arc<str>,
     txn: Option<ServerTxn>,
     flow: Flow,
     peer: Owner,
@@ -26,19 +28,13 @@ impl DialogPort {
     /// The port of the dialog with the local tag `tag`, made by the request of `txn`, which `peer` sent over
     /// `flow`.
     #[must_use]
-    pub const fn new(
-        endpoint: ToEndpoint,
-        tag: String,
-        txn: Option<ServerTxn>,
-        flow: Flow,
-        peer: Owner,
-    ) -> Self {
-        Self { endpoint, tag, txn, flow, peer, user: None }
+    pub fn new(endpoint: ToEndpoint, tag: &str, txn: Option<ServerTxn>, flow: Flow, peer: Owner) -> Self {
+        Self { endpoint, tag: Arc::from(tag), txn, flow, peer, user: None }
     }
 
     /// The local tag.
     #[must_use]
-    pub fn tag(&self) -> &str {
+    pub const fn tag(&self) -> &Arc<str> {
         &self.tag
     }
 
@@ -52,7 +48,7 @@ impl DialogPort {
     pub fn adopt(&mut self, user: Recipient<DialogInput>) {
         let user = DialogUser::new(user);
         let guest = Guest::new(self.peer.clone(), Some(self.flow));
-        self.endpoint.do_send(Adopt { tag: self.tag.clone(), user: user.clone(), txn: self.txn, guest });
+        self.endpoint.do_send(Adopt { tag: self.tag.to_string(), user: user.clone(), txn: self.txn, guest });
         self.user = Some(user);
     }
 
@@ -66,7 +62,7 @@ impl DialogPort {
 
     /// Ends the ownership of the dialog.
     pub fn forget(&self) {
-        self.forget_also(self.tag.clone());
+        self.forget_also(self.tag.to_string());
     }
 
     /// Ends the ownership of a further dialog.

@@ -82,7 +82,7 @@ pub struct Shard {
     exits: Option<Arc<Recipient<Exited>>>,
     mailboxes: FxHashMap<Owner, MailboxEntry>,
     recorders: FxHashMap<Owner, usize>,
-    focuses: FxHashMap<Owner, FxHashMap<String, WeakAddr<Focus>>>,
+    focuses: FxHashMap<Owner, FxHashMap<Arc<str>, WeakAddr<Focus>>>,
     _vital: Vital,
 }
 
@@ -253,7 +253,7 @@ impl Shard {
         let is_focus = listed || matches!(selection, Selection::All);
         let prefix = if is_focus { FOCUS_PREFIX } else { RETRIEVAL_PREFIX };
         let (port, invite, entity) = self.dialog(visitor, prefix)?;
-        let tag = port.tag().to_owned();
+        let tag = Arc::clone(port.tag());
         self.totals.focuses.fetch_add(1, Ordering::Relaxed);
         let focus = Focus::new(FocusBirth {
             shared: Arc::clone(&self.shared),
@@ -310,7 +310,7 @@ impl Shard {
         )
         .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
         let peer = visitor.caller.owner.clone();
-        Ok((DialogPort::new(endpoint, tag, Some(visitor.txn), visitor.flow, peer), invite, entity))
+        Ok((DialogPort::new(endpoint, &tag, Some(visitor.txn), visitor.flow, peer), invite, entity))
     }
 
     /// A SUBSCRIBE to the conference state of a focus: its owner's affair alone.

@@ -160,7 +160,7 @@ impl Shared {
             local,
             remote: Vec::new(),
             max_message: self.config.msrp.max_message.bytes(),
-            accepts: vec!["*".to_owned()],
+            accepts: if receives { Box::from(["*".to_owned()]) } else { Box::default() },
             max_chunk: self.config.msrp.max_chunk.bytes(),
             transaction_timeout: self.config.msrp.transaction_timeout,
             max_incoming: self.config.msrp.max_incoming,

@@ -35,7 +35,7 @@ pub struct Exited {
 #[derive(Debug)]
 pub enum Who {
     /// A focus, by its dialog's tag.
-    Focus(String),
+    Focus(Arc<str>),
     /// A recorder.
     Recorder,
     /// A mailbox, which has failed.
@@ -45,7 +45,7 @@ pub enum Who {
 impl Exited {
     /// The focus with the dialog tag `tag`.
     #[must_use]
-    pub const fn focus(owner: Owner, tag: String) -> Self {
+    pub const fn focus(owner: Owner, tag: Arc<str>) -> Self {
         Self { owner, who: Who::Focus(tag) }
     }
 

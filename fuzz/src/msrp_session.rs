@@ -49,7 +49,7 @@ impl Peer {
         config.max_incoming = 3;
         config.receives = choices.byte() != 1;
         if choices.byte() == 1 {
-            config.accepts = vec!["text/*".to_owned()];
+            config.accepts = Box::from(["text/*".to_owned()]);
         }
         Self {
             session: Session::new(config, &mut Sequence::new(1)),

@@ -155,6 +155,28 @@ pub trait Store: Send + Sync + 'static {
     /// Resolves to the counts of the mailbox after that; `None` when there is no such item.
     fn retrieved(&self, owner: Owner, id: MessageId, after: After) -> Answer<Option<Counts>>;
 
+    /// Notes of several items of one owner that he has received them, each as [`Store::retrieved`] does; the
+    /// outcomes are in the order of `ids`. Whatever is asked of the store after this was called comes after all of it.
+    ///
+    /// # Errors
+    /// Those of [`Store::retrieved`], for each; what concerns all of them is told once.
+    fn retrieved_all(
+        &self,
+        owner: Owner,
+        ids: Vec<MessageId>,
+        after: After,
+    ) -> Answer<Vec<Result<Option<Counts>, StoreError>>> {
+        // All are asked for before any is waited for.
+        let marks: Vec<_> = ids.into_iter().map(|id| self.retrieved(owner.clone(), id, after)).collect();
+        Box::pin(async move {
+            let mut outcomes = Vec::with_capacity(marks.len());
+            for mark in marks {
+                outcomes.push(mark.await);
+            }
+            Ok(outcomes)
+        })
+    }
+
     /// Removes an item, whose deposit stays remembered.
     ///
     /// Resolves to the counts of the mailbox after that; `None` when there is no such item.

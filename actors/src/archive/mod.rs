@@ -173,6 +173,14 @@ const fn is_large(body: &Body) -> bool {
     matches!(body, Body::Inline(bytes) if bytes.len() > INLINE_BODY)
 }
 
+/// A mark that is lost costs another delivery; what is removed must be gone before its content is.
+const fn durable(after: After) -> Durable {
+    match after {
+        After::Keep => Durable::Soon,
+        After::Delete => Durable::First,
+    }
+}
+
 impl Store for Archive {
     fn deposit(&self, mut deposit: PagerDeposit) -> Answer<Deposited> {
         if !is_large(&deposit.body) {
@@ -252,12 +260,26 @@ impl Store for Archive {
     }
 
     fn retrieved(&self, owner: Owner, id: MessageId, after: After) -> Answer<Option<Counts>> {
-        // A mark that is lost costs another delivery; what is removed must be gone before its content is.
-        let durable = match after {
-            After::Keep => Durable::Soon,
-            After::Delete => Durable::First,
-        };
-        self.orders.submit_as(durable, move |transaction| transaction.retrieved(&owner, &id, after))
+        self.orders.submit_as(durable(after), move |transaction| transaction.retrieved(&owner, &id, after))
+    }
+
+    fn retrieved_all(
+        &self,
+        owner: Owner,
+        ids: Vec<MessageId>,
+        after: After,
+    ) -> Answer<Vec<Result<Option<Counts>, StoreError>>> {
+        self.orders.submit_as(durable(after), move |transaction| {
+            let mut outcomes = Vec::with_capacity(ids.len());
+            for id in &ids {
+                outcomes.push(match transaction.retrieved(&owner, id, after) {
+                    // With it the batch is given up.
+                    Err(StoreError::Unavailable(cause)) => return Err(StoreError::Unavailable(cause)),
+                    outcome => outcome,
+                });
+            }
+            Ok(outcomes)
+        })
     }
 
     fn delete(&self, owner: Owner, id: MessageId) -> Answer<Option<Counts>> {

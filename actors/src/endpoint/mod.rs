@@ -98,7 +98,8 @@ pub struct SipEndpoint {
     shared: Arc<Shared>,
     shard: Recipient<Arrived>,
     gate: Arc<Gate>,
-    dialogs: FxHashMap<Vec<u8>, Held>,
+    /// Boxed: the table keeps room for more than there are.
+    dialogs: FxHashMap<Box<[u8]>, Box<Held>>,
     invites: FxHashMap<ServerTxn, DialogUser>,
     clients: FxHashMap<ClientTxn, Asking>,
     failed_places: FailedPlaces,
@@ -436,7 +437,8 @@ impl Handler<Adopt> for SipEndpoint {
         if let Some(txn) = adopt.txn {
             self.invites.insert(txn, adopt.user.clone());
         }
-        self.dialogs.insert(adopt.tag.into_bytes(), Held { user: adopt.user, guest: adopt.guest });
+        let held = Box::new(Held { user: adopt.user, guest: adopt.guest });
+        self.dialogs.insert(adopt.tag.into_bytes().into_boxed_slice(), held);
     }
 }
 

@@ -77,7 +77,7 @@ pub struct Focus {
     party: Party,
     retrieval: Retrieval,
     relay: Relay,
-    conference: ConferenceSubscribers,
+    conference: Box<ConferenceSubscribers>,
     alarm: Alarm,
     turn: Turn,
     span: tracing::Span,
@@ -93,9 +93,9 @@ impl Focus {
             call_id = %String::from_utf8_lossy(birth.invite.dialog().call_id()),
             mailbox = birth.shared.redacted(&birth.owner),
         );
-        let exited = Exited::focus(birth.owner.clone(), birth.port.tag().to_owned());
+        let exited = Exited::focus(birth.owner.clone(), Arc::clone(birth.port.tag()));
         Self {
-            conference: ConferenceSubscribers::new(birth.entity),
+            conference: Box::new(ConferenceSubscribers::new(birth.entity)),
             party: Party::new(Arc::clone(&birth.shared), birth.port, birth.invite),
             shared: birth.shared,
             owner: birth.owner,
@@ -254,16 +254,16 @@ impl Focus {
             crate::config::After::Keep => After::Keep,
             crate::config::After::Delete => After::Delete,
         };
-        let mark = |(participant, id): (Participant, MessageId)| {
-            (participant, id.clone(), self.shared.store.retrieved(self.owner.clone(), id, after))
-        };
-        // All are asked for before any is waited for: the store writes together what it finds queued.
-        let marks: Vec<_> = delivered.into_iter().map(mark).collect();
+        let ids = delivered.iter().map(|(_, id)| id.clone()).collect();
+        let marking = self.shared.store.retrieved_all(self.owner.clone(), ids, after);
         let span = self.span.clone();
         actix::spawn(async move {
-            let mut marked = Vec::with_capacity(marks.len());
-            for (participant, id, marking) in marks {
-                let outcome = marking.await;
+            let outcomes = match marking.await {
+                Ok(outcomes) => outcomes,
+                Err(error) => vec![Err(error); delivered.len()],
+            };
+            let mut marked = Vec::with_capacity(delivered.len());
+            for ((participant, id), outcome) in delivered.into_iter().zip(outcomes) {
                 match &outcome {
                     Ok(_) => tracing::info!(parent: &span, message_id = ?id, "delivered"),
                     Err(error) => {

@@ -31,6 +31,9 @@ pub(crate) trait Traffic: Send + 'static {
     /// The number of the connection, for the log.
     fn id(&self) -> impl fmt::Display;
 
+    /// The address of its other end.
+    fn peer(&self) -> SocketAddr;
+
     /// What waits to be written.
     fn outbox(&self) -> &Arc<Outbox<Self::Token>>;
 
@@ -60,7 +63,6 @@ pub(crate) trait Traffic: Send + 'static {
 pub(crate) fn serve<T: Traffic>(
     mut traffic: T,
     stream: Stream,
-    peer: SocketAddr,
     stop: Stop,
     direction: &'static str,
 ) -> impl Future<Output = ()> + Send {
@@ -68,26 +70,20 @@ pub(crate) fn serve<T: Traffic>(
     metrics::counter!("restante_connections_total", "protocol" => protocol, "direction" => direction)
         .increment(1);
     metrics::gauge!("restante_connections", "protocol" => protocol).increment(1.0);
-    debug!(protocol, connection = %traffic.id(), %peer, direction, "connection opened");
+    debug!(protocol, connection = %traffic.id(), peer = %traffic.peer(), direction, "connection opened");
     let stream = Arc::new(stream);
-    let writer =
-        tokio::spawn(write::<T>(Arc::clone(traffic.outbox()), Arc::clone(&stream), traffic.drained()));
+    let outbox = Arc::clone(traffic.outbox());
+    let writer = tokio::spawn(outbox::write(outbox, Arc::clone(&stream), traffic.drained(), T::lost));
     let mut intake = Intake::new(protocol, stream, stop);
     async move {
         let Err(cause) = read_on(&mut traffic, &mut intake).await;
         // Boxed, since a connection that lives does not need it yet.
-        Box::pin(leave(&mut traffic, &intake, cause, peer, writer)).await;
+        Box::pin(leave(&mut traffic, &intake, cause, writer)).await;
     }
 }
 
 /// Sees a connection off that is read no more.
-async fn leave<T: Traffic>(
-    traffic: &mut T,
-    intake: &Intake,
-    cause: CloseCause,
-    peer: SocketAddr,
-    writer: JoinHandle<()>,
-) {
+async fn leave<T: Traffic>(traffic: &mut T, intake: &Intake, cause: CloseCause, writer: JoinHandle<()>) {
     let protocol = T::PROTOCOL;
     let cause = end(Arc::clone(traffic.outbox()), T::LAST_WORDS, cause).await;
     traffic.closed(cause);
@@ -98,19 +94,12 @@ async fn leave<T: Traffic>(
     metrics::gauge!("restante_connections", "protocol" => protocol).decrement(1.0);
     metrics::counter!("restante_connections_closed_total", "protocol" => protocol, "cause" => cause.label())
         .increment(1);
+    let peer = traffic.peer();
     if cause.is_normal() {
         info!(protocol, connection = %traffic.id(), %peer, %cause, "connection closed");
     } else {
         warn!(protocol, connection = %traffic.id(), %peer, %cause, "connection broken");
     }
-}
-
-async fn write<T: Traffic>(
-    outbox: Arc<Outbox<T::Token>>,
-    stream: Arc<Stream>,
-    drained: impl Fn() + Send + Sync,
-) {
-    T::lost(outbox::write(&outbox, &stream, drained).await);
 }
 
 /// Reads to the end; by reference, so that the task carries traffic and intake only once.

@@ -13,6 +13,7 @@ use super::stream::Stream;
 use bytes::Bytes;
 use restante::wire::msrp::{Decoder, DecoderLimits, Head, MsrpUri, Piece, refuse};
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -40,8 +41,8 @@ pub(crate) struct Opened {
 /// Serves a connection to its end.
 pub(crate) fn serve(opened: Opened) -> impl Future<Output = ()> + Send {
     let Opened { hub, link, stream, stop, seat, bound } = opened;
-    let (peer, direction) = (link.peer(), if bound { "out" } else { "in" });
-    connection::serve(MsrpTraffic::new(hub, link, seat, bound), stream, peer, stop, direction)
+    let direction = if bound { "out" } else { "in" };
+    connection::serve(MsrpTraffic::new(hub, link, seat, bound), stream, stop, direction)
 }
 
 /// Where the pieces of the present frame go.
@@ -79,7 +80,8 @@ struct MsrpTraffic {
     hub: Arc<Hub>,
     link: MsrpLink,
     decoder: Decoder,
-    credit: Arc<Semaphore>,
+    /// What may be handed over; it comes with the first bytes.
+    credit: Option<Arc<Semaphore>>,
     batch: Batch,
     route: Route,
     /// When the header that is not complete yet began.
@@ -96,6 +98,10 @@ impl Traffic for MsrpTraffic {
 
     fn id(&self) -> impl fmt::Display {
         self.link.id()
+    }
+
+    fn peer(&self) -> SocketAddr {
+        self.link.peer()
     }
 
     fn outbox(&self) -> &Arc<Outbox<()>> {
@@ -172,7 +178,7 @@ impl MsrpTraffic {
         Self {
             link,
             decoder: Decoder::new(DecoderLimits { header_bytes: hub.limits.header }),
-            credit: Arc::new(Semaphore::new(hub.limits.credit.max(hub.limits.batch))),
+            credit: None,
             batch: Batch::default(),
             route: Route::Between,
             header_since: None,
@@ -305,7 +311,7 @@ impl MsrpTraffic {
         if self.batch.pieces.is_empty() {
             return true;
         }
-        match Arc::clone(&self.credit).try_acquire_many_owned(self.charge()) {
+        match self.credit().try_acquire_many_owned(self.charge()) {
             Ok(permit) => {
                 self.hand_over(permit);
                 true
@@ -325,16 +331,25 @@ impl MsrpTraffic {
     /// Waits for credit, and hands the batch over.
     async fn stalled(&mut self, intake: &mut Intake) -> Result<(), CloseCause> {
         metrics::counter!("restante_msrp_stalls_total").increment(1);
-        let charge = self.charge();
-        let permit = acquire(intake, self.link.outbox(), &self.credit, charge).await?;
+        let (credit, charge) = (self.credit(), self.charge());
+        let permit = acquire(intake, self.link.outbox(), &credit, charge).await?;
         self.hand_over(permit);
         Ok(())
     }
 
+    /// Bytes that the session may have in hand.
+    fn most(&self) -> usize {
+        self.hub.limits.credit.max(self.hub.limits.batch)
+    }
+
+    fn credit(&mut self) -> Arc<Semaphore> {
+        let most = self.most();
+        Arc::clone(self.credit.get_or_insert_with(|| Arc::new(Semaphore::new(most))))
+    }
+
     /// The credit that the batch costs.
     fn charge(&self) -> u32 {
-        let most = self.hub.limits.credit.max(self.hub.limits.batch);
-        u32::try_from(self.batch.bytes.min(most)).unwrap_or(u32::MAX)
+        u32::try_from(self.batch.bytes.min(self.most())).unwrap_or(u32::MAX)
     }
 
     fn hand_over(&mut self, permit: OwnedSemaphorePermit) {
@@ -364,6 +379,6 @@ mod tests {
         const fn of<F>(_: fn(Opened) -> F) -> usize {
             size_of::<F>()
         }
-        assert!(of(serve) <= 1300, "a reading task: {}", of(serve));
+        assert!(of(serve) <= 784, "a reading task: {}", of(serve));
     }
 }

@@ -90,7 +90,8 @@ pub(crate) enum Lookup {
 }
 
 impl Registry {
-    /// Makes a session known until the registration is dropped; a former one of that id is forgotten.
+    /// Makes a session known until the registration is dropped; a former one of that id is forgotten. The id is kept as
+    /// long, with the URI of ours that it is a part of.
     pub(crate) fn register(
         self: &Arc<Self>,
         session: Bytes,
@@ -98,8 +99,6 @@ impl Registry {
         port: MsrpPort,
     ) -> MsrpRegistration {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        // Kept for long: it must not hold on to the buffer it may be a slice of.
-        let session = Bytes::copy_from_slice(&session);
         let former = self.sessions.insert(session.clone(), Session { serial, port, guard, link: None });
         if let Some(link) = former.and_then(|former| former.link) {
             link.unbind(&session);

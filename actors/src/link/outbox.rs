@@ -8,8 +8,9 @@ use super::stream::Stream;
 use super::web::WebSocket;
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -349,72 +350,90 @@ enum Taken {
     End,
 }
 
-/// Writes what is pushed until the outbox ends, calling `drained` when waiting senders may go on; returns
-/// the tokens of what was not written.
-pub(crate) async fn write<T: Send>(outbox: &Outbox<T>, stream: &Stream, drained: impl Fn() + Send) -> Vec<T> {
-    let mut hands = VecDeque::new();
-    loop {
-        match outbox.take(&mut hands) {
-            Taken::Some => {
-                if let Err(cause) = flush(outbox, stream, &mut hands, &drained).await {
-                    outbox.abort(cause);
-                    break;
+/// Writes what is pushed until the outbox ends, calling `drained` when waiting senders may go on; `lost` is told the
+/// tokens of what was not written.
+///
+/// No `async fn`, whose task would keep what it was called with beside what becomes of it.
+pub(crate) fn write<T: Send + 'static>(
+    outbox: Arc<Outbox<T>>,
+    stream: Arc<Stream>,
+    drained: impl Fn() + Send + Sync,
+    lost: impl FnOnce(Vec<T>) + Send,
+) -> impl Future<Output = ()> + Send {
+    let mut writer = Writer { outbox, stream, drained, hands: VecDeque::new() };
+    async move {
+        loop {
+            match writer.outbox.take(&mut writer.hands) {
+                Taken::Some => {
+                    if let Err(cause) = writer.flush().await {
+                        writer.outbox.abort(cause);
+                        break;
+                    }
                 }
+                Taken::Nothing => {
+                    writer.hands = VecDeque::new();
+                    writer.outbox.filled().await;
+                    // What else is ready to be worked off now has something to write too: one call takes all of it.
+                    tokio::task::yield_now().await;
+                }
+                Taken::End => break,
             }
-            Taken::Nothing => {
-                hands = VecDeque::new();
-                outbox.filled().await;
-                // What else is ready to be worked off now has something to write too: one call takes all of it.
-                tokio::task::yield_now().await;
-            }
-            Taken::End => break,
         }
+        writer.outbox.rouse();
+        let mut left: Vec<T> = writer.hands.drain(..).map(|(_, token)| token).collect();
+        left.extend(writer.outbox.take_lost());
+        lost(left);
     }
-    outbox.rouse();
-    let mut lost: Vec<T> = hands.into_iter().map(|(_, token)| token).collect();
-    lost.extend(outbox.take_lost());
-    lost
 }
 
-/// Writes what is in hand.
-async fn flush<T>(
-    outbox: &Outbox<T>,
-    stream: &Stream,
-    hands: &mut VecDeque<(Bytes, T)>,
-    drained: &(impl Fn() + Send),
-) -> Result<(), CloseCause> {
-    while !hands.is_empty() {
-        match write_some(stream, hands) {
-            Ok(count) => {
-                if outbox.written(count) {
-                    drained();
+/// The task that writes.
+struct Writer<T, D> {
+    outbox: Arc<Outbox<T>>,
+    stream: Arc<Stream>,
+    drained: D,
+    /// What was taken and is not written yet.
+    hands: VecDeque<(Bytes, T)>,
+}
+
+impl<T: Send, D: Fn() + Send + Sync> Writer<T, D> {
+    /// Writes what is in hand.
+    async fn flush(&mut self) -> Result<(), CloseCause> {
+        while !self.hands.is_empty() {
+            match write_some(&self.stream, &mut self.hands) {
+                Ok(count) => {
+                    if self.outbox.written(count) {
+                        (self.drained)();
+                    }
+                    // A peer that reads as fast as the node writes must not starve the other tasks of the core.
+                    tokio::task::yield_now().await;
                 }
-                // A peer that reads as fast as the node writes must not starve the other tasks of the core.
-                tokio::task::yield_now().await;
+                Err(error) => self.hindered(&error).await?,
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // Boxed, since it is rare: an idle writer does not carry its timer.
-                Box::pin(wait_writable(outbox, stream)).await?;
+            if let Some(cause) = self.outbox.cause() {
+                return Err(cause);
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(CloseCause::Network(error.kind())),
         }
-        if let Some(cause) = outbox.cause() {
-            return Err(cause);
+        // What TLS or a WebSocket has taken is not written yet.
+        while let Err(error) = self.stream.try_flush() {
+            self.hindered(&error).await?;
         }
+        Ok(())
     }
-    // What TLS or a WebSocket has taken is not written yet.
-    while let Err(error) = stream.try_flush() {
+
+    /// Waits where that helps; boxed, since it is rare: an idle writer does not carry its timer.
+    fn hindered(
+        &self,
+        error: &io::Error,
+    ) -> Pin<Box<dyn Future<Output = Result<(), CloseCause>> + Send + '_>> {
         match error.kind() {
-            io::ErrorKind::WouldBlock => Box::pin(wait_writable(outbox, stream)).await?,
-            io::ErrorKind::Interrupted => {}
-            kind => return Err(CloseCause::Network(kind)),
+            io::ErrorKind::WouldBlock => Box::pin(wait_writable(&self.outbox, &self.stream)),
+            io::ErrorKind::Interrupted => Box::pin(ready(Ok(()))),
+            kind => Box::pin(ready(Err(CloseCause::Network(kind)))),
         }
     }
-    Ok(())
 }
 
-async fn wait_writable<T>(outbox: &Outbox<T>, stream: &Stream) -> Result<(), CloseCause> {
+async fn wait_writable<T: Send>(outbox: &Outbox<T>, stream: &Stream) -> Result<(), CloseCause> {
     tokio::select! {
         biased;
         cause = outbox.given_up() => Err(cause),

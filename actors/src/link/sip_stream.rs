@@ -17,6 +17,7 @@ use restante::machine::sip::{Flow, Transport};
 use restante::wire::sip::{Message, ParseError, StreamDecoder, StreamEvent, parse_datagram};
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
@@ -84,13 +85,12 @@ async fn serve(
     stop: Stop,
     direction: &'static str,
 ) {
-    let peer = connection.peer();
     match stream.local() {
         Ok(local) => {
             let flow = connection.flow(local);
             let decoder = StreamDecoder::new(hub.limits.message);
             let traffic = SipTraffic { hub, connection, flow, decoder, begun: None };
-            connection::serve(traffic, stream, peer, stop, direction).await;
+            connection::serve(traffic, stream, stop, direction).await;
         }
         Err(error) => give_up(&hub, &connection, CloseCause::Network(error.kind())),
     }
@@ -113,6 +113,10 @@ impl Traffic for SipTraffic {
 
     fn id(&self) -> impl fmt::Display {
         self.flow.connection
+    }
+
+    fn peer(&self) -> SocketAddr {
+        self.flow.peer
     }
 
     fn outbox(&self) -> &Arc<Outbox<Option<Pending>>> {

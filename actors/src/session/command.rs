@@ -42,7 +42,7 @@ pub struct Withdraw {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Join {
-    /// The client's path.
+    /// The client's path, in memory of its own: the session keeps it.
     pub remote: Vec<MsrpUri>,
     /// The fingerprints of which the client's certificate must have one, where it told some.
     pub fingerprints: Vec<Fingerprint>,

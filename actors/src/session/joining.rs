@@ -54,11 +54,10 @@ impl Handler<Join> for MsrpSession {
             let secure = next.is_secure().then(|| (host, join.fingerprints.clone()));
             (self.resolver.msrp(next), secure)
         });
-        let remote = join.remote.iter().map(MsrpUri::detached).collect();
         if join.anew {
-            self.renew(remote, ctx);
+            self.renew(join.remote, ctx);
         } else {
-            self.machine.set_remote(remote);
+            self.machine.set_remote(join.remote);
         }
         if let (Some(registration), true) = (&self.registration, self.machine.config().local.is_secure()) {
             registration.guard(Guard::Secure(join.fingerprints));

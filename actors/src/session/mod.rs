@@ -352,8 +352,8 @@ mod tests {
     /// Thousands of these wait at once: what makes one larger should be worth it.
     #[test]
     fn what_waits_is_small() {
-        assert!(size_of::<MsrpSession>() <= 1160, "a session: {}", size_of::<MsrpSession>());
-        assert!(size_of::<Focus>() <= 1168, "a focus: {}", size_of::<Focus>());
+        assert!(size_of::<MsrpSession>() <= 368, "a session: {}", size_of::<MsrpSession>());
+        assert!(size_of::<Focus>() <= 1024, "a focus: {}", size_of::<Focus>());
         assert!(size_of::<Mailbox>() <= 300, "a mailbox: {}", size_of::<Mailbox>());
     }
 }

@@ -12,9 +12,12 @@ use crate::chance::Chance;
 /// A message: the participant whose it is, and its place in the participant's item.
 pub type Place = (Participant, u32);
 
-/// What is begun and not yet acknowledged.
+/// What is begun and not yet acknowledged. It comes with the first message: most sessions that wait have none yet.
 #[derive(Default)]
-pub(super) struct Underway {
+pub(super) struct Underway(Option<Box<Tables>>);
+
+#[derive(Default)]
+struct Tables {
     /// What each participant is in the midst of.
     current: FxHashMap<Participant, OutgoingId>,
     sending: FxHashMap<OutgoingId, Place>,
@@ -25,61 +28,71 @@ pub(super) struct Underway {
 }
 
 impl Underway {
+    fn tables(&mut self) -> &mut Tables {
+        self.0.get_or_insert_default()
+    }
+
     /// RFC 4975 7.1: a Message-ID is unique within the session. The one of the deposit is kept
     /// where it can be; two items may have been deposited with the same.
     // RFC 4975 5.4: content that is sent again MUST have the Message-ID that it had before.
     pub(super) fn name(&mut self, place: Place, deposited: Bytes) -> Bytes {
-        if let Some(name) = self.names.get(&place) {
+        let tables = self.tables();
+        if let Some(name) = tables.names.get(&place) {
             return name.clone();
         }
         let fits = (4..=32).contains(&deposited.len())
             && deposited.iter().all(|b| b.is_ascii_alphanumeric() || b".-+%=".contains(b));
-        let free = fits && self.used.insert(FxBuildHasher.hash_one(&deposited));
+        let free = fits && tables.used.insert(FxBuildHasher.hash_one(&deposited));
         // A copy: the name outlives what was read of the item.
         let name = if free { Bytes::copy_from_slice(&deposited) } else { Bytes::from(Chance.token(20)) };
-        self.names.insert(place, name.clone());
+        tables.names.insert(place, name.clone());
         name
     }
 
     /// The message at `place` is begun, as `id`.
     pub(super) fn begun(&mut self, place: Place, id: OutgoingId) {
-        self.current.insert(place.0, id);
-        self.sending.insert(id, place);
+        let tables = self.tables();
+        tables.current.insert(place.0, id);
+        tables.sending.insert(id, place);
     }
 
     /// What `participant` has begun last.
     pub(super) fn current(&self, participant: Participant) -> Option<OutgoingId> {
-        self.current.get(&participant).copied()
+        self.0.as_ref()?.current.get(&participant).copied()
     }
 
     /// The client has the whole of it: it will not be sent again.
     pub(super) fn delivered(&mut self, id: OutgoingId) -> Option<Place> {
-        let place = self.sending.remove(&id)?;
-        self.names.remove(&place);
+        let tables = self.0.as_mut()?;
+        let place = tables.sending.remove(&id)?;
+        tables.names.remove(&place);
         Some(place)
     }
 
     /// The client does not take it.
     pub(super) fn refused(&mut self, id: OutgoingId) -> Option<Place> {
-        self.sending.remove(&id)
+        self.0.as_mut()?.sending.remove(&id)
     }
 
     /// What `participant` has begun last is given up.
     pub(super) fn withdraw(&mut self, participant: Participant) -> Option<OutgoingId> {
-        let id = self.current.remove(&participant)?;
-        self.sending.remove(&id);
+        let tables = self.0.as_mut()?;
+        let id = tables.current.remove(&participant)?;
+        tables.sending.remove(&id);
         Some(id)
     }
 
     /// The connection is left: what was begun over it is not any more; names stay.
     pub(super) fn forget(&mut self) {
-        self.current.clear();
-        self.sending.clear();
+        if let Some(tables) = &mut self.0 {
+            tables.current.clear();
+            tables.sending.clear();
+        }
     }
 
     /// How many messages wait to be acknowledged.
     pub(super) fn len(&self) -> usize {
-        self.sending.len()
+        self.0.as_ref().map_or(0, |tables| tables.sending.len())
     }
 }
 

@@ -14,7 +14,7 @@ pub struct SessionConfig {
     /// Bytes of a message that is received at most; above: 413.
     pub max_message: u64,
     /// Media types that are received: `*`, `type/*` or `type/subtype`; others: 415.
-    pub accepts: Vec<String>,
+    pub accepts: Box<[String]>,
     /// Bytes of the body of a chunk that is sent at most. RFC 4975 wants no less than 2048.
     pub max_chunk: u64,
     /// How long a response is waited for.
@@ -34,7 +34,7 @@ impl SessionConfig {
             local,
             remote,
             max_message: 10 * 1024 * 1024,
-            accepts: vec!["*".to_owned()],
+            accepts: Box::from(["*".to_owned()]),
             max_chunk: 256 * 1024,
             // RFC 4975 7.1.1: 30 seconds from the time the last byte of the transaction is sent.
             transaction_timeout: Duration::from_secs(30),
@@ -77,7 +77,7 @@ mod tests {
         let mut config = SessionConfig::new(local.clone(), vec![local]);
         assert!(config.accepts(b"application/x-anything"));
         assert!(!config.accepts(b"nonsense"));
-        config.accepts = vec!["text/*".into(), "Message/CPIM".into()];
+        config.accepts = Box::from(["text/*".into(), "Message/CPIM".into()]);
         for (content_type, taken) in [
             (&b"text/plain"[..], true),
             (b"TEXT/html ; charset=utf-8", true),

@@ -137,7 +137,7 @@ fn requests_are_refused_by_the_code_that_fits() {
     let plain = chunk("tran1", "m001", "1-4/4", "abcd", '$');
     let limited = || SessionConfig { max_message: 3, ..config() };
     let deaf = || SessionConfig { receives: false, ..config() };
-    let picky = || SessionConfig { accepts: vec!["image/png".into()], ..config() };
+    let picky = || SessionConfig { accepts: Box::from(["image/png".into()]), ..config() };
     let busy = || SessionConfig { max_incoming: 0, ..config() };
     for (config, frame, status) in [
         (config(), plain.replace("SEND", "NICKNAME"), "501"),

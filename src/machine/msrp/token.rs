@@ -5,18 +5,22 @@ use crate::entropy::Entropy;
 /// Mints transaction identifiers and knows them again.
 #[derive(Debug)]
 pub(super) struct Tokens {
-    prefix: String,
+    prefix: [u8; PREFIX],
     next: u64,
 }
+
+/// RFC 4975 7.1: the transaction identifier MUST contain at least 64 bits of randomness; 16 characters have 80, and
+/// up to 13 digits follow, which keeps within the 32 of the grammar.
+const PREFIX: usize = 16;
 
 const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
 impl Tokens {
     pub(super) fn new(entropy: &mut dyn Entropy) -> Self {
-        // RFC 4975 7.1: the transaction identifier MUST contain at least 64 bits of randomness; 16
-        // characters have 80, and up to 13 digits follow, which keeps within the 32 of the grammar.
-        let mut token = TokenSource(entropy);
-        Self { prefix: token.token(16), next: 0 }
+        let token = TokenSource(entropy).token(PREFIX);
+        let mut prefix = [b'0'; PREFIX];
+        prefix.iter_mut().zip(token.bytes()).for_each(|(to, from)| *to = from);
+        Self { prefix, next: 0 }
     }
 
     /// The number of a new transaction.
@@ -27,7 +31,7 @@ impl Tokens {
 
     /// Appends the identifier of a transaction.
     pub(super) fn write(&self, number: u64, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.prefix.as_bytes());
+        out.extend_from_slice(&self.prefix);
         let at = out.len();
         let mut rest = number;
         loop {
@@ -52,7 +56,7 @@ impl Tokens {
 
     /// The number of a transaction of ours; none for identifiers of others.
     pub(super) fn number(&self, identifier: &[u8]) -> Option<u64> {
-        let digits = identifier.strip_prefix(self.prefix.as_bytes()).filter(|d| !d.is_empty())?;
+        let digits = identifier.strip_prefix(&self.prefix).filter(|d| !d.is_empty())?;
         digits.iter().try_fold(0_u64, |n, b| {
             let digit = DIGITS.iter().position(|d| d == b)? as u64;
             n.checked_mul(36)?.checked_add(digit)
@@ -87,7 +91,7 @@ mod tests {
         }
         assert_ne!(ours.mint_identifier(), ours.mint_identifier());
         assert_eq!(ours.number(b""), None);
-        assert_eq!(ours.number(ours.prefix.as_bytes()), None);
-        assert_eq!(ours.number(format!("{}zzzzzzzzzzzzzzzzz", ours.prefix).as_bytes()), None);
+        assert_eq!(ours.number(&ours.prefix), None);
+        assert_eq!(ours.number(&[&ours.prefix[..], b"zzzzzzzzzzzzzzzzz"].concat()), None);
     }
 }

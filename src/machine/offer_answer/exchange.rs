@@ -130,15 +130,16 @@ impl Exchange {
         Ok(self.settle(negotiated))
     }
 
-    fn settle(&mut self, negotiated: Negotiated) -> Agreement {
+    fn settle(&mut self, mut negotiated: Negotiated) -> Agreement {
+        // Kept as long as the session: it must not hold the buffer it was parsed from.
+        negotiated.remote_path = negotiated.remote_path.iter().map(MsrpUri::detached).collect();
         let same = self.path.len() == negotiated.remote_path.len()
             && self.path.iter().zip(&negotiated.remote_path).all(|(old, new)| old.same_as(new))
             // Another certificate means another connection (RFC 8122 3.4).
             && self.fingerprints == negotiated.fingerprints;
         let moved = self.is_settled() && !same;
         if !same {
-            // Kept as long as the session: it must not hold the buffer it was parsed from.
-            self.path = negotiated.remote_path.iter().map(MsrpUri::detached).collect();
+            self.path.clone_from(&negotiated.remote_path);
             self.fingerprints.clone_from(&negotiated.fingerprints);
         }
         Agreement::Session { negotiated, moved }

@@ -1,7 +1,7 @@
 //! The state two user agents share: [`Dialog`] (RFC 3261 12, RFC 6665 4.4.1). Who sent what is
 //! its user's affair; it knows identifiers, sequence numbers, route set and remote target.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use super::written;
@@ -86,8 +86,12 @@ impl Dialog {
     fn owned(mut self) -> Self {
         let all = [&mut self.call_id, &mut self.local_tag, &mut self.remote_tag, &mut self.local];
         let more = [&mut self.remote, &mut self.remote_target];
-        for bytes in all.into_iter().chain(more).chain(&mut self.route_set) {
-            *bytes = Bytes::copy_from_slice(bytes);
+        let mut parts: Vec<&mut Bytes> = all.into_iter().chain(more).chain(&mut self.route_set).collect();
+        let mut memory = BytesMut::with_capacity(parts.iter().map(|part| part.len()).sum());
+        parts.iter().for_each(|part| memory.extend_from_slice(part));
+        let mut memory = memory.freeze();
+        for part in &mut parts {
+            **part = memory.split_to(part.len());
         }
         self
     }

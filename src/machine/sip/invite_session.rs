@@ -27,7 +27,7 @@ use crate::wire::sip::{HeaderError, HeaderName, Method, Request, Response, Statu
 #[derive(Debug)]
 pub struct InviteSession {
     dialog: Dialog,
-    contact: String,
+    contact: Box<str>,
     timers: Arc<Timers>,
     pub(super) state: State,
     /// Boxed, as is what follows: a session that waits has neither.
@@ -81,7 +81,7 @@ impl InviteSession {
     ) -> Result<Self, HeaderError> {
         Ok(Self {
             dialog: Dialog::uas(&invite, local_tag)?,
-            contact: contact.into(),
+            contact: contact.into().into_boxed_str(),
             timers: timers.into(),
             state: State::Early,
             pending: Some(Box::new(Pending { txn, request: invite })),
@@ -339,7 +339,7 @@ impl InviteSession {
 
     pub(super) fn with_contact(&self, mut response: Response) -> Response {
         // RFC 3261 12.1.1: the UAS MUST add a Contact.
-        response.headers.push(HeaderName::Contact, self.contact.clone());
+        response.headers.push(HeaderName::Contact, self.contact.to_string());
         response
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use restante::store::{ListQuery, Store, StoreError};
+use restante::store::{After, ListQuery, Store, StoreError};
 
 use super::*;
 use crate::archive::keys::{self, Key, MailboxId};
@@ -47,6 +47,16 @@ fn a_damaged_item_is_skipped_and_expires_with_the_counts_set_right() {
     assert_eq!((counts.items, counts.bytes, counts.text.new), (2, 2, 2));
     let next = wait(store.deposit(pager(key("d", "t", 1), "x"))).unwrap();
     assert_eq!((next.sequence, next.counts.items), (4, 3));
+}
+
+#[test]
+fn a_damaged_item_keeps_no_other_from_being_marked() {
+    let place = place();
+    three_items(&place);
+    tamper(&place, keys::item(BOBS, 2), |value| value[20] ^= 1);
+    let store = open(&place);
+    let outcomes = wait(store.retrieved_all(bob(), ["a", "b", "c"].map(id).to_vec(), After::Keep)).unwrap();
+    assert!(matches!(outcomes.as_slice(), [Ok(Some(_)), Err(StoreError::Damaged { .. }), Ok(Some(_))]));
 }
 
 #[test]

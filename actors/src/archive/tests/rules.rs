@@ -139,6 +139,29 @@ fn items_opened_together_are_as_each_alone() {
 }
 
 #[test]
+fn items_that_are_marked_together_are_each_marked_as_by_itself() {
+    let place = place();
+    let store = open(&place);
+    for call_id in ["a", "b", "c"] {
+        wait(store.deposit(pager(key(call_id, "t", 1), "x"))).unwrap();
+    }
+    let ids = ["a", "none", "b", "a"].map(id).to_vec();
+    let outcomes = wait(store.retrieved_all(bob(), ids.clone(), After::Keep)).unwrap();
+    let old = |count: u64| Tally { new: 3 - count, old: count, ..Tally::default() };
+    let text = |outcome: Result<Option<Counts>, StoreError>| outcome.unwrap().map(|counts| counts.text);
+    let told: Vec<_> = outcomes.into_iter().map(text).collect();
+    assert_eq!(told, [Some(old(1)), None, Some(old(2)), Some(old(2))]);
+    let removed = wait(store.retrieved_all(bob(), ids, After::Delete)).unwrap();
+    assert_eq!(
+        removed.iter().map(|it| it.as_ref().unwrap().is_some()).collect::<Vec<_>>(),
+        [true, false, true, false]
+    );
+    assert_eq!(wait(store.list(bob(), ListQuery::default())).unwrap().len(), 1);
+    wait(store.close()).unwrap();
+    assert!(wait(store.retrieved_all(bob(), vec![id("c")], After::Keep)).is_err());
+}
+
+#[test]
 fn retrieved_items_are_old_or_gone() {
     let place = place();
     let store = open(&place);
