@@ -477,3 +477,52 @@ fn send_one<T>(socket: &WebSocket, hands: &mut VecDeque<(Bytes, T)>) -> io::Resu
     hands.pop_front();
     Ok(count)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use std::pin::pin;
+
+    fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
+        future.poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    #[tokio::test]
+    async fn the_reader_is_told_of_a_stir_once_also_where_it_came_before_he_waited() {
+        let outbox = Outbox::<()>::new(OutboxLimits::default());
+        outbox.stir();
+        assert_eq!(outbox.stirred().await, None);
+        let mut again = pin!(outbox.stirred());
+        assert!(is_pending(again.as_mut()));
+        outbox.stir();
+        outbox.abort(CloseCause::Peer);
+        assert_eq!(again.await, Some(CloseCause::Peer), "the end comes first");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_is_woken_by_what_he_waits_for() {
+        let outbox = Outbox::new(OutboxLimits::default());
+        let waiting = |outbox: &Arc<Outbox<()>>| {
+            let (reading, writing) = (Arc::clone(outbox), Arc::clone(outbox));
+            (
+                tokio::spawn(async move { reading.ended().await }),
+                tokio::spawn(async move {
+                    writing.filled().await;
+                    writing.given_up().await
+                }),
+            )
+        };
+        let (reader, writer) = waiting(&outbox);
+        tokio::task::yield_now().await;
+        outbox.push(Bytes::from_static(b"x"), ()).unwrap();
+        outbox.stir();
+        tokio::task::yield_now().await;
+        assert!(!reader.is_finished() && !writer.is_finished(), "neither has ended");
+        outbox.abort(CloseCause::Idle);
+        for task in [reader, writer] {
+            let ended = tokio::time::timeout(Duration::from_secs(1), task).await;
+            assert_eq!(ended.expect("it is woken").unwrap(), CloseCause::Idle);
+        }
+    }
+}
