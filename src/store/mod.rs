@@ -156,7 +156,7 @@ pub trait Store: Send + Sync + 'static {
     fn retrieved(&self, owner: Owner, id: MessageId, after: After) -> Answer<Option<Counts>>;
 
     /// Notes of several items of one owner that he has received them, each as [`Store::retrieved`] does; the
-    /// outcomes are in the order of `ids`. Whatever is asked of the store after this was called comes after all of it.
+    /// outcomes are as many as `ids`, and in their order. Whatever is asked of the store after this was called comes after all of it.
     ///
     /// # Errors
     /// Those of [`Store::retrieved`], for each; what concerns all of them is told once.

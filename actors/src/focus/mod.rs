@@ -64,6 +64,9 @@ struct Asking {
     uri: String,
 }
 
+/// Items that are marked by one order to the store: what it writes as one batch is bounded between orders.
+const MARKS: usize = 64;
+
 /// The store has noted, or failed to note, that items were delivered.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -235,8 +238,9 @@ impl Focus {
                 Event::Finished => self.finish(),
             }
         }
-        if !delivered.is_empty() {
-            self.mark(delivered, ctx.address());
+        while !delivered.is_empty() {
+            let rest = delivered.split_off(delivered.len().min(MARKS));
+            self.mark(std::mem::replace(&mut delivered, rest), ctx.address());
         }
         self.party.send();
         self.conference.drain(now, self.retrieval.entries(), self.party.port());

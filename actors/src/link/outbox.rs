@@ -168,7 +168,8 @@ impl<T> Outbox<T> {
         state.bytes = total;
         state.full |= total >= self.limits.high;
         state.queue.push_back((bytes, token));
-        let writer = state.writer.take();
+        // Who waits for something to write does so while there is nothing.
+        let writer = if state.queue.len() == 1 { state.writer.take() } else { None };
         drop(state);
         wake(writer);
         Ok(())

@@ -85,7 +85,6 @@ impl Receiver {
         }
     }
 
-    /// Passes over a frame that needs no reading.
     /// Whether nothing has come that it must remember, or has to answer yet.
     pub(super) fn is_blank(&self) -> bool {
         self.next == 0
@@ -94,6 +93,7 @@ impl Receiver {
             && self.replies.buffer.is_empty()
     }
 
+    /// Passes over a frame that needs no reading.
     pub(super) fn skip(&mut self) {
         self.current = Current::Skipped;
     }

@@ -63,7 +63,7 @@ impl Session {
         }
     }
 
-    /// What the session was given at birth.
+    /// What the session was given at birth, with the peer's path as it was told last.
     #[must_use]
     pub const fn config(&self) -> &SessionConfig {
         &self.config
