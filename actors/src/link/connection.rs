@@ -5,9 +5,10 @@
 
 use super::intake::{Intake, Read};
 use super::open::see_off;
-use super::outbox::{self, CloseCause, Outbox};
+use super::outbox::{CloseCause, Outbox};
 use super::stop::Stop;
 use super::stream::Stream;
+use super::writer;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;
@@ -73,7 +74,7 @@ pub(crate) fn serve<T: Traffic>(
     debug!(protocol, connection = %traffic.id(), peer = %traffic.peer(), direction, "connection opened");
     let stream = Arc::new(stream);
     let outbox = Arc::clone(traffic.outbox());
-    let writer = tokio::spawn(outbox::write(outbox, Arc::clone(&stream), traffic.drained(), T::lost));
+    let writer = tokio::spawn(writer::write(outbox, Arc::clone(&stream), traffic.drained(), T::lost));
     let mut intake = Intake::new(protocol, stream, stop);
     async move {
         let Err(cause) = read_on(&mut traffic, &mut intake).await;

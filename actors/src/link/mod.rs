@@ -40,6 +40,7 @@ mod stream;
 mod tls;
 mod udp;
 mod web;
+mod writer;
 
 pub use census::{ConnectionLimits, Full};
 pub use cores::{ArbiterGone, Cores};

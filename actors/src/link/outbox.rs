@@ -1,22 +1,15 @@
-//! What waits to be written to one connection: a queue bounded in bytes, and the task that writes it.
+//! What waits to be written to one connection: a queue bounded in bytes.
 //!
-//! Actors push from any thread and never wait; the writer takes all that is queued and hands it to the
-//! socket with few system calls, without copying. Every piece bears a token, by which its owner is told
-//! if it was not written.
+//! Actors push from any thread and never wait; the writer takes all that is queued. Every piece bears a token,
+//! by which its owner is told if it was not written.
 
-use super::stream::Stream;
-use super::web::WebSocket;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use std::collections::VecDeque;
-use std::future::{poll_fn, ready};
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-
-/// Pieces handed to the system in one call.
-const PIECES: usize = 64;
 
 /// Bounds of an outbox, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -161,8 +154,7 @@ impl<T> Outbox<T> {
         let total = state.bytes.saturating_add(bytes.len());
         if total > self.limits.max {
             state.phase = Phase::Closed(CloseCause::SlowReader);
-            drop(state);
-            self.rouse();
+            rouse(state);
             return Err(token);
         }
         state.bytes = total;
@@ -215,16 +207,12 @@ impl<T> Outbox<T> {
             Phase::Closing(first) => state.phase = Phase::Closed(first),
             Phase::Closed(_) => return,
         }
-        drop(state);
-        self.rouse();
+        rouse(state);
     }
 
-    fn rouse(&self) {
-        let mut state = self.state();
-        let (reader, writer) = (state.reader.take(), state.writer.take());
-        drop(state);
-        wake(reader);
-        wake(writer);
+    /// Has both tasks look again at what they wait for.
+    pub(super) fn rouse(&self) {
+        rouse(self.state());
     }
 
     /// Has the task that reads look again at what it waits for.
@@ -245,15 +233,19 @@ impl<T> Outbox<T> {
     }
 
     /// Waits for the end. Only the task that reads waits here and in [`Outbox::stirred`], once at a time.
-    pub(crate) async fn ended(&self) -> CloseCause {
-        poll_fn(|context| {
+    pub(crate) fn ended(&self) -> impl Future<Output = CloseCause> {
+        self.closed(|state| &mut state.reader)
+    }
+
+    /// Has `task` wait for the end.
+    fn closed(&self, task: fn(&mut State<T>) -> &mut Option<Waker>) -> impl Future<Output = CloseCause> {
+        poll_fn(move |context| {
             let mut state = self.state();
             match state.phase {
                 Phase::Closed(cause) => Poll::Ready(cause),
-                Phase::Open | Phase::Closing(_) => await_change(&mut state.reader, context),
+                Phase::Open | Phase::Closing(_) => await_change(task(&mut state), context),
             }
         })
-        .await
     }
 
     /// Waits until [`Outbox::stir`] is called, or was since this last told of it; the end comes first.
@@ -272,7 +264,7 @@ impl<T> Outbox<T> {
 
     /// Waits for something to write, or for the end. Only the task that writes waits here and in
     /// [`Outbox::given_up`].
-    async fn filled(&self) {
+    pub(super) async fn filled(&self) {
         poll_fn(|context| {
             let mut state = self.state();
             match state.phase {
@@ -284,15 +276,13 @@ impl<T> Outbox<T> {
     }
 
     /// Waits until nothing more is to be written.
-    async fn given_up(&self) -> CloseCause {
-        poll_fn(|context| {
-            let mut state = self.state();
-            match state.phase {
-                Phase::Closed(cause) => Poll::Ready(cause),
-                Phase::Open | Phase::Closing(_) => await_change(&mut state.writer, context),
-            }
-        })
-        .await
+    pub(super) fn given_up(&self) -> impl Future<Output = CloseCause> {
+        self.closed(|state| &mut state.writer)
+    }
+
+    /// How long the peer may take nothing while something waits.
+    pub(super) const fn stall(&self) -> Duration {
+        self.limits.stall
     }
 
     /// The tokens of all that will not be written, after the end.
@@ -303,7 +293,7 @@ impl<T> Outbox<T> {
     }
 
     /// Moves all that is queued into `hands`, which is empty.
-    fn take(&self, hands: &mut VecDeque<(Bytes, T)>) -> Taken {
+    pub(super) fn take(&self, hands: &mut VecDeque<(Bytes, T)>) -> Taken {
         let mut state = self.state();
         match state.phase {
             Phase::Closed(_) => Taken::End,
@@ -324,7 +314,7 @@ impl<T> Outbox<T> {
     }
 
     /// Notes that `count` bytes were written; whether a waiting sender may go on now.
-    fn written(&self, count: usize) -> bool {
+    pub(super) fn written(&self, count: usize) -> bool {
         let mut state = self.state();
         state.bytes = state.bytes.saturating_sub(count);
         let drained = state.full && state.bytes <= self.limits.low;
@@ -341,149 +331,33 @@ fn await_change<R>(task: &mut Option<Waker>, context: &Context<'_>) -> Poll<R> {
     Poll::Pending
 }
 
+/// Wakes both tasks.
+fn rouse<T>(mut state: MutexGuard<'_, State<T>>) {
+    let (reader, writer) = (state.reader.take(), state.writer.take());
+    drop(state);
+    wake(reader);
+    wake(writer);
+}
+
 fn wake(task: Option<Waker>) {
     task.into_iter().for_each(Waker::wake);
 }
 
-enum Taken {
+/// What there is to write.
+pub(super) enum Taken {
+    /// What was queued is in hand.
     Some,
+    /// Nothing is queued.
     Nothing,
+    /// Nothing more is to be written.
     End,
-}
-
-/// Writes what is pushed until the outbox ends, calling `drained` when waiting senders may go on; `lost` is told the
-/// tokens of what was not written.
-///
-/// No `async fn`, whose task would keep what it was called with beside what becomes of it.
-pub(crate) fn write<T: Send + 'static>(
-    outbox: Arc<Outbox<T>>,
-    stream: Arc<Stream>,
-    drained: impl Fn() + Send + Sync,
-    lost: impl FnOnce(Vec<T>) + Send,
-) -> impl Future<Output = ()> + Send {
-    let mut writer = Writer { outbox, stream, drained, hands: VecDeque::new() };
-    async move {
-        loop {
-            match writer.outbox.take(&mut writer.hands) {
-                Taken::Some => {
-                    if let Err(cause) = writer.flush().await {
-                        writer.outbox.abort(cause);
-                        break;
-                    }
-                }
-                Taken::Nothing => {
-                    writer.hands = VecDeque::new();
-                    writer.outbox.filled().await;
-                    // What else is ready to be worked off now has something to write too: one call takes all of it.
-                    tokio::task::yield_now().await;
-                }
-                Taken::End => break,
-            }
-        }
-        writer.outbox.rouse();
-        let mut left: Vec<T> = writer.hands.drain(..).map(|(_, token)| token).collect();
-        left.extend(writer.outbox.take_lost());
-        lost(left);
-    }
-}
-
-/// The task that writes.
-struct Writer<T, D> {
-    outbox: Arc<Outbox<T>>,
-    stream: Arc<Stream>,
-    drained: D,
-    /// What was taken and is not written yet.
-    hands: VecDeque<(Bytes, T)>,
-}
-
-impl<T: Send, D: Fn() + Send + Sync> Writer<T, D> {
-    /// Writes what is in hand.
-    async fn flush(&mut self) -> Result<(), CloseCause> {
-        while !self.hands.is_empty() {
-            match write_some(&self.stream, &mut self.hands) {
-                Ok(count) => {
-                    if self.outbox.written(count) {
-                        (self.drained)();
-                    }
-                    // A peer that reads as fast as the node writes must not starve the other tasks of the core.
-                    tokio::task::yield_now().await;
-                }
-                Err(error) => self.hindered(&error).await?,
-            }
-            if let Some(cause) = self.outbox.cause() {
-                return Err(cause);
-            }
-        }
-        // What TLS or a WebSocket has taken is not written yet.
-        while let Err(error) = self.stream.try_flush() {
-            self.hindered(&error).await?;
-        }
-        Ok(())
-    }
-
-    /// Waits where that helps; boxed, since it is rare: an idle writer does not carry its timer.
-    fn hindered(
-        &self,
-        error: &io::Error,
-    ) -> Pin<Box<dyn Future<Output = Result<(), CloseCause>> + Send + '_>> {
-        match error.kind() {
-            io::ErrorKind::WouldBlock => Box::pin(wait_writable(&self.outbox, &self.stream)),
-            io::ErrorKind::Interrupted => Box::pin(ready(Ok(()))),
-            kind => Box::pin(ready(Err(CloseCause::Network(kind)))),
-        }
-    }
-}
-
-async fn wait_writable<T: Send>(outbox: &Outbox<T>, stream: &Stream) -> Result<(), CloseCause> {
-    tokio::select! {
-        biased;
-        cause = outbox.given_up() => Err(cause),
-        ready = tokio::time::timeout(outbox.limits.stall, stream.writable()) => match ready {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(CloseCause::Network(error.kind())),
-            Err(_) => Err(CloseCause::SlowReader),
-        },
-    }
-}
-
-/// One system call; what it took is dropped from the front of `hands`.
-fn write_some<T>(stream: &Stream, hands: &mut VecDeque<(Bytes, T)>) -> io::Result<usize> {
-    if let Some(socket) = stream.web() {
-        return send_one(socket, hands);
-    }
-    let mut slices = [IoSlice::new(&[]); PIECES];
-    let mut used = 0;
-    for (slice, (bytes, _)) in slices.iter_mut().zip(hands.iter()) {
-        *slice = IoSlice::new(bytes);
-        used += 1;
-    }
-    let count = stream.try_write(slices.get(..used).unwrap_or_default())?;
-    let mut left = count;
-    while let Some((bytes, _)) = hands.front_mut() {
-        if bytes.len() > left {
-            bytes.advance(left);
-            break;
-        }
-        left -= bytes.len();
-        hands.pop_front();
-    }
-    Ok(count)
-}
-
-/// Sends the first piece as one WebSocket message.
-fn send_one<T>(socket: &WebSocket, hands: &mut VecDeque<(Bytes, T)>) -> io::Result<usize> {
-    let Some((message, _)) = hands.front() else { return Ok(0) };
-    let count = message.len();
-    socket.try_send(message)?;
-    hands.pop_front();
-    Ok(count)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
-    use std::pin::pin;
+    use std::pin::{Pin, pin};
 
     fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
         future.poll(&mut Context::from_waker(Waker::noop())).is_pending()
