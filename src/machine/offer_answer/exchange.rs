@@ -41,7 +41,7 @@ pub struct Exchange {
     /// Whether an offer of ours waits for its answer.
     offering: bool,
     /// The peer's path; empty before the first exchange is complete.
-    path: Vec<MsrpUri>,
+    path: Box<[MsrpUri]>,
     /// The fingerprints of the peer's certificate.
     fingerprints: Vec<Fingerprint>,
     /// The place of our m= line, and the others, which are declined for good (RFC 3264 8: a stream
@@ -58,7 +58,7 @@ impl Exchange {
             local,
             said: None,
             offering: false,
-            path: Vec::new(),
+            path: Box::default(),
             fingerprints: Vec::new(),
             place: 0,
             others: Box::new([]),
@@ -96,7 +96,7 @@ impl Exchange {
             let mut answer = described(&self.local);
             answer.times.clone_from(&offer.session().times);
             answer.medias = offer.session().medias.iter().map(declined).collect();
-            self.path.clear();
+            self.path = Box::default();
             return Ok((self.say(answer), Agreement::Declined));
         }
         let (answer, negotiated) = answered(&offer, &self.local)?;
@@ -123,7 +123,7 @@ impl Exchange {
         self.offering = false;
         let answer = Sdp::parse(answer)?;
         if self.is_settled() && is_declined(&answer, &self.local) {
-            self.path.clear();
+            self.path = Box::default();
             return Ok(Agreement::Declined);
         }
         let negotiated = settled_by(&answer, &self.local)?;
@@ -139,7 +139,7 @@ impl Exchange {
             && self.fingerprints == negotiated.fingerprints;
         let moved = self.is_settled() && !same;
         if !same {
-            self.path.clone_from(&negotiated.remote_path);
+            self.path = negotiated.remote_path.as_slice().into();
             self.fingerprints.clone_from(&negotiated.fingerprints);
         }
         Agreement::Session { negotiated, moved }

@@ -70,17 +70,45 @@ pub(super) fn is_accepted(response: &Response) -> bool {
         && response.headers.cseq().is_ok_and(|cseq| cseq.method == Method::Message)
 }
 
+/// What a server transaction keeps of the responses it has sent.
+#[derive(Debug)]
+pub(super) enum Sent {
+    /// The last one, encoded; empty before there is one.
+    Whole(Bytes),
+    /// Of a 2xx to an INVITE the To tag, by which a CANCEL is answered. The user alone repeats such a response (RFC 6026
+    /// 7.1), and for every session that was begun lately the transaction would hold it.
+    Tag(Option<Bytes>),
+}
+
+impl Sent {
+    /// The last response; empty where it is not kept.
+    pub(super) fn whole(&self) -> Bytes {
+        match self {
+            Self::Whole(bytes) => bytes.clone(),
+            Self::Tag(_) => Bytes::new(),
+        }
+    }
+
+    /// The To tag of the last response.
+    pub(super) fn tag(&self) -> Option<Bytes> {
+        match self {
+            Self::Whole(bytes) => sent_response(bytes)?.headers.to_tag(),
+            Self::Tag(tag) => tag.clone(),
+        }
+    }
+
+    /// The same without what only a repetition would need, nor the memory it lies in.
+    pub(super) fn shortened(&self) -> Self {
+        Self::Tag(self.tag().map(|tag| Bytes::copy_from_slice(&tag)))
+    }
+}
+
 /// Reads back a response of our own.
 pub(super) fn sent_response(last: &Bytes) -> Option<Response> {
     match parse_datagram(last.clone(), &OWN) {
         Ok(Message::Response(response)) => Some(response),
         _ => None,
     }
-}
-
-/// The To tag of the last response sent.
-pub(super) fn sent_tag(last: &Bytes) -> Option<Bytes> {
-    sent_response(last)?.headers.to_tag()
 }
 
 /// The 408 that takes the place of the provisional response `last`.

@@ -6,7 +6,7 @@ use super::alarms::Clock;
 use super::endpoint::{Endpoint, Txn};
 use super::event::{EndpointEvent, FailureCause, ServerTxn, Transmit, TransmitId};
 use super::fingerprint::Fingerprint;
-use super::reply;
+use super::reply::{self, Sent};
 use super::timers::Timer;
 use super::transactions::{Action, server_invite, server_non_invite};
 use super::transport::{Destination, Flow};
@@ -30,14 +30,14 @@ impl Default for Terms {
     }
 }
 
-/// What is kept of a server transaction: no request, and of responses the last one, encoded.
+/// What is kept of a server transaction: no request, and of responses what [`Sent`] says.
 #[derive(Debug)]
 pub(super) struct Server {
     machine: Machine,
     key: Fingerprint,
     merged: Option<Fingerprint>,
     to: Destination,
-    last: Bytes,
+    sent: Sent,
     /// Whether the user has heard already that a response could not be sent.
     unsent: bool,
     /// Whether the user does not wait for it, because the endpoint itself has answered.
@@ -110,6 +110,11 @@ impl Machine {
     /// Whether an INVITE waits for its final response.
     const fn is_pending_invite(self) -> bool {
         matches!(self, Self::Invite(server_invite::State::Proceeding))
+    }
+
+    /// Whether an INVITE was answered by a 2xx.
+    const fn is_accepted_invite(self) -> bool {
+        matches!(self, Self::Invite(server_invite::State::Accepted))
     }
 }
 
@@ -198,13 +203,13 @@ impl Endpoint {
     ) {
         let (machine, actions) = Machine::new(&request.method);
         // A 100 is at hand for when one is due.
-        let last = match request.method {
+        let sent = Sent::Whole(match request.method {
             Method::Invite => request.respond(StatusCode::TRYING).encode(),
             _ => Bytes::new(),
-        };
+        });
         let to = self.answers_go(via, flow);
         let clock = Clock::default();
-        let server = Server { machine, key, merged, to, last, unsent: false, quiet: false, clock };
+        let server = Server { machine, key, merged, to, sent, unsent: false, quiet: false, clock };
         let Some(id) = self.servers.insert(server) else { return };
         self.server_keys.insert(key, id);
         self.ongoing.extend(merged);
@@ -227,9 +232,8 @@ impl Endpoint {
         }
         let (machine, _) = Machine::new(&request.method);
         let to = self.answers_go(via, flow);
-        let clock = Clock::default();
-        let server =
-            Server { machine, key, merged: None, to, last: Bytes::new(), unsent: false, quiet: true, clock };
+        let (sent, clock) = (Sent::Whole(Bytes::new()), Clock::default());
+        let server = Server { machine, key, merged: None, to, sent, unsent: false, quiet: true, clock };
         if let Some(id) = self.servers.insert(server) {
             self.server_keys.insert(key, id);
             self.send_response(now, id, response);
@@ -272,7 +276,7 @@ impl Endpoint {
         if server.machine.is_pending_invite() {
             self.events.push_back(EndpointEvent::Cancelled { txn: ServerTxn(id) });
         }
-        reply::sent_tag(&server.last).map(|tag| String::from_utf8_lossy(&tag).into_owned())
+        server.sent.tag().map(|tag| String::from_utf8_lossy(&tag).into_owned())
     }
 
     fn take_ack(&mut self, now: Instant, request: Request, flow: Flow, via: &Via) {
@@ -282,7 +286,7 @@ impl Endpoint {
         let unique = via.unique_branch().is_some();
         let id = self.server_keys.get(&key).copied().filter(|id| {
             // RFC 3261 17.2.3: without a unique branch, the To tag is that of the response sent.
-            unique || self.servers.get(*id).is_some_and(|server| reply::sent_tag(&server.last) == tag)
+            unique || self.servers.get(*id).is_some_and(|server| server.sent.tag() == tag)
         });
         let event = EndpointEvent::Ack { request, flow };
         if let Some(id) = id {
@@ -350,9 +354,13 @@ impl Endpoint {
         }
         self.complete_response(&mut response, server.key);
         if let Some(server) = self.servers.get_mut(id) {
-            server.last = response.encode();
+            server.sent = Sent::Whole(response.encode());
         }
-        self.drive_server(now, id, heard, None)
+        let sent = self.drive_server(now, id, heard, None);
+        if let Some(server) = self.servers.get_mut(id).filter(|server| server.machine.is_accepted_invite()) {
+            server.sent = server.sent.shortened();
+        }
+        sent
     }
 
     pub(super) fn server_unsent(&mut self, now: Instant, id: u64) {
@@ -401,12 +409,12 @@ impl Endpoint {
         for action in actions {
             match *action {
                 Action::Send => {
-                    let (to, bytes) = (server.to.clone(), server.last.clone());
+                    let (to, bytes) = (server.to.clone(), server.sent.whole());
                     self.transmits.push_back(Transmit { to, bytes, id: TransmitId::Server(txn) });
                 }
                 Action::GiveUp => {
                     let tag = server.key.tag(&self.config.prefix);
-                    server.last = reply::give_up(&server.last, &tag);
+                    server.sent = Sent::Whole(reply::give_up(&server.sent.whole(), &tag));
                 }
                 Action::Tell => self.events.extend(tell.take()),
                 Action::TimedOut if !server.quiet => {

@@ -154,6 +154,25 @@ fn an_accepted_invite_stays_for_64_t1() {
     assert_eq!(endpoint.server_transactions(), 0);
 }
 
+// proves RFC 3261 9.2, RFC 6026 7.1: of a 2xx, which its user alone repeats, what answers a CANCEL is kept
+#[test]
+fn an_accepted_invite_holds_no_response_but_answers_a_cancel_alike() {
+    let mut endpoint = endpoint();
+    let invite = incoming(Method::Invite, "z9hG4bKi1");
+    endpoint.handle_request(at(0), invite.clone(), tcp());
+    let (txn, request) = arrived(&mut endpoint);
+    let mut ok = request.respond(StatusCode::OK);
+    ok.set_to_tag("mine");
+    assert!(endpoint.respond(at(10), txn, ok));
+    let last = sent(&mut endpoint).pop().unwrap();
+    assert_eq!(response(&last.bytes).status, StatusCode::OK);
+    assert!(last.bytes.is_unique(), "the transaction holds the response too");
+    endpoint.handle_request(at(20), like(&invite, Method::Cancel), tcp());
+    let answer = response(&sent(&mut endpoint)[0].bytes);
+    assert_eq!((answer.status, answer.headers.to_tag().unwrap()), (StatusCode::OK, "mine".into()));
+    assert!(outcomes(&mut endpoint).is_empty(), "too late to have an effect");
+}
+
 #[test]
 fn an_invite_the_user_forgets_is_answered_408() {
     let mut endpoint = endpoint();
