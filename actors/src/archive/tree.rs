@@ -24,8 +24,10 @@ const INDEX_MEMTABLE: u64 = 16 << 20;
 /// The most the journals hold, if a memtable is not written out by itself.
 const JOURNALS: u64 = 160 << 20;
 
-/// Threads of the engine. Its first one compacts nothing, and hands each order to compact on: where the only other
-/// thread is at one already, it does so again and again, which takes a third of what the engine takes of the processor.
+/// Threads of the engine. Its first one compacts nothing, but queues each order to compact again: while every other one
+/// is at one already, it spins. Each memtable that is written out gives as many orders as there are threads, mostly for
+/// one keyspace, where a second thread finds nothing to do and takes the rest; beside one thread alone, the spinning was
+/// a third of what the engine took of the processor.
 const WORKERS: usize = 3;
 
 /// Blocks kept in memory for reading.

@@ -43,7 +43,7 @@ pub struct Exchange {
     /// The peer's path; empty before the first exchange is complete.
     path: Box<[MsrpUri]>,
     /// The fingerprints of the peer's certificate.
-    fingerprints: Vec<Fingerprint>,
+    fingerprints: Box<[Fingerprint]>,
     /// The place of our m= line, and the others, which are declined for good (RFC 3264 8: a stream
     /// keeps its place).
     place: usize,
@@ -59,7 +59,7 @@ impl Exchange {
             said: None,
             offering: false,
             path: Box::default(),
-            fingerprints: Vec::new(),
+            fingerprints: Box::default(),
             place: 0,
             others: Box::new([]),
         }
@@ -136,11 +136,11 @@ impl Exchange {
         let same = self.path.len() == negotiated.remote_path.len()
             && self.path.iter().zip(&negotiated.remote_path).all(|(old, new)| old.same_as(new))
             // Another certificate means another connection (RFC 8122 3.4).
-            && self.fingerprints == negotiated.fingerprints;
+            && *self.fingerprints == *negotiated.fingerprints;
         let moved = self.is_settled() && !same;
         if !same {
             self.path = negotiated.remote_path.as_slice().into();
-            self.fingerprints.clone_from(&negotiated.fingerprints);
+            self.fingerprints = negotiated.fingerprints.as_slice().into();
         }
         Agreement::Session { negotiated, moved }
     }

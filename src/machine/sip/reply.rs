@@ -70,36 +70,36 @@ pub(super) fn is_accepted(response: &Response) -> bool {
         && response.headers.cseq().is_ok_and(|cseq| cseq.method == Method::Message)
 }
 
-/// What a server transaction keeps of the responses it has sent.
+/// What a server transaction keeps of the response that it sent last.
 #[derive(Debug)]
 pub(super) enum Sent {
-    /// The last one, encoded; empty before there is one.
+    /// The response, encoded; a 100 that waits to be sent; empty before there is one.
     Whole(Bytes),
-    /// Of a 2xx to an INVITE the To tag, by which a CANCEL is answered. The user alone repeats such a response (RFC 6026
-    /// 7.1), and for every session that was begun lately the transaction would hold it.
-    Tag(Option<Bytes>),
+    /// Of a 2xx to an INVITE the To tag, for a CANCEL (RFC 3261 9.2) or the ACK of an old client (17.2.3). The user alone
+    /// sends such a response again (RFC 6026 7.1): kept whole, it would lie there for 32 s of every session.
+    Tag(Option<Box<[u8]>>),
 }
 
 impl Sent {
-    /// The last response; empty where it is not kept.
-    pub(super) fn whole(&self) -> Bytes {
+    /// What is kept of a 2xx to an INVITE.
+    pub(super) fn tag_of(response: &Response) -> Self {
+        Self::Tag(response.headers.to_tag().map(|tag| tag.as_ref().into()))
+    }
+
+    /// The response, where it may be needed again.
+    pub(super) const fn whole(&self) -> Option<&Bytes> {
         match self {
-            Self::Whole(bytes) => bytes.clone(),
-            Self::Tag(_) => Bytes::new(),
+            Self::Whole(bytes) => Some(bytes),
+            Self::Tag(_) => None,
         }
     }
 
-    /// The To tag of the last response.
+    /// The To tag of the response.
     pub(super) fn tag(&self) -> Option<Bytes> {
         match self {
             Self::Whole(bytes) => sent_response(bytes)?.headers.to_tag(),
-            Self::Tag(tag) => tag.clone(),
+            Self::Tag(tag) => tag.as_deref().map(Bytes::copy_from_slice),
         }
-    }
-
-    /// The same without what only a repetition would need, nor the memory it lies in.
-    pub(super) fn shortened(&self) -> Self {
-        Self::Tag(self.tag().map(|tag| Bytes::copy_from_slice(&tag)))
     }
 }
 

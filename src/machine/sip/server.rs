@@ -358,7 +358,7 @@ impl Endpoint {
         }
         let sent = self.drive_server(now, id, heard, None);
         if let Some(server) = self.servers.get_mut(id).filter(|server| server.machine.is_accepted_invite()) {
-            server.sent = server.sent.shortened();
+            server.sent = Sent::tag_of(&response);
         }
         sent
     }
@@ -409,12 +409,16 @@ impl Endpoint {
         for action in actions {
             match *action {
                 Action::Send => {
-                    let (to, bytes) = (server.to.clone(), server.sent.whole());
-                    self.transmits.push_back(Transmit { to, bytes, id: TransmitId::Server(txn) });
+                    if let Some(bytes) = server.sent.whole().cloned() {
+                        let to = server.to.clone();
+                        self.transmits.push_back(Transmit { to, bytes, id: TransmitId::Server(txn) });
+                    }
                 }
                 Action::GiveUp => {
                     let tag = server.key.tag(&self.config.prefix);
-                    server.sent = Sent::Whole(reply::give_up(&server.sent.whole(), &tag));
+                    if let Some(last) = server.sent.whole() {
+                        server.sent = Sent::Whole(reply::give_up(last, &tag));
+                    }
                 }
                 Action::Tell => self.events.extend(tell.take()),
                 Action::TimedOut if !server.quiet => {

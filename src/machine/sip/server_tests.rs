@@ -163,11 +163,15 @@ fn an_accepted_invite_holds_no_response_but_answers_a_cancel_alike() {
     let (txn, request) = arrived(&mut endpoint);
     let mut ok = request.respond(StatusCode::OK);
     ok.set_to_tag("mine");
-    assert!(endpoint.respond(at(10), txn, ok));
-    let last = sent(&mut endpoint).pop().unwrap();
-    assert_eq!(response(&last.bytes).status, StatusCode::OK);
-    assert!(last.bytes.is_unique(), "the transaction holds the response too");
-    endpoint.handle_request(at(20), like(&invite, Method::Cancel), tcp());
+    for time in [10, 500] {
+        assert!(endpoint.respond(at(time), txn, ok.clone()));
+        let last = sent(&mut endpoint).pop().unwrap();
+        assert_eq!(response(&last.bytes).status, StatusCode::OK);
+        assert!(last.bytes.is_unique(), "the transaction holds the response too");
+    }
+    endpoint.handle_request(at(510), invite.clone(), tcp());
+    assert!(sent(&mut endpoint).is_empty(), "absorbed");
+    endpoint.handle_request(at(520), like(&invite, Method::Cancel), tcp());
     let answer = response(&sent(&mut endpoint)[0].bytes);
     assert_eq!((answer.status, answer.headers.to_tag().unwrap()), (StatusCode::OK, "mine".into()));
     assert!(outcomes(&mut endpoint).is_empty(), "too late to have an effect");
@@ -262,6 +266,25 @@ fn the_same_invite_by_another_way_is_merged() {
     endpoint.handle_request(at(3), message, udp());
     endpoint.handle_request(at(3), other_way, udp());
     assert_eq!(outcomes(&mut endpoint), ["MESSAGE", "MESSAGE"]);
+}
+
+// proves RFC 3261 17.2.3, RFC 6026 8.7: by the To tag the ACK of an old client is found to be that of a 2xx, and told
+#[test]
+fn the_acks_of_an_old_client_to_a_2xx_are_told() {
+    let mut endpoint = endpoint();
+    let mut invite = bare(Method::Invite, "old", 1);
+    invite.headers.push_front(HeaderName::Via, "SIP/2.0/UDP 192.0.2.1:5060");
+    let mut ack = like(&invite, Method::Ack);
+    endpoint.handle_request(at(0), invite, udp());
+    let (txn, request) = arrived(&mut endpoint);
+    endpoint.respond(at(1), txn, request.respond(StatusCode::OK));
+    let tag = response(&sent(&mut endpoint)[0].bytes).headers.to_tag().unwrap();
+    let to = format!("<sip:bob@example.com>;tag={}", String::from_utf8_lossy(&tag));
+    ack.headers.set(HeaderName::To, to);
+    for time in [2, 3] {
+        endpoint.handle_request(at(time), ack.clone(), udp());
+        assert_eq!(outcomes(&mut endpoint), ["ACK"]);
+    }
 }
 
 // proves RFC 3261 17.2.3: without the cookie, the fields of RFC 2543 are compared
@@ -389,6 +412,7 @@ fn a_response_that_cannot_be_sent_is_told_once_and_kept() {
 
 #[test]
 fn one_hundred_thousand_transactions_are_small_and_end() {
+    assert_eq!(size_of::<super::reply::Sent>(), size_of::<bytes::Bytes>());
     assert!(size_of::<super::server::Server>() <= 400, "{}", size_of::<super::server::Server>());
     assert!(size_of::<EndpointEvent>() <= 360, "{}", size_of::<EndpointEvent>());
     let mut endpoint = endpoint();
