@@ -15,10 +15,10 @@ const RECORD: usize = 520;
 pub struct Bare(SyncSender<(u64, oneshot::Sender<()>)>);
 
 impl Bare {
-    /// With a bare record for each, in the engine.
+    /// With a bare record for each, in the engine, which has as many threads as in the node.
     pub fn engine(directory: &Path) -> Self {
         let database =
-            Database::builder(directory).manual_journal_persist(true).worker_threads(2).open().unwrap();
+            Database::builder(directory).manual_journal_persist(true).worker_threads(3).open().unwrap();
         let records = database
             .keyspace("records", || KeyspaceCreateOptions::default().max_memtable_size(16 << 20))
             .unwrap();

@@ -7,6 +7,8 @@ pub struct Size {
     pub rounds: usize,
     /// How long one turn of a rate lasts.
     pub span: Duration,
+    /// Deposits at a fixed rate, in all rounds: enough for the engine to write out all that it holds in memory.
+    pub paced: f64,
     /// Bytes of a large message.
     pub large: usize,
     /// Bytes of the largest message.
@@ -31,6 +33,7 @@ impl Size {
         Self {
             rounds: 3,
             span: Duration::from_millis(1000),
+            paced: 120_000.0,
             large: 50_000_000,
             larger: 100_000_000,
             list: 1000,
@@ -47,6 +50,7 @@ impl Size {
         Self {
             rounds: 1,
             span: Duration::from_millis(200),
+            paced: 500.0,
             large: 5_000_000,
             larger: 10_000_000,
             list: 100,

@@ -23,7 +23,11 @@ pub const ALL: &[Group] = &[
     ("limits", "what the machine can do: relay and echo over loopback", limits::run),
     ("deposits", "pager messages over UDP and TCP, beside the store alone", deposits::run),
     ("rivals", "the same deposits, beside Kamailio's msilo and Dovecot's LMTP", rivals::run),
-    ("latency", "how long a deposit takes at half of the load that the node can take", latency::run),
+    (
+        "latency",
+        "how long a deposit takes at fixed rates, and at half of what the node can take",
+        latency::run,
+    ),
     ("sessions", "sessions deposited, beside the relay", sessions::run),
     (
         "list",
