@@ -20,6 +20,9 @@ const MOST_HEADERS: usize = 64;
 /// Bytes of the message headers.
 const LONGEST_HEADER: usize = 32 * 1024;
 
+/// The type of a content that tells none (RFC 2045 5.2).
+static TEXT: (Bytes, Bytes) = (Bytes::from_static(b"Content-Type"), Bytes::from_static(b"text/plain"));
+
 /// Why bytes are not a CPIM message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CpimError {
@@ -68,7 +71,7 @@ pub struct Cpim {
 }
 
 impl Cpim {
-    /// Reads a message; its content is a slice of `message`.
+    /// Reads a message; its content is a slice of `message`. What is read can be wrapped by a [`Wrapper`], and read again.
     ///
     /// # Errors
     /// [`CpimError`] when the headers are broken.
@@ -89,6 +92,9 @@ impl Cpim {
             }
         }
         let (content_headers, content) = mime::fields(&message.slice(at..))?;
+        if !mime::are_readable(typed(&content_headers)) {
+            return Err(MimeError::Header.into());
+        }
         Ok(Self { headers, content_headers, content })
     }
 
@@ -192,13 +198,7 @@ impl Wrapper {
         plain(&mut text, "Subject", self.subject.as_deref());
         text.push_str("\r\n");
         let mut out = text.into_bytes();
-        let has =
-            |name: &str| self.content.iter().any(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()));
-        // RFC 3862 2.4: the MIME content headers MUST include at least a Content-Type header.
-        if !has("Content-Type") {
-            out.extend_from_slice(b"Content-Type: text/plain\r\n");
-        }
-        for (name, value) in &self.content {
+        for (name, value) in typed(&self.content) {
             if !name.eq_ignore_ascii_case(b"Content-Length") {
                 mime_line(&mut out, name, value);
             }
@@ -206,6 +206,12 @@ impl Wrapper {
         out.extend_from_slice(b"\r\n");
         Bytes::from(out)
     }
+}
+
+/// RFC 3862 2.4: the MIME content headers MUST include at least a Content-Type header.
+fn typed(content: &Fields) -> impl Iterator<Item = &(Bytes, Bytes)> {
+    let has = content.iter().any(|(name, _)| name.eq_ignore_ascii_case(&TEXT.0));
+    (!has).then_some(&TEXT).into_iter().chain(content)
 }
 
 /// Writes a header whose value is text; one without text is left out, for no line may end with white space.

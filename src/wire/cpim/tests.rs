@@ -151,6 +151,28 @@ proptest! {
     }
 }
 
+// found by fuzzing: with a Content-Type (RFC 3862 2.4: MUST) these were more headers than are read
+#[test]
+fn what_is_read_can_be_wrapped_and_read_again() {
+    let message = |fields: &str| Bytes::from(format!("From: <sip:a@b>\nTo: <sip:c@d>\n\n{fields}\nhi"));
+    let long = |line: &str, lines: usize| line.repeat(lines);
+    for (fields, is_read) in [
+        (long("m:\n", 64), false),
+        (long("m:\n", 63), true),
+        (long("m:\n", 63) + "content-type:a/b\n", true),
+        (format!("m:{}\n", "x".repeat((16 << 10) - 3)), false),
+        (format!("m:{}\n", "x".repeat((16 << 10) - 40)), true),
+    ] {
+        let read = Cpim::parse(&message(&fields));
+        assert_eq!(read.is_ok(), is_read, "{} bytes", fields.len());
+        let Ok(cpim) = read else { continue };
+        let (from, to) = (cpim.from().unwrap(), cpim.to().unwrap());
+        let wrapper = Wrapper { from, to, date_time: None, subject: None, content: cpim.content_headers };
+        let wrapped = Bytes::from([&wrapper.prefix()[..], &cpim.content].concat());
+        assert_eq!(Cpim::parse(&wrapped).unwrap().content, "hi", "{} bytes", fields.len());
+    }
+}
+
 #[test]
 fn a_party_of_blanks_is_none() {
     assert_eq!(Party::parse("Donkey <  >"), None);

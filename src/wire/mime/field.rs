@@ -40,6 +40,16 @@ pub fn fields(block: &Bytes) -> Result<(Fields, Bytes), MimeError> {
     Ok((fields, Bytes::new()))
 }
 
+/// Whether header fields that are written, each on one line, are few and short enough for [`fields()`].
+pub(crate) fn are_readable<'a>(fields: impl Iterator<Item = &'a (Bytes, Bytes)>) -> bool {
+    let (mut count, mut bytes) = (0, 0);
+    for (name, value) in fields {
+        count += 1;
+        bytes += name.len() + value.len() + ": \r\n".len();
+    }
+    count <= MOST_FIELDS && bytes <= LONGEST_HEADER
+}
+
 /// The value of a header field before its parameters, in lower case: `multipart/mixed`, `recipient-list`.
 #[must_use]
 pub fn value(field: &[u8]) -> String {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::resource_lists;
 
+pub(super) use field::are_readable;
 pub use field::{Fields, fields, parameter, value};
 pub use multipart::{boundary, encode, parts};
 
