@@ -4,7 +4,7 @@
 
 use super::test_support::*;
 use super::{EndpointEvent, Terms, TransmitId};
-use crate::wire::sip::{HeaderName, Method, StatusCode};
+use crate::wire::sip::{HeaderName, Method, Request, Response, StatusCode};
 
 /// There is more to do than can be done.
 const REFUSING: Terms = Terms { refusing: true, trusted: true };
@@ -98,6 +98,13 @@ fn over_tcp_nothing_is_kept_once_it_is_answered() {
     assert!(response(&sent[0].bytes).headers.to_tag().unwrap().starts_with(b"s0"));
 }
 
+/// A response to `request` with a tag of the user's own.
+fn tagged(request: &Request, status: StatusCode) -> Response {
+    let mut response = request.respond(status);
+    response.set_to_tag("mine");
+    response
+}
+
 // proves RFC 3261 17.2.1: a 100 after 200 ms, the response repeated by timer G until the ACK
 #[test]
 fn a_refused_invite_is_repeated_until_its_ack() {
@@ -161,10 +168,8 @@ fn an_accepted_invite_holds_no_response_but_answers_a_cancel_alike() {
     let invite = incoming(Method::Invite, "z9hG4bKi1");
     endpoint.handle_request(at(0), invite.clone(), tcp());
     let (txn, request) = arrived(&mut endpoint);
-    let mut ok = request.respond(StatusCode::OK);
-    ok.set_to_tag("mine");
     for time in [10, 500] {
-        assert!(endpoint.respond(at(time), txn, ok.clone()));
+        assert!(endpoint.respond(at(time), txn, tagged(&request, StatusCode::OK)));
         let last = sent(&mut endpoint).pop().unwrap();
         assert_eq!(response(&last.bytes).status, StatusCode::OK);
         assert!(last.bytes.is_unique(), "the transaction holds the response too");
@@ -183,9 +188,7 @@ fn an_invite_the_user_forgets_is_answered_408() {
     let invite = incoming(Method::Invite, "z9hG4bKi1");
     endpoint.handle_request(at(0), invite.clone(), udp());
     let (txn, request) = arrived(&mut endpoint);
-    let mut ringing = request.respond(StatusCode::RINGING);
-    ringing.set_to_tag("mine");
-    assert!(endpoint.respond(at(0), txn, ringing));
+    assert!(endpoint.respond(at(0), txn, tagged(&request, StatusCode::RINGING)));
     sent(&mut endpoint);
     endpoint.handle_timeout(at(180_000));
     let sent = sent(&mut endpoint);
@@ -214,9 +217,7 @@ fn a_cancel_is_answered_here_and_told_once() {
     let invite = incoming(Method::Invite, "z9hG4bKi1");
     endpoint.handle_request(at(0), invite.clone(), udp());
     let (txn, request) = arrived(&mut endpoint);
-    let mut ringing = request.respond(StatusCode::RINGING);
-    ringing.set_to_tag("mine");
-    endpoint.respond(at(0), txn, ringing);
+    endpoint.respond(at(0), txn, tagged(&request, StatusCode::RINGING));
     sent(&mut endpoint);
     let cancel = like(&invite, Method::Cancel);
     endpoint.handle_request(at(10), cancel.clone(), udp());
@@ -275,9 +276,7 @@ fn the_acks_of_an_old_client_to_a_2xx_are_told() {
     let mut invite = bare(Method::Invite, "old", 1);
     invite.headers.push_front(HeaderName::Via, "SIP/2.0/UDP 192.0.2.1:5060");
     let mut ack = like(&invite, Method::Ack);
-    endpoint.handle_request(at(0), invite, udp());
-    let (txn, request) = arrived(&mut endpoint);
-    endpoint.respond(at(1), txn, request.respond(StatusCode::OK));
+    answered(&mut endpoint, at(0), invite, 200);
     let tag = response(&sent(&mut endpoint)[0].bytes).headers.to_tag().unwrap();
     let to = format!("<sip:bob@example.com>;tag={}", String::from_utf8_lossy(&tag));
     ack.headers.set(HeaderName::To, to);

@@ -120,9 +120,7 @@ impl Cpim {
     /// The MIME header `name` of the content, compared without case.
     #[must_use]
     pub fn content_header(&self, name: &str) -> Option<&Bytes> {
-        let found =
-            self.content_headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()));
-        found.map(|(_, value)| value)
+        mime::named(&self.content_headers, name)
     }
 
     /// The Content-Type of the content, with its parameters.
@@ -210,8 +208,7 @@ impl Wrapper {
 
 /// RFC 3862 2.4: the MIME content headers MUST include at least a Content-Type header.
 fn typed(content: &Fields) -> impl Iterator<Item = &(Bytes, Bytes)> {
-    let has = content.iter().any(|(name, _)| name.eq_ignore_ascii_case(&TEXT.0));
-    (!has).then_some(&TEXT).into_iter().chain(content)
+    mime::named(content, "Content-Type").is_none().then_some(&TEXT).into_iter().chain(content)
 }
 
 /// Writes a header whose value is text; one without text is left out, for no line may end with white space.

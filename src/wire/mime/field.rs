@@ -40,6 +40,11 @@ pub fn fields(block: &Bytes) -> Result<(Fields, Bytes), MimeError> {
     Ok((fields, Bytes::new()))
 }
 
+/// The value of the first field `name`, compared without case.
+pub(crate) fn named<'a>(fields: &'a [(Bytes, Bytes)], name: &str) -> Option<&'a Bytes> {
+    fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+}
+
 /// Whether header fields that are written, each on one line, are few and short enough for [`fields()`].
 pub(crate) fn are_readable<'a>(fields: impl Iterator<Item = &'a (Bytes, Bytes)>) -> bool {
     let (mut count, mut bytes) = (0, 0);

@@ -12,8 +12,8 @@ use bytes::Bytes;
 
 use super::resource_lists;
 
-pub(super) use field::are_readable;
 pub use field::{Fields, fields, parameter, value};
+pub(super) use field::{are_readable, named};
 pub use multipart::{boundary, encode, parts};
 
 /// Parts of one body, at all depths together.
@@ -77,10 +77,7 @@ impl Part {
     /// The value of the header field `name`, compared without case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&Bytes> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, value)| value)
+        named(&self.headers, name)
     }
 
     /// The media type in lower case without parameters; `text/plain` where none is told (RFC 2045
