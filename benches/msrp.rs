@@ -1,10 +1,12 @@
 //! How fast MSRP streams are framed, and how fast a session takes and sends messages.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::sync::Arc;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use restante::entropy::Sequence;
-use restante::machine::msrp::{Event, Outgoing, Session, SessionConfig, Verdict};
+use restante::machine::msrp::{Event, Outgoing, Session, SessionConfig, SessionLimits, Verdict};
 use restante::time::Instant;
 use restante::wire::msrp::{Decoder, DecoderLimits, MsrpUri, Piece};
 
@@ -15,8 +17,9 @@ const ALICE: &str = "msrp://alice.example.com:7777/a1abcdefghijklmnop;tcp";
 const READ: usize = 64 * 1024;
 
 fn session(local: &str, remote: &str) -> Session {
-    let mut config = SessionConfig::new(local.parse().unwrap(), vec![remote.parse::<MsrpUri>().unwrap()]);
-    config.max_message = u64::MAX;
+    let limits = Arc::new(SessionLimits { max_message: u64::MAX, ..SessionLimits::default() });
+    let remote = vec![remote.parse::<MsrpUri>().unwrap()];
+    let config = SessionConfig { local: local.parse().unwrap(), remote, limits };
     let mut session = Session::new(config, &mut Sequence::new(7));
     session.handle_bound(Instant::ZERO);
     session

@@ -8,7 +8,7 @@ use restante::entropy::Entropy;
 use restante::focus::pager::DepositRules;
 use restante::focus::realm::Realm;
 use restante::focus::subscriptions::SubscriptionRules;
-use restante::machine::msrp::SessionConfig;
+use restante::machine::msrp::{SessionConfig, SessionLimits};
 use restante::machine::offer_answer::{LocalMedia, carriages};
 use restante::machine::sip::{Flow, Timers, Transport};
 use restante::store::{Answer, Owner, Quota, Store, StoreError};
@@ -43,6 +43,10 @@ pub struct Shared {
     pub records: Records,
     /// SIP timers.
     pub timers: Arc<Timers>,
+    /// What sessions take that only send.
+    pub sending: Arc<SessionLimits>,
+    /// What sessions take that receive.
+    pub receiving: Arc<SessionLimits>,
     /// The MSRP listeners, with the addresses that are bound.
     pub msrp_listeners: Vec<Listen>,
 }
@@ -156,16 +160,8 @@ impl Shared {
     /// The configuration of the MSRP machine for a session whose other side is yet to be told.
     #[must_use]
     pub fn session_config(&self, local: MsrpUri, receives: bool) -> SessionConfig {
-        SessionConfig {
-            local,
-            remote: Vec::new(),
-            max_message: self.config.msrp.max_message.bytes(),
-            accepts: if receives { Box::from(["*".to_owned()]) } else { Box::default() },
-            max_chunk: self.config.msrp.max_chunk.bytes(),
-            transaction_timeout: self.config.msrp.transaction_timeout,
-            max_incoming: self.config.msrp.max_incoming,
-            receives,
-        }
+        let limits = if receives { &self.receiving } else { &self.sending };
+        SessionConfig { local, remote: Vec::new(), limits: Arc::clone(limits) }
     }
 
     /// What the store answers to a request that somebody waits for, or that it did not in time: a disk that

@@ -7,7 +7,7 @@ use restante::focus::intent::Intent;
 use restante::focus::pager::{DepositRules, Pager};
 use restante::focus::realm::Realm;
 use restante::focus::{identity, intent, pager};
-use restante::machine::msrp::{Event, Outgoing, Session, SessionConfig};
+use restante::machine::msrp::{Event, Outgoing, Session, SessionConfig, SessionLimits};
 use restante::machine::sip::{Endpoint, EndpointConfig, EndpointEvent, Flow, Transport};
 use restante::time::{Instant, Timestamp};
 use restante::wire::msrp::{Decoder, DecoderLimits, MsrpUri};
@@ -15,6 +15,7 @@ use restante::wire::sip::{
     Limits, Message, Request, StatusCode, StreamDecoder, StreamEvent, parse_datagram, stamp_via, validate,
 };
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub type Run = fn(u64);
@@ -112,8 +113,9 @@ const STORE: &str = "msrp://store.example.com:2855/s1abcdefghijklmnop;tcp";
 const CLIENT: &str = "msrp://client.example.com:7777/a1abcdefghijklmnop;tcp";
 
 fn session(local: &str, remote: &str) -> Session {
-    let mut config = SessionConfig::new(local.parse().unwrap(), vec![remote.parse::<MsrpUri>().unwrap()]);
-    config.max_chunk = 64 * 1024;
+    let limits = Arc::new(SessionLimits { max_chunk: 64 * 1024, ..SessionLimits::default() });
+    let remote = vec![remote.parse::<MsrpUri>().unwrap()];
+    let config = SessionConfig { local: local.parse().unwrap(), remote, limits };
     let mut session = Session::new(config, &mut Sequence::new(7));
     session.handle_bound(Instant::ZERO);
     session

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use restante::entropy::Sequence;
-use restante::machine::msrp::{Event, IncomingId, Outgoing, OutgoingId, Session, SessionConfig, Verdict};
+use restante::machine::msrp::{
+    Event, IncomingId, Outgoing, OutgoingId, Session, SessionConfig, SessionLimits, Verdict,
+};
 use restante::time::Instant;
 use restante::wire::msrp::{Decoder, DecoderLimits, FrameKind, MsrpUri, Piece};
 
@@ -43,14 +45,13 @@ struct Peer {
 impl Peer {
     fn new(choices: &mut Choices<'_>) -> Self {
         let uri = |text: &str| MsrpUri::parse(text.as_bytes()).unwrap();
-        let mut config = SessionConfig::new(uri(LOCAL), vec![uri(REMOTE)]);
-        config.max_message = 2000;
-        config.max_chunk = choices.one(&[2048, 30]);
-        config.max_incoming = 3;
-        config.receives = choices.byte() != 1;
+        let mut limits = SessionLimits { max_message: 2000, max_incoming: 3, ..SessionLimits::default() };
+        limits.max_chunk = choices.one(&[2048, 30]);
+        limits.receives = choices.byte() != 1;
         if choices.byte() == 1 {
-            config.accepts = Box::from(["text/*".to_owned()]);
+            limits.accepts = Box::from(["text/*".to_owned()]);
         }
+        let config = SessionConfig { local: uri(LOCAL), remote: vec![uri(REMOTE)], limits: limits.into() };
         Self {
             session: Session::new(config, &mut Sequence::new(1)),
             now: Instant::ZERO,

@@ -171,5 +171,5 @@ fn a_second_acceptance_is_acknowledged_and_hung_up() {
     invitation.handle_response(&other);
     assert_eq!(told(&mut invitation), ["ACK"], "hung up once");
     assert!(invitation.is_established());
-    assert_eq!(invitation.dialog().unwrap().remote_tag(), "s1");
+    assert_eq!(invitation.dialog().unwrap().remote_tag(), b"s1");
 }

@@ -2,13 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
 use super::{Account, Opening};
 use crate::entropy::Sequence;
-use crate::machine::msrp::{Event, IncomingId, Session, SessionConfig};
+use crate::machine::msrp::{Event, IncomingId, Session, SessionConfig, SessionLimits};
 use crate::machine::sip::{Endpoint, EndpointConfig, EndpointEvent, Flow, ServerTxn, Transport};
 use crate::time::Instant;
 use crate::wire::msrp::{Decoder, DecoderLimits, MsrpUri};
@@ -85,7 +86,8 @@ pub(super) fn transactions() -> [ServerTxn; 2] {
 pub(super) fn events(wire: &[u8]) -> Vec<Event> {
     let local = MsrpUri::parse(b"msrp://192.0.2.9:9/c;tcp").unwrap();
     let remote = MsrpUri::parse(b"msrp://192.0.2.2:9/s;tcp").unwrap();
-    let config = SessionConfig { max_incoming: 100, ..SessionConfig::new(local, vec![remote]) };
+    let limits = Arc::new(SessionLimits { max_incoming: 100, ..SessionLimits::default() });
+    let config = SessionConfig { local, remote: vec![remote], limits };
     let mut session = Session::new(config, &mut Sequence::new(1));
     let mut decoder = Decoder::new(DecoderLimits::default());
     let mut buffer = BytesMut::from(wire);

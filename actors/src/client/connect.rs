@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use restante::client::{InvitationEnd, InvitationEvent, Opening, PagerMessage, UserAgentEvent};
 use restante::entropy::Entropy as _;
-use restante::machine::msrp::SessionConfig;
+use restante::machine::msrp::{SessionConfig, SessionLimits};
 use restante::machine::offer_answer::{LocalMedia, Negotiated, accept_answer, offer_as};
 use restante::machine::sip::Body;
 use restante::wire::mime::{self, Part};
@@ -105,13 +105,18 @@ impl OurMedia {
         } else {
             Box::new(tcp)
         };
-        let config = SessionConfig {
+        let limits = SessionLimits {
             max_message: LARGEST,
             max_incoming: AT_ONCE,
             max_chunk: CHUNK,
             transaction_timeout: client.shared.config.patience.max(std::time::Duration::from_secs(30)),
             receives,
-            ..SessionConfig::new(self.media.uri, agreed.remote_path.clone())
+            ..SessionLimits::default()
+        };
+        let config = SessionConfig {
+            local: self.media.uri,
+            remote: agreed.remote_path.clone(),
+            limits: limits.into(),
         };
         Ok(MsrpSession::over(stream, way, secure, config, client.shared.eye.clone()))
     }

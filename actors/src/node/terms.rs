@@ -7,6 +7,7 @@ use restante::focus::realm::{Accepts, Realm};
 use restante::focus::subscription_terms::SubscriptionTerms;
 use restante::focus::subscriptions::SubscriptionRules;
 use restante::focus::summary::{Listing, SummaryRules};
+use restante::machine::msrp::SessionLimits;
 use restante::machine::sip::Timers;
 use restante::wire::message_summary;
 use restante::wire::sip::Limits;
@@ -45,6 +46,18 @@ pub(super) fn archive_limits(config: &Config) -> archive::Limits {
 /// The timers of SIP (RFC 3261 17).
 pub(super) fn timers(config: &Config) -> Timers {
     Timers { t1: config.sip.t1, t2: config.sip.t2, t4: config.sip.t4, ..Timers::default() }
+}
+
+/// What MSRP sessions take: of clients' messages all, or nothing.
+pub(super) fn session_limits(config: &Config, receives: bool) -> SessionLimits {
+    SessionLimits {
+        max_message: config.msrp.max_message.bytes(),
+        accepts: if receives { Box::from(["*".to_owned()]) } else { Box::default() },
+        max_chunk: config.msrp.max_chunk.bytes(),
+        transaction_timeout: config.msrp.transaction_timeout,
+        max_incoming: config.msrp.max_incoming,
+        receives,
+    }
 }
 
 /// The files that `[tls]` names.

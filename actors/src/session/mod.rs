@@ -95,7 +95,7 @@ impl MsrpSession {
         while let Some(event) = self.machine.poll_event() {
             match event {
                 Event::Sent { .. } => {}
-                Event::Delivered { id } => delivered.extend(self.underway.delivered(id)),
+                Event::Delivered { id } => delivered.extend(self.underway.ended(id)),
                 // What came behind an acknowledgement may end the session: that must be told behind it, too.
                 event => {
                     self.report_delivered(&mut delivered);
@@ -157,7 +157,7 @@ impl MsrpSession {
             Event::Bound => self.report(SessionReport::Bound),
             Event::Sent { .. } | Event::Delivered { .. } => {}
             Event::Refused { id, status } => {
-                if let Some((participant, _)) = self.underway.refused(id) {
+                if let Some((participant, _)) = self.underway.ended(id) {
                     self.report(SessionReport::Refused(participant, status));
                 }
             }
@@ -220,14 +220,15 @@ impl MsrpSession {
     fn begin(&mut self, now: Instant, participant: Participant, begin: Begin) {
         fault::strike("session.begin", &begin.message_id);
         let place = (participant, begin.message);
+        let name = self.underway.name(place, &begin.message_id);
         let outgoing = Outgoing {
-            message_id: self.underway.name(place, begin.message_id),
+            message_id: name.clone(),
             content_type: begin.presented.content_type,
             headers: begin.presented.headers,
             total: begin.presented.total,
         };
         let id = self.machine.begin(now, outgoing);
-        self.underway.begun(place, id);
+        self.underway.begun(place, id, name);
     }
 
     /// What was under way over the former connection is forgotten.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use restante::entropy::Entropy;
 use restante::focus::fan_out::Participant;
-use restante::machine::msrp::OutgoingId;
+use restante::machine::msrp::{OutgoingId, Window};
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 use std::hash::BuildHasher;
 
@@ -18,13 +18,38 @@ pub(super) struct Underway(Option<Box<Tables>>);
 
 #[derive(Default)]
 struct Tables {
-    /// What each participant is in the midst of.
-    current: FxHashMap<Participant, OutgoingId>,
-    sending: FxHashMap<OutgoingId, Place>,
-    /// Which message has which Message-ID: over another connection it is the same again.
-    names: FxHashMap<Place, Bytes>,
-    /// What was used already, by hash: where two have the same one, a new name is given without need.
-    used: FxHashSet<u64>,
+    sending: Window<OutgoingId, Sending>,
+    /// The names that messages had over a former connection: over another one they are the same again.
+    left: FxHashMap<Place, Bytes>,
+    used: Used,
+}
+
+struct Sending {
+    place: Place,
+    /// Its Message-ID.
+    name: Bytes,
+}
+
+/// Which names were used already, by hash: where two have the same one, a new name is given without need. Of most
+/// sessions that wait one was.
+#[derive(Default)]
+struct Used {
+    first: Option<u64>,
+    more: FxHashSet<u64>,
+}
+
+impl Used {
+    /// Whether it was not used before.
+    fn insert(&mut self, name: &[u8]) -> bool {
+        let hash = FxBuildHasher.hash_one(name);
+        match self.first {
+            None => {
+                self.first = Some(hash);
+                true
+            }
+            Some(first) => first != hash && self.more.insert(hash),
+        }
+    }
 }
 
 impl Underway {
@@ -35,58 +60,46 @@ impl Underway {
     /// RFC 4975 7.1: a Message-ID is unique within the session. The one of the deposit is kept
     /// where it can be; two items may have been deposited with the same.
     // RFC 4975 5.4: content that is sent again MUST have the Message-ID that it had before.
-    pub(super) fn name(&mut self, place: Place, deposited: Bytes) -> Bytes {
+    pub(super) fn name(&mut self, place: Place, deposited: &[u8]) -> Bytes {
         let tables = self.tables();
-        if let Some(name) = tables.names.get(&place) {
-            return name.clone();
+        if let Some(name) = tables.left.remove(&place) {
+            return name;
         }
         let fits = (4..=32).contains(&deposited.len())
             && deposited.iter().all(|b| b.is_ascii_alphanumeric() || b".-+%=".contains(b));
-        let free = fits && tables.used.insert(FxBuildHasher.hash_one(&deposited));
         // A copy: the name outlives what was read of the item.
-        let name = if free { Bytes::copy_from_slice(&deposited) } else { Bytes::from(Chance.token(20)) };
-        tables.names.insert(place, name.clone());
-        name
+        match fits && tables.used.insert(deposited) {
+            true => Bytes::copy_from_slice(deposited),
+            false => Bytes::from(Chance.token(20)),
+        }
     }
 
-    /// The message at `place` is begun, as `id`.
-    pub(super) fn begun(&mut self, place: Place, id: OutgoingId) {
-        let tables = self.tables();
-        tables.current.insert(place.0, id);
-        tables.sending.insert(id, place);
+    /// The message at `place` is begun, as `id`, with that name.
+    pub(super) fn begun(&mut self, place: Place, id: OutgoingId, name: Bytes) {
+        self.tables().sending.insert(id, Sending { place, name });
     }
 
-    /// What `participant` has begun last.
+    /// What `participant` has begun last of what is under way.
     pub(super) fn current(&self, participant: Participant) -> Option<OutgoingId> {
-        self.0.as_ref()?.current.get(&participant).copied()
+        let mut sending = self.0.as_ref()?.sending.iter().rev();
+        sending.find_map(|(id, sending)| (sending.place.0 == participant).then_some(id))
     }
 
-    /// The client has the whole of it: it will not be sent again.
-    pub(super) fn delivered(&mut self, id: OutgoingId) -> Option<Place> {
-        let tables = self.0.as_mut()?;
-        let place = tables.sending.remove(&id)?;
-        tables.names.remove(&place);
-        Some(place)
-    }
-
-    /// The client does not take it.
-    pub(super) fn refused(&mut self, id: OutgoingId) -> Option<Place> {
-        self.0.as_mut()?.sending.remove(&id)
+    /// The client has the whole of it, or does not take it: it will not be sent again.
+    pub(super) fn ended(&mut self, id: OutgoingId) -> Option<Place> {
+        self.0.as_mut()?.sending.remove(id).map(|sending| sending.place)
     }
 
     /// What `participant` has begun last is given up.
     pub(super) fn withdraw(&mut self, participant: Participant) -> Option<OutgoingId> {
-        let tables = self.0.as_mut()?;
-        let id = tables.current.remove(&participant)?;
-        tables.sending.remove(&id);
-        Some(id)
+        let id = self.current(participant)?;
+        self.ended(id).map(|_| id)
     }
 
     /// The connection is left: what was begun over it is not any more; names stay.
     pub(super) fn forget(&mut self) {
         if let Some(tables) = &mut self.0 {
-            tables.current.clear();
-            tables.sending.clear();
+            tables.left.extend(tables.sending.take().map(|(_, sending)| (sending.place, sending.name)));
         }
     }
 
@@ -98,21 +111,35 @@ impl Underway {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+    use restante::entropy::Sequence;
+    use restante::machine::msrp::{Outgoing, Session, SessionConfig};
+    use restante::wire::msrp::MsrpUri;
 
-    fn deposited() -> Bytes {
-        Bytes::from_static(b"as-deposited")
+    const DEPOSITED: &[u8] = b"as-deposited";
+
+    /// So many numbers, as a session gives them.
+    fn ids<const N: usize>() -> [OutgoingId; N] {
+        let uri = MsrpUri::parse(b"msrp://store.example.com:2855/s;tcp").unwrap();
+        let mut session = Session::new(SessionConfig::new(uri, Vec::new()), &mut Sequence::new(1));
+        [(); N].map(|()| {
+            let (message_id, content_type) = (Bytes::from_static(b"name"), Bytes::from_static(b"text/plain"));
+            let outgoing = Outgoing { message_id, content_type, headers: Vec::new(), total: 1 };
+            session.begin(restante::time::Instant::from_origin(std::time::Duration::ZERO), outgoing)
+        })
     }
 
     // proves RFC 4975 7.1: Message-IDs are unique within a session
     #[test]
     fn the_name_of_the_deposit_is_kept_where_it_can_be() {
         let mut underway = Underway::default();
-        let [one, other] = [1, 2].map(|item| underway.name((item, 0), deposited()));
-        assert_eq!(one, deposited());
-        assert_ne!(other, deposited(), "two items were deposited with one name");
+        let [one, other, third] = [1, 2, 3].map(|item| underway.name((item, 0), DEPOSITED));
+        assert_eq!(one, DEPOSITED);
+        assert!(other != DEPOSITED && third != DEPOSITED, "three items were deposited with one name");
+        assert_ne!(other, third);
         for (at, unfit) in (0..).zip(["", "abc", "a b c d", "123456789012345678901234567890123"]) {
-            let name = underway.name((3, at), Bytes::from_static(unfit.as_bytes()));
+            let name = underway.name((3, at), unfit.as_bytes());
             assert!((4..=32).contains(&name.len()) && name != unfit, "{unfit}");
         }
     }
@@ -121,10 +148,30 @@ mod tests {
     #[test]
     fn what_is_sent_again_has_its_name_again() {
         let mut underway = Underway::default();
-        underway.name((1, 0), deposited());
+        underway.name((1, 0), DEPOSITED);
+        let [once, again] = ids();
         let place = (2, 0);
-        let first = underway.name(place, deposited());
-        underway.forget();
-        assert_eq!(underway.name(place, deposited()), first);
+        let first = underway.name(place, DEPOSITED);
+        for id in [once, again] {
+            underway.begun(place, id, first.clone());
+            underway.forget();
+            assert_eq!((underway.len(), underway.current(2)), (0, None));
+            assert_eq!(underway.name(place, DEPOSITED), first);
+        }
+    }
+
+    #[test]
+    fn what_has_ended_is_not_under_way() {
+        let mut underway = Underway::default();
+        let [first, others, second] = ids();
+        for (place, id) in [((1, 0), first), ((2, 0), others), ((1, 1), second)] {
+            let name = underway.name(place, DEPOSITED);
+            underway.begun(place, id, name);
+        }
+        assert_eq!((underway.current(1), underway.current(2)), (Some(second), Some(others)));
+        assert_eq!(underway.ended(second), Some((1, 1)));
+        assert_eq!(underway.ended(second), None);
+        assert_eq!(underway.withdraw(1), Some(first));
+        assert_eq!((underway.withdraw(1), underway.current(2), underway.len()), (None, Some(others), 1));
     }
 }

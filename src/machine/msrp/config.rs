@@ -1,5 +1,6 @@
 //! What a session is given at birth: its two ends and its limits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::wire::msrp::MsrpUri;
@@ -11,11 +12,26 @@ pub struct SessionConfig {
     pub local: MsrpUri,
     /// The peer's path; leftmost is the next hop.
     pub remote: Vec<MsrpUri>,
+    /// What it takes, which sessions share.
+    pub limits: Arc<SessionLimits>,
+}
+
+impl SessionConfig {
+    /// A session between `local` and `remote` with the limits of [`SessionLimits::default`].
+    #[must_use]
+    pub fn new(local: MsrpUri, remote: Vec<MsrpUri>) -> Self {
+        Self { local, remote, limits: Arc::default() }
+    }
+}
+
+/// What a session takes, and how it sends.
+#[derive(Clone, Debug)]
+pub struct SessionLimits {
     /// Bytes of a message that is received at most; above: 413.
     pub max_message: u64,
     /// Media types that are received: `*`, `type/*` or `type/subtype`; others: 415.
     pub accepts: Box<[String]>,
-    /// Bytes of the body of a chunk that is sent at most. RFC 4975 wants no less than 2048.
+    /// Bytes of the body of a chunk that is sent at most, and no less than one. RFC 4975 wants no less than 2048.
     pub max_chunk: u64,
     /// How long a response is waited for.
     pub transaction_timeout: Duration,
@@ -25,14 +41,10 @@ pub struct SessionConfig {
     pub receives: bool,
 }
 
-impl SessionConfig {
-    /// A session between `local` and `remote` that takes every type, 10 MiB a message, 16 messages
-    /// at once, and sends chunks of up to 256 KiB.
-    #[must_use]
-    pub fn new(local: MsrpUri, remote: Vec<MsrpUri>) -> Self {
+impl Default for SessionLimits {
+    /// Every type, 10 MiB a message, 16 messages at once, chunks of up to 256 KiB.
+    fn default() -> Self {
         Self {
-            local,
-            remote,
             max_message: 10 * 1024 * 1024,
             accepts: Box::from(["*".to_owned()]),
             max_chunk: 256 * 1024,
@@ -41,6 +53,13 @@ impl SessionConfig {
             max_incoming: 16,
             receives: true,
         }
+    }
+}
+
+impl SessionLimits {
+    /// Bytes of the body of a chunk that is sent at most; with none a message would never be sent.
+    pub(super) const fn chunk(&self) -> u64 {
+        if self.max_chunk == 0 { 1 } else { self.max_chunk }
     }
 
     /// Whether a message of this Content-Type is received; its parameters do not matter.
@@ -67,17 +86,15 @@ fn matches(pattern: &str, essence: &[u8], slash: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     // proves RFC 4975 7.3.1: media types
     #[test]
     fn patterns_decide_on_media_types() {
-        let local = MsrpUri::parse(b"msrp://a:1/s;tcp").unwrap();
-        let mut config = SessionConfig::new(local.clone(), vec![local]);
-        assert!(config.accepts(b"application/x-anything"));
-        assert!(!config.accepts(b"nonsense"));
-        config.accepts = Box::from(["text/*".into(), "Message/CPIM".into()]);
+        let mut limits = SessionLimits::default();
+        assert!(limits.accepts(b"application/x-anything"));
+        assert!(!limits.accepts(b"nonsense"));
+        limits.accepts = Box::from(["text/*".into(), "Message/CPIM".into()]);
         for (content_type, taken) in [
             (&b"text/plain"[..], true),
             (b"TEXT/html ; charset=utf-8", true),
@@ -89,7 +106,7 @@ mod tests {
             (b"multipart/related", false),
             (b"", false),
         ] {
-            assert_eq!(config.accepts(content_type), taken, "{content_type:?}");
+            assert_eq!(limits.accepts(content_type), taken, "{content_type:?}");
         }
     }
 }

@@ -11,6 +11,7 @@ mod sender;
 mod session;
 mod token;
 mod transaction;
+mod window;
 
 #[cfg(test)]
 mod pair_tests;
@@ -22,6 +23,7 @@ mod sender_tests;
 mod testing;
 
 pub use crate::wire::msrp::refuse;
-pub use config::SessionConfig;
+pub use config::{SessionConfig, SessionLimits};
 pub use event::{DropCause, Event, IncomingId, Outgoing, OutgoingId, SessionFailure, Verdict};
 pub use session::Session;
+pub use window::Window;

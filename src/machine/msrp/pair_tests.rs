@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -31,7 +32,8 @@ struct End {
 
 impl End {
     fn new(local: &str, remote: &str, max_chunk: u64, seed: u64) -> Self {
-        let config = SessionConfig { max_chunk, ..SessionConfig::new(uri(local), vec![uri(remote)]) };
+        let limits = Arc::new(SessionLimits { max_chunk, ..SessionLimits::default() });
+        let config = SessionConfig { local: uri(local), remote: vec![uri(remote)], limits };
         let mut session = Session::new(config, &mut Sequence::new(seed));
         session.handle_bound(T0);
         Self {
@@ -192,7 +194,7 @@ proptest! {
         frames in prop::collection::vec(("[1-9]{1,20}-([0-9]{1,20}|\\*)/([0-9]{1,20}|\\*)", 0_usize..3000, "[$+#]", "m00[0-3]"), 0..40),
     ) {
         let mut random = Sequence::new(seed);
-        let mut store = session(SessionConfig { max_message: 10_000, max_incoming: 2, ..config() });
+        let mut store = session(within(SessionLimits { max_message: 10_000, max_incoming: 2, ..SessionLimits::default() }));
         for (range, size, flag, id) in frames {
             let text = chunk("tran1", &id, &range, &"x".repeat(size), flag.chars().next().unwrap());
             feed(&mut store, T0, text);

@@ -120,7 +120,7 @@ impl Receiver {
         if head.fault.is_some() {
             return Err(400);
         }
-        if head.has_body && !config.receives {
+        if head.has_body && !config.limits.receives {
             return Err(403);
         }
         let known = head.message_id.as_ref().and_then(|id| self.known.get(id)).copied();
@@ -158,13 +158,13 @@ impl Receiver {
         // RFC 4975 7.1: if the request has a body, it MUST contain a Content-Type header field.
         let content_type = head.content_type.as_ref().ok_or(400_u16)?;
         // RFC 4975 7.3.1: unsupported media-type: the receiver MUST generate a 415.
-        if !config.accepts(content_type) {
+        if !config.limits.accepts(content_type) {
             return Err(415);
         }
         let message_id = Bytes::copy_from_slice(message_id);
         let total = head.byte_range.and_then(|range| range.total);
         // RFC 4975 10.5: the receiver wishes the sender to stop sending the particular message.
-        if total.is_some_and(|total| total > config.max_message) || self.is_full(config) {
+        if total.is_some_and(|total| total > config.limits.max_message) || self.is_full(config) {
             self.end(message_id, Known::Refused(413));
             return Err(413);
         }
@@ -194,7 +194,8 @@ impl Receiver {
     }
 
     fn is_full(&self, config: &SessionConfig) -> bool {
-        self.unfinished >= config.max_incoming || self.incoming.len() - self.unfinished >= MAX_UNANSWERED
+        self.unfinished >= config.limits.max_incoming
+            || self.incoming.len() - self.unfinished >= MAX_UNANSWERED
     }
 
     fn continue_message(
@@ -211,7 +212,7 @@ impl Receiver {
             incoming.path = self.replies.path_of(&head.from_path);
         }
         let total = head.byte_range.and_then(|range| range.total);
-        if incoming.waiting.is_none() && at.max(total.unwrap_or(0)) > config.max_message {
+        if incoming.waiting.is_none() && at.max(total.unwrap_or(0)) > config.limits.max_message {
             self.drop_message(id, DropCause::TooLarge, 413, events);
             return Err(413);
         }
@@ -225,7 +226,7 @@ impl Receiver {
         *at = at.saturating_add(bytes.len() as u64);
         let end = *at;
         let Some(incoming) = self.incoming.get_mut(&id).filter(|m| m.waiting.is_none()) else { return };
-        if end > config.max_message {
+        if end > config.limits.max_message {
             return self.stop_message(id, DropCause::TooLarge, events);
         }
         // RFC 4975 7.3.1: the chunk with a termination character of "$" defines the total length.

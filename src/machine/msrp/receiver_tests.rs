@@ -135,10 +135,11 @@ fn the_payload_decides_not_the_header() {
 #[test]
 fn requests_are_refused_by_the_code_that_fits() {
     let plain = chunk("tran1", "m001", "1-4/4", "abcd", '$');
-    let limited = || SessionConfig { max_message: 3, ..config() };
-    let deaf = || SessionConfig { receives: false, ..config() };
-    let picky = || SessionConfig { accepts: Box::from(["image/png".into()]), ..config() };
-    let busy = || SessionConfig { max_incoming: 0, ..config() };
+    let limited = || within(SessionLimits { max_message: 3, ..SessionLimits::default() });
+    let deaf = || within(SessionLimits { receives: false, ..SessionLimits::default() });
+    let picky =
+        || within(SessionLimits { accepts: Box::from(["image/png".into()]), ..SessionLimits::default() });
+    let busy = || within(SessionLimits { max_incoming: 0, ..SessionLimits::default() });
     for (config, frame, status) in [
         (config(), plain.replace("SEND", "NICKNAME"), "501"),
         (config(), plain.replace("Byte-Range: 1", "Byte-Range: x"), "400"),
@@ -166,7 +167,7 @@ fn requests_are_refused_by_the_code_that_fits() {
 // proves RFC 4975 10.5: 413 on first knowledge; the rest of the message is dropped, and the next taken
 #[test]
 fn a_message_over_the_limit_is_stopped_and_the_session_goes_on() {
-    let mut store = session(SessionConfig { max_message: 5, ..config() });
+    let mut store = session(within(SessionLimits { max_message: 5, ..SessionLimits::default() }));
     let (replies, seen) = step(&mut store, chunk("tran1", "m001", "1-*/*", "abc", '+'));
     assert_eq!((replies, names(&seen)), (vec!["200".into()], vec!["Started", "Data"]));
     let (replies, seen) = step(&mut store, chunk("tran2", "m001", "4-*/*", "defg", '+'));

@@ -4,12 +4,11 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use rustc_hash::FxHashMap;
 
 use super::outbox::Outbox;
 use super::token::Tokens;
 use super::transaction::{Subject, Transactions};
-use super::{Event, Outgoing, OutgoingId, SessionConfig, SessionFailure};
+use super::{Event, Outgoing, OutgoingId, SessionConfig, SessionFailure, Window};
 use crate::time::Instant;
 use crate::wire::msrp::{ByteRange, Continuation, SendHead, Status, encode_end, end_line};
 
@@ -18,8 +17,7 @@ const INTERRUPTIBLE_ABOVE: u64 = 2048;
 
 #[derive(Debug)]
 pub(super) struct Sender {
-    /// Boxed: the table keeps room for more than there are.
-    messages: FxHashMap<OutgoingId, Box<Message>>,
+    messages: Window<OutgoingId, Message>,
     open: Option<OpenChunk>,
     transactions: Transactions,
     /// `-------` and the identifier of the open or last chunk.
@@ -52,9 +50,9 @@ struct OpenChunk {
 impl Sender {
     pub(super) fn new(config: &SessionConfig) -> Self {
         Self {
-            messages: FxHashMap::default(),
+            messages: Window::default(),
             open: None,
-            transactions: Transactions::new(config.transaction_timeout),
+            transactions: Transactions::new(config.limits.transaction_timeout),
             end_line: Vec::new(),
             tail: Vec::new(),
             out: Outbox::default(),
@@ -63,7 +61,7 @@ impl Sender {
     }
 
     pub(super) fn begin(&mut self, id: OutgoingId, outgoing: Outgoing) {
-        self.messages.insert(id, Box::new(Message { outgoing, sent: 0, is_sent: false, unanswered: 0 }));
+        self.messages.insert(id, Message { outgoing, sent: 0, is_sent: false, unanswered: 0 });
     }
 
     /// Sends the next bytes of a message.
@@ -76,12 +74,12 @@ impl Sender {
         tokens: &mut Tokens,
         events: &mut VecDeque<Event>,
     ) {
-        let Some(message) = self.messages.get(&id).filter(|m| !m.is_sent) else { return };
+        let Some(message) = self.messages.get(id).filter(|m| !m.is_sent) else { return };
         let mut left = message.outgoing.total - message.sent;
         bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         while !bytes.is_empty() || left == 0 {
             self.open_for(now, id, &bytes, config, tokens);
-            let room = self.open.map_or(0, |chunk| config.max_chunk - chunk.bytes);
+            let room = self.open.map_or(0, |chunk| config.limits.chunk() - chunk.bytes);
             let piece = bytes.split_to(bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
             left -= piece.len() as u64;
             self.write(piece);
@@ -90,7 +88,7 @@ impl Sender {
                 events.push_back(Event::Sent { id });
                 return self.settle(id, events);
             }
-            if self.open.is_some_and(|chunk| chunk.bytes >= config.max_chunk) {
+            if self.open.is_some_and(|chunk| chunk.bytes >= config.limits.chunk()) {
                 self.close(now, Continuation::More);
             }
         }
@@ -107,13 +105,13 @@ impl Sender {
         tokens: &mut Tokens,
     ) {
         if let Some(chunk) = self.open {
-            let next = within(next, config.max_chunk - chunk.bytes);
+            let next = within(next, config.limits.chunk() - chunk.bytes);
             if chunk.id == id && !self.collides(next) {
                 return;
             }
             self.close(now, Continuation::More);
         }
-        let next = within(next, config.max_chunk);
+        let next = within(next, config.limits.chunk());
         // RFC 4975 7.1: if the end-line is present in the body, the sender MUST choose a new
         // transaction identifier that is not present in the body.
         let number = loop {
@@ -142,7 +140,7 @@ impl Sender {
     }
 
     fn open_chunk(&mut self, id: OutgoingId, number: u64, at_hand: u64, config: &SessionConfig) {
-        let Some(message) = self.messages.get_mut(&id) else { return };
+        let Some(message) = self.messages.get_mut(id) else { return };
         message.unanswered += 1;
         let Outgoing { message_id, content_type, headers, total } = &message.outgoing;
         let left = total - message.sent;
@@ -171,7 +169,7 @@ impl Sender {
     fn write(&mut self, piece: Bytes) {
         let Some(chunk) = &mut self.open else { return };
         chunk.bytes += piece.len() as u64;
-        if let Some(message) = self.messages.get_mut(&chunk.id) {
+        if let Some(message) = self.messages.get_mut(chunk.id) {
             message.sent += piece.len() as u64;
         }
         let reach = self.end_line.len().saturating_sub(1);
@@ -188,7 +186,7 @@ impl Sender {
         encode_end(self.end_line.get(end_line::DASHES.len()..).unwrap_or_default(), continuation, out);
         self.transactions.sent(now, chunk.number);
         if continuation == Continuation::Complete
-            && let Some(message) = self.messages.get_mut(&chunk.id)
+            && let Some(message) = self.messages.get_mut(chunk.id)
         {
             message.is_sent = true;
             // Nothing more is written of it: what its chunks bore is not kept until it is acknowledged.
@@ -210,8 +208,9 @@ impl Sender {
 
     /// Gives back what was needed to write the last chunk.
     pub(super) fn rest(&mut self) {
-        if self.open.is_none() && self.tail.capacity() > 0 {
+        if self.open.is_none() {
             self.tail = Vec::new();
+            self.end_line = Vec::new();
         }
     }
 
@@ -231,7 +230,7 @@ impl Sender {
         config: &SessionConfig,
         tokens: &mut Tokens,
     ) {
-        let begun = self.messages.get(&id).is_some_and(|m| m.sent > 0 && !m.is_sent);
+        let begun = self.messages.get(id).is_some_and(|m| m.sent > 0 && !m.is_sent);
         if begun && self.open.is_none_or(|chunk| chunk.id != id) {
             self.open_for(now, id, b"", config, tokens);
         }
@@ -249,7 +248,7 @@ impl Sender {
     }
 
     fn forget(&mut self, id: OutgoingId) -> bool {
-        self.messages.remove(&id).is_some()
+        self.messages.remove(id).is_some()
     }
 
     /// Sends an empty SEND, which binds the connection to the session.
@@ -292,13 +291,13 @@ impl Sender {
     }
 
     fn acknowledge(&mut self, id: OutgoingId, events: &mut VecDeque<Event>) {
-        let Some(message) = self.messages.get_mut(&id) else { return };
+        let Some(message) = self.messages.get_mut(id) else { return };
         message.unanswered = message.unanswered.saturating_sub(1);
         self.settle(id, events);
     }
 
     fn settle(&mut self, id: OutgoingId, events: &mut VecDeque<Event>) {
-        if self.messages.get(&id).is_some_and(|m| m.is_sent && m.unanswered == 0) {
+        if self.messages.get(id).is_some_and(|m| m.is_sent && m.unanswered == 0) {
             self.forget(id);
             events.push_back(Event::Delivered { id });
         }
@@ -330,9 +329,8 @@ impl Sender {
             return;
         }
         // Failures are rare, and few messages are under way: no index is kept for them.
-        let known = self.messages.iter();
-        let named = known.filter_map(|(id, it)| (it.outgoing.message_id == message_id).then_some(*id));
-        let Some(id) = named.max() else { return };
+        let last = self.messages.iter().rev().find(|(_, it)| it.outgoing.message_id == message_id);
+        let Some((id, _)) = last else { return };
         self.refuse(now, id, status.code, events);
         // RFC 4975 7.3.2: a failure REPORT that bytes were not received: it MUST treat the session
         // as failed. 413 and 415 say that they are not wanted (RFC 4975 10.5, 10.6).
@@ -367,7 +365,7 @@ impl Sender {
 
     /// Forgets every message.
     pub(super) fn clear(&mut self) {
-        self.messages.clear();
+        self.messages = Window::default();
         self.transactions.clear();
         self.open = None;
     }

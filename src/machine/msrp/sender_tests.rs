@@ -86,7 +86,7 @@ fn an_empty_message_is_sent_at_once() {
 // proves RFC 4975 5.1, 7.1.1: a chunk stays open until another message's data comes, or max_chunk
 #[test]
 fn chunks_are_interrupted_only_where_they_must_be() {
-    let mut store = session(SessionConfig { max_chunk: 4000, ..config() });
+    let mut store = session(within(SessionLimits { max_chunk: 4000, ..SessionLimits::default() }));
     let (one, two) = (begin(&mut store, "m001", 9000), begin(&mut store, "m002", 3));
     data(&mut store, one, vec![b'a'; 1000]);
     data(&mut store, one, vec![b'b'; 1500]);

@@ -50,8 +50,7 @@ enum State {
 impl Session {
     /// A session whose transaction identifiers begin with bits from `entropy`.
     #[must_use]
-    pub fn new(mut config: SessionConfig, entropy: &mut dyn Entropy) -> Self {
-        config.max_chunk = config.max_chunk.max(1);
+    pub fn new(config: SessionConfig, entropy: &mut dyn Entropy) -> Self {
         Self {
             state: State::Unbound,
             tokens: Tokens::new(entropy),

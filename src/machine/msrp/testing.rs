@@ -3,7 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Event, Session, SessionConfig};
+use super::{Event, Session, SessionConfig, SessionLimits};
 use crate::entropy::Sequence;
 use crate::time::Instant;
 use crate::wire::msrp::{Continuation, Decoder, DecoderLimits, FrameKind, Head, MsrpUri, Piece};
@@ -19,6 +19,11 @@ pub(super) fn uri(text: &str) -> MsrpUri {
 /// The store's session with Alice.
 pub(super) fn config() -> SessionConfig {
     SessionConfig::new(uri(STORE), vec![uri(ALICE)])
+}
+
+/// A session with these limits.
+pub(super) fn within(limits: SessionLimits) -> SessionConfig {
+    SessionConfig { limits: limits.into(), ..config() }
 }
 
 pub(super) fn session(config: SessionConfig) -> Session {

@@ -1,11 +1,8 @@
 //! The transactions of requests that we sent: who waits for a response, and until when.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
-
-use super::OutgoingId;
+use super::{OutgoingId, Window};
 use crate::time::Instant;
 
 /// What a transaction carries.
@@ -17,65 +14,63 @@ pub(super) enum Subject {
     Probe,
 }
 
-/// Transactions without a response, by number.
+/// Transactions without a response, by number. They are sent in the order in which they were begun: one request
+/// stands open at a time.
 #[derive(Debug)]
 pub(super) struct Transactions {
     timeout: Duration,
-    pending: FxHashMap<u64, Subject>,
-    /// In order of time; entries whose transaction is gone are skipped. The first is alive.
-    deadlines: VecDeque<(Instant, u64)>,
+    pending: Window<u64, Pending>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    subject: Subject,
+    /// From when on no response is waited for; unknown until the request is out.
+    deadline: Option<Instant>,
 }
 
 impl Transactions {
     pub(super) fn new(timeout: Duration) -> Self {
-        Self { timeout, pending: FxHashMap::default(), deadlines: VecDeque::new() }
+        Self { timeout, pending: Window::default() }
     }
 
     /// A request begins to be sent.
     pub(super) fn begin(&mut self, number: u64, subject: Subject) {
-        self.pending.insert(number, subject);
+        self.pending.insert(number, Pending { subject, deadline: None });
     }
 
     /// The last byte of a request was sent: the clock runs.
     pub(super) fn sent(&mut self, now: Instant, number: u64) {
-        // RFC 4975 7.1.1: 30 seconds from the time the last byte of the transaction is sent.
-        if self.pending.contains_key(&number) {
-            self.deadlines.push_back((now + self.timeout, number));
+        if let Some(pending) = self.pending.get_mut(number) {
+            // RFC 4975 7.1.1: 30 seconds from the time the last byte of the transaction is sent.
+            pending.deadline = Some(now + self.timeout);
         }
-        self.trim();
     }
 
     /// A response came; gives what it is for, once.
     pub(super) fn answered(&mut self, number: u64) -> Option<Subject> {
-        let subject = self.pending.remove(&number);
-        self.trim();
-        subject
+        self.pending.remove(number).map(|pending| pending.subject)
     }
 
     /// Takes a transaction whose time is over.
     pub(super) fn expired(&mut self, now: Instant) -> Option<Subject> {
-        let (_, number) = *self.deadlines.front().filter(|(deadline, _)| *deadline <= now)?;
+        let (number, _) = self.next().filter(|(_, deadline)| *deadline <= now)?;
         self.answered(number)
     }
 
     /// When the next transaction expires.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.deadlines.front().map(|(deadline, _)| *deadline)
+        self.next().map(|(_, deadline)| deadline)
+    }
+
+    /// The next that expires, and when: only the last may not be out yet.
+    fn next(&self) -> Option<(u64, Instant)> {
+        self.pending.iter().find_map(|(number, pending)| Some((number, pending.deadline?)))
     }
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
-        self.pending.clear();
-        self.deadlines.clear();
-    }
-
-    fn trim(&mut self) {
-        while self.deadlines.front().is_some_and(|(_, number)| !self.pending.contains_key(number)) {
-            self.deadlines.pop_front();
-        }
-        if self.deadlines.len() > 2 * self.pending.len() + 64 {
-            self.deadlines.retain(|(_, number)| self.pending.contains_key(number));
-        }
+        self.pending = Window::default();
     }
 }
 
@@ -120,7 +115,7 @@ mod tests {
             transactions.sent(at(1), number);
             transactions.answered(number);
         }
-        assert!(transactions.deadlines.len() < 100);
+        assert_eq!(transactions.pending.len(), 1);
         assert_eq!(transactions.expired(at(30)), Some(Subject::Probe));
     }
 }

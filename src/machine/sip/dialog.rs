@@ -1,7 +1,9 @@
 //! The state two user agents share: [`Dialog`] (RFC 3261 12, RFC 6665 4.4.1). Who sent what is
 //! its user's affair; it knows identifiers, sequence numbers, route set and remote target.
 
-use bytes::{Bytes, BytesMut};
+use std::ops::Range;
+
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::written;
@@ -10,26 +12,87 @@ use crate::wire::sip::{HeaderError, HeaderName, Method, NameAddr, Request, Respo
 
 /// A dialog, from the moment the first response with a To tag goes or comes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Parts", into = "Parts")]
 pub struct Dialog {
+    /// Its parts, one behind the other: thousands of dialogs wait at once, and each part by itself would take more
+    /// room than what most of them say.
+    text: Bytes,
+    /// Where each [`Part`] ends in it.
+    ends: [u32; PARTS],
+    /// Where each Route value ends, topmost first; they begin where the last part ends.
+    routes: Box<[u32]>,
+    local_cseq: u32,
+    remote_cseq: Option<u32>,
+}
+
+/// What is written in a dialog's text, in this order.
+#[derive(Clone, Copy)]
+enum Part {
+    CallId,
+    LocalTag,
+    RemoteTag,
+    /// The From value of requests sent, with its tag.
+    Local,
+    /// The To value of requests sent, with its tag.
+    Remote,
+    RemoteTarget,
+}
+
+const PARTS: usize = 6;
+
+/// A dialog part by part: what it is made of, and how it is written down.
+#[derive(Serialize, Deserialize)]
+struct Parts {
     #[serde(serialize_with = "written::text")]
     call_id: Bytes,
     #[serde(serialize_with = "written::text")]
     local_tag: Bytes,
     #[serde(serialize_with = "written::text")]
     remote_tag: Bytes,
-    /// The From value of requests sent, with its tag.
     #[serde(serialize_with = "written::text")]
     local: Bytes,
-    /// The To value of requests sent, with its tag.
     #[serde(serialize_with = "written::text")]
     remote: Bytes,
     local_cseq: u32,
     remote_cseq: Option<u32>,
-    /// Route values, topmost first.
     #[serde(serialize_with = "written::texts")]
     route_set: Vec<Bytes>,
     #[serde(serialize_with = "written::text")]
     remote_target: Bytes,
+}
+
+impl From<Parts> for Dialog {
+    /// In memory of its own, so that the message it was read from need not be kept.
+    fn from(parts: Parts) -> Self {
+        let Parts { call_id, local_tag, remote_tag, local, remote, remote_target, .. } = &parts;
+        let single = [call_id, local_tag, remote_tag, local, remote, remote_target];
+        let all = single.into_iter().chain(&parts.route_set).map(Bytes::len).sum();
+        let mut text = Vec::with_capacity(all);
+        let mut append = |part: &Bytes| {
+            text.extend_from_slice(part);
+            u32::try_from(text.len()).unwrap_or(u32::MAX)
+        };
+        let ends = single.map(&mut append);
+        let routes = parts.route_set.iter().map(append).collect();
+        let (local_cseq, remote_cseq) = (parts.local_cseq, parts.remote_cseq);
+        Self { text: text.into(), ends, routes, local_cseq, remote_cseq }
+    }
+}
+
+impl From<Dialog> for Parts {
+    fn from(dialog: Dialog) -> Self {
+        Self {
+            call_id: dialog.part(Part::CallId),
+            local_tag: dialog.part(Part::LocalTag),
+            remote_tag: dialog.part(Part::RemoteTag),
+            local: dialog.part(Part::Local),
+            remote: dialog.part(Part::Remote),
+            local_cseq: dialog.local_cseq,
+            remote_cseq: dialog.remote_cseq,
+            route_set: dialog.route_set(),
+            remote_target: dialog.part(Part::RemoteTarget),
+        }
+    }
 }
 
 impl Dialog {
@@ -43,7 +106,7 @@ impl Dialog {
         headers.path()?;
         let (from, to) = (headers.from()?, headers.to()?);
         let local = value(request.headers.get(&HeaderName::To));
-        Ok(Self {
+        Ok(Self::from(Parts {
             call_id: headers.call_id()?,
             local_tag: Bytes::copy_from_slice(local_tag.as_bytes()),
             // RFC 3261 12.1.1: a request of an RFC 2543 client may have no tag, which counts as null.
@@ -54,8 +117,7 @@ impl Dialog {
             remote_cseq: Some(headers.cseq()?.number),
             route_set: route_set(request),
             remote_target: target(request.headers.contact()?)?,
-        }
-        .owned())
+        }))
     }
 
     /// The dialog that `response` opens for `request`, which was sent (RFC 3261 12.1.2).
@@ -68,7 +130,7 @@ impl Dialog {
         // RFC 3261 12.1.2: the route set MUST be the Record-Route URIs in reverse order.
         let mut route_set: Vec<Bytes> = headers.values(&HeaderName::RecordRoute).collect();
         route_set.reverse();
-        Ok(Self {
+        Ok(Self::from(Parts {
             call_id: headers.call_id()?,
             local_tag: request.headers.from()?.tag().unwrap_or_default(),
             remote_tag: headers.to()?.tag().unwrap_or_default(),
@@ -78,64 +140,66 @@ impl Dialog {
             remote_cseq: None,
             route_set,
             remote_target: target(headers.contact()?)?,
-        }
-        .owned())
+        }))
     }
 
-    /// The same in memory of its own, so that the message it was read from need not be kept.
-    fn owned(mut self) -> Self {
-        let all = [&mut self.call_id, &mut self.local_tag, &mut self.remote_tag, &mut self.local];
-        let more = [&mut self.remote, &mut self.remote_target];
-        let mut parts: Vec<&mut Bytes> = all.into_iter().chain(more).chain(&mut self.route_set).collect();
-        let mut memory = BytesMut::with_capacity(parts.iter().map(|part| part.len()).sum());
-        parts.iter().for_each(|part| memory.extend_from_slice(part));
-        let mut memory = memory.freeze();
-        for part in &mut parts {
-            **part = memory.split_to(part.len());
-        }
-        self
+    /// Where a part begins and ends.
+    fn place(&self, part: Part) -> Range<usize> {
+        let end = |at: usize| self.ends.get(at).map_or(0, |end| *end as usize);
+        let at = part as usize;
+        at.checked_sub(1).map_or(0, end)..end(at)
+    }
+
+    fn read(&self, part: Part) -> &[u8] {
+        self.text.get(self.place(part)).unwrap_or_default()
+    }
+
+    fn part(&self, part: Part) -> Bytes {
+        self.text.slice(self.place(part))
     }
 
     /// The Call-ID.
     #[must_use]
-    pub const fn call_id(&self) -> &Bytes {
-        &self.call_id
+    pub fn call_id(&self) -> &[u8] {
+        self.read(Part::CallId)
     }
 
     /// The tag on this side.
     #[must_use]
-    pub const fn local_tag(&self) -> &Bytes {
-        &self.local_tag
+    pub fn local_tag(&self) -> &[u8] {
+        self.read(Part::LocalTag)
     }
 
     /// The tag on the other side; empty for an RFC 2543 peer.
     #[must_use]
-    pub const fn remote_tag(&self) -> &Bytes {
-        &self.remote_tag
+    pub fn remote_tag(&self) -> &[u8] {
+        self.read(Part::RemoteTag)
     }
 
     /// The address on this side, as From of requests sent.
     #[must_use]
-    pub const fn local(&self) -> &Bytes {
-        &self.local
+    pub fn local(&self) -> &[u8] {
+        self.read(Part::Local)
     }
 
     /// The address on the other side, as To of requests sent.
     #[must_use]
-    pub const fn remote(&self) -> &Bytes {
-        &self.remote
+    pub fn remote(&self) -> &[u8] {
+        self.read(Part::Remote)
     }
 
     /// The URI of the peer's Contact.
     #[must_use]
-    pub const fn remote_target(&self) -> &Bytes {
-        &self.remote_target
+    pub fn remote_target(&self) -> &[u8] {
+        self.read(Part::RemoteTarget)
     }
 
     /// The Route values of requests sent, before strict routers are taken into account.
     #[must_use]
-    pub fn route_set(&self) -> &[Bytes] {
-        &self.route_set
+    pub fn route_set(&self) -> Vec<Bytes> {
+        let mut begin = self.place(Part::RemoteTarget).end;
+        let route = |end: &u32| self.text.slice(std::mem::replace(&mut begin, *end as usize)..*end as usize);
+        self.routes.iter().map(route).collect()
     }
 
     /// The sequence number of the request sent last.
@@ -148,9 +212,9 @@ impl Dialog {
     #[must_use]
     pub fn matches(&self, request: &Request) -> bool {
         let headers = &request.headers;
-        headers.get(&HeaderName::CallId) == Some(&self.call_id)
-            && headers.to_tag().unwrap_or_default() == self.local_tag
-            && headers.from_tag().unwrap_or_default() == self.remote_tag
+        headers.get(&HeaderName::CallId).is_some_and(|call_id| call_id == self.call_id())
+            && headers.to_tag().unwrap_or_default() == self.local_tag()
+            && headers.from_tag().unwrap_or_default() == self.remote_tag()
     }
 
     /// Takes note of a request received in the dialog: its sequence number, and its Contact where
@@ -172,7 +236,7 @@ impl Dialog {
         self.remote_cseq = Some(number);
         // RFC 3261 12.2.2: a target refresh MUST replace the remote target by the Contact, if present.
         if let Some(contact) = contact.filter(|_| refreshes_target(&request.method)) {
-            self.remote_target = Bytes::copy_from_slice(&contact.uri);
+            *self = Self::from(Parts { remote_target: contact.uri, ..Parts::from(self.clone()) });
         }
         Ok(())
     }
@@ -218,25 +282,24 @@ impl Dialog {
             request.headers.push(HeaderName::Route, route);
         }
         request.headers.push(HeaderName::MaxForwards, Bytes::from_static(b"70"));
-        request.headers.push(HeaderName::From, self.local.clone());
-        request.headers.push(HeaderName::To, self.remote.clone());
-        request.headers.push(HeaderName::CallId, self.call_id.clone());
+        request.headers.push(HeaderName::From, self.part(Part::Local));
+        request.headers.push(HeaderName::To, self.part(Part::Remote));
+        request.headers.push(HeaderName::CallId, self.part(Part::CallId));
         request.headers.push(HeaderName::CSeq, cseq);
         request
     }
 
     /// Request-URI and Route values.
     fn routing(&self) -> (Bytes, Vec<Bytes>) {
-        let Some((first, rest)) = self.route_set.split_first() else {
-            return (self.remote_target.clone(), Vec::new());
-        };
-        match route_uri(first) {
-            Some((_, false)) | None => (self.remote_target.clone(), self.route_set.clone()),
+        let mut routes = self.route_set();
+        let target = self.part(Part::RemoteTarget);
+        match routes.first().and_then(route_uri) {
+            Some((_, false)) | None => (target, routes),
             // RFC 3261 12.2.1.1: the first route is a strict router: its URI goes into the Request-URI,
             // the remote target to the end of the Route.
             Some((uri, true)) => {
-                let mut routes = rest.to_vec();
-                routes.push(NameAddr::from_uri(self.remote_target.clone()).encode());
+                routes.remove(0);
+                routes.push(NameAddr::from_uri(target).encode());
                 (uri, routes)
             }
         }
@@ -246,10 +309,10 @@ impl Dialog {
     /// remote target.
     #[must_use]
     pub fn next_hop(&self) -> Bytes {
-        self.route_set
+        self.route_set()
             .first()
             .and_then(|route| NameAddr::parse(route).ok())
-            .map_or_else(|| self.remote_target.clone(), |route| route.uri)
+            .map_or_else(|| self.part(Part::RemoteTarget), |route| route.uri)
     }
 
     /// Makes `response`, which answers `request`, one that opens a dialog: copies the Record-Route

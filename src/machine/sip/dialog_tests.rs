@@ -118,12 +118,37 @@ fn requests_out_of_order_are_refused_and_contacts_refresh_the_target() {
     let mut info = in_dialog(Method::Info, 40);
     info.headers.set(HeaderName::Contact, "<sip:elsewhere@192.0.2.7>");
     assert_eq!(dialog.accept(&info), Ok(()));
-    assert_eq!(dialog.remote_target(), "sip:alice@192.0.2.1", "INFO is no target refresh");
+    assert_eq!(dialog.remote_target(), b"sip:alice@192.0.2.1", "INFO is no target refresh");
     let mut update = like(&info, Method::Update);
     update.headers.set(HeaderName::CSeq, "41 UPDATE");
     assert_eq!(dialog.accept(&update), Ok(()));
-    assert_eq!(dialog.remote_target(), "sip:elsewhere@192.0.2.7");
+    assert_eq!(dialog.remote_target(), b"sip:elsewhere@192.0.2.7");
     assert_eq!(dialog.accept(&in_dialog(Method::Ack, 10)), Ok(()), "an ACK bears an older number");
+}
+
+// proves RFC 3261 12.2.2: of a target refresh nothing changes but the target
+#[test]
+fn what_is_beside_a_refreshed_target_stays_as_it_was() {
+    let recorded = ["<sip:p2.example.com;lr>", "<sip:p1.example.com;lr;x=1>"];
+    let mut dialog = Dialog::uas(&invite(&recorded), "b1").unwrap();
+    for (cseq, target) in [(11, "sip:a-longer-name-than-before@192.0.2.77:5070"), (12, "sip:a@192.0.2.1")] {
+        let mut invite = in_dialog(Method::Invite, cseq);
+        invite.headers.set(HeaderName::Contact, format!("<{target}>"));
+        assert_eq!(dialog.accept(&invite), Ok(()));
+        let bye = dialog.request(Method::Bye, None);
+        assert_eq!(bye.uri, target);
+        assert_eq!(routes(&bye), recorded);
+        let ids = [dialog.call_id(), dialog.local_tag(), dialog.remote_tag()];
+        assert_eq!(ids, [&b"call"[..], b"b1", b"a1"]);
+        let ends = [dialog.local(), dialog.remote()];
+        assert_eq!(ends, [&b"<sip:bob@example.com>;tag=b1"[..], b"<sip:alice@example.org>;tag=a1"]);
+    }
+}
+
+/// Thousands of dialogs wait at once.
+#[test]
+fn a_dialog_is_small() {
+    assert!(size_of::<Dialog>() <= 88, "{}", size_of::<Dialog>());
 }
 
 // proves RFC 3261 12.2.2

@@ -231,7 +231,7 @@ fn a_reinvite_is_answered_by_the_user_and_acknowledged() {
     let mut reinvite = in_dialog(Method::Invite, 11, "offer 2");
     reinvite.headers.set(HeaderName::Contact, "<sip:alice@192.0.2.77>");
     session.handle_request(NEXT, reinvite);
-    assert_eq!(session.dialog().remote_target(), "sip:alice@192.0.2.77");
+    assert_eq!(session.dialog().remote_target(), b"sip:alice@192.0.2.77");
     session.answer_reinvite(at(1000), Ok(Some(Body::sdp("answer 2"))));
     assert_eq!(actions(&mut session), ["2 200"]);
     assert_eq!(session.poll_timeout(), Some(at(1500)));
