@@ -11,6 +11,7 @@ use restante::wire::sip::{HeaderName, Method, Request, Response, StatusCode, tag
 use std::time::Duration;
 
 use crate::dialog_port::DialogPort;
+use crate::party::Party;
 use crate::ports::{DialogInput, Leave};
 
 /// Subscriptions to one focus at once.
@@ -27,7 +28,6 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// All subscribers of one focus.
 pub struct ConferenceSubscribers {
-    entity: String,
     subscribers: Vec<Subscriber>,
     next_ticket: u64,
     over: bool,
@@ -42,18 +42,19 @@ struct Subscriber {
     leave: Option<Leave>,
 }
 
-impl ConferenceSubscribers {
-    /// Nobody yet; `entity` is the focus' URI.
-    #[must_use]
-    pub const fn new(entity: String) -> Self {
-        Self { entity, subscribers: Vec::new(), next_ticket: 1, over: false }
+impl Default for ConferenceSubscribers {
+    /// Nobody yet.
+    fn default() -> Self {
+        Self { subscribers: Vec::new(), next_ticket: 1, over: false }
     }
+}
 
-    /// Takes what concerns a subscription; anything else is given back.
-    pub fn handle(&mut self, now: Instant, input: DialogInput, port: &DialogPort) -> Option<DialogInput> {
+impl ConferenceSubscribers {
+    /// Takes what concerns a subscription to the focus of `party`; anything else is given back.
+    pub fn handle(&mut self, now: Instant, input: DialogInput, party: &Party) -> Option<DialogInput> {
         match input {
             DialogInput::Request(asked) if asked.request().method == Method::Subscribe => {
-                let response = self.answer(now, asked.request(), asked.flow(), port);
+                let response = self.answer(now, asked.request(), asked.flow(), party);
                 asked.respond(response);
                 None
             }
@@ -87,9 +88,9 @@ impl ConferenceSubscribers {
         }
     }
 
-    fn answer(&mut self, now: Instant, request: &Request, flow: Flow, port: &DialogPort) -> Response {
+    fn answer(&mut self, now: Instant, request: &Request, flow: Flow, party: &Party) -> Response {
         let Some(tag) = request.headers.get(&HeaderName::To).and_then(tag_of) else {
-            return self.subscribe(now, request, flow, port);
+            return self.subscribe(now, request, flow, party);
         };
         match self.subscribers.iter_mut().find(|known| known.tag.as_bytes() == tag.as_ref()) {
             Some(subscriber) => match TERMS.grant(request) {
@@ -109,7 +110,7 @@ impl ConferenceSubscribers {
         }
     }
 
-    fn subscribe(&mut self, now: Instant, request: &Request, flow: Flow, port: &DialogPort) -> Response {
+    fn subscribe(&mut self, now: Instant, request: &Request, flow: Flow, party: &Party) -> Response {
         if self.over || self.subscribers.len() >= MOST {
             return request.respond(StatusCode::TEMPORARILY_UNAVAILABLE);
         }
@@ -118,8 +119,9 @@ impl ConferenceSubscribers {
             Err(rejection) => return rejection.response(request),
         };
         let ticket = self.next_ticket;
+        let (port, entity) = (party.port(), entity(party.contact()));
         let tag = format!("{}c{ticket}", port.tag());
-        let contact = format!("<{}>;isfocus", self.entity);
+        let contact = format!("<{entity}>;isfocus");
         let accepted = Notifier::accept(now, request, flow, &tag, contact, granted, INTERVAL);
         let Ok((notifier, response)) = accepted else {
             return request.respond(StatusCode::BAD_REQUEST);
@@ -130,7 +132,7 @@ impl ConferenceSubscribers {
             ticket,
             tag,
             notifier,
-            view: Conference::new(self.entity.clone()),
+            view: Conference::new(entity.to_owned()),
             leave: None,
         });
         response
@@ -206,5 +208,25 @@ impl ConferenceSubscribers {
             }
             !ended
         });
+    }
+}
+
+/// The URI in a Contact value, which is the focus' own.
+fn entity(contact: &str) -> &str {
+    let uri = contact.split_once('<').map_or(contact, |(_, uri)| uri);
+    uri.split_once('>').map_or(uri, |(uri, _)| uri)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_focus_is_the_uri_in_its_contact() {
+        for contact in
+            ["<sip:f-1@192.0.2.1:5060;transport=tcp>;isfocus", "<sip:f-1@192.0.2.1:5060;transport=tcp>"]
+        {
+            assert_eq!(entity(contact), "sip:f-1@192.0.2.1:5060;transport=tcp");
+        }
     }
 }

@@ -80,7 +80,7 @@ impl Party {
     #[must_use]
     pub fn new(shared: Arc<Shared>, port: DialogPort, invite: InviteSession) -> Self {
         Self {
-            tap: shared.records.tap(invite.dialog().call_id(), port.flow().peer),
+            tap: shared.records.tap(invite.dialog().shared_call_id(), port.flow().peer),
             shared,
             port,
             invite,
@@ -97,6 +97,12 @@ impl Party {
     #[must_use]
     pub fn call_id(&self) -> &[u8] {
         self.invite.dialog().call_id()
+    }
+
+    /// Our Contact value in the dialog.
+    #[must_use]
+    pub const fn contact(&self) -> &str {
+        self.invite.contact()
     }
 
     /// The dialog's way to the Endpoint.

@@ -206,7 +206,7 @@ impl Shard {
             return Err(Rejection::unavailable(5));
         }
         let envelope = session_deposit::session(&visitor.request, &self.shared.deposit, clock::wall())?;
-        let (port, invite, _) = self.dialog(visitor, DEPOSIT_PREFIX)?;
+        let (port, invite) = self.dialog(visitor, DEPOSIT_PREFIX)?;
         self.totals.recorders.fetch_add(1, Ordering::Relaxed);
         *self.recorders.entry(owner.clone()).or_default() += 1;
         Recorder::new(RecorderBirth {
@@ -252,7 +252,7 @@ impl Shard {
         }
         let is_focus = listed || matches!(selection, Selection::All);
         let prefix = if is_focus { FOCUS_PREFIX } else { RETRIEVAL_PREFIX };
-        let (port, invite, entity) = self.dialog(visitor, prefix)?;
+        let (port, invite) = self.dialog(visitor, prefix)?;
         let tag = Arc::clone(port.tag());
         self.totals.focuses.fetch_add(1, Ordering::Relaxed);
         let focus = Focus::new(FocusBirth {
@@ -263,7 +263,6 @@ impl Shard {
             selection,
             body,
             uri: String::from_utf8_lossy(&visitor.request.uri).into_owned(),
-            entity,
             exited: self.exits(ctx),
         })
         .start();
@@ -289,17 +288,11 @@ impl Shard {
             .collect())
     }
 
-    /// The dialog of an INVITE: its port, its session, and the URI of our Contact, whose user part begins with
-    /// `prefix`.
-    fn dialog(
-        &self,
-        visitor: &Visitor,
-        prefix: &str,
-    ) -> Result<(DialogPort, InviteSession, String), Rejection> {
+    /// The dialog of an INVITE: its port, and its session, with a Contact whose user part begins with `prefix`.
+    fn dialog(&self, visitor: &Visitor, prefix: &str) -> Result<(DialogPort, InviteSession), Rejection> {
         let endpoint = self.endpoint.clone().ok_or_else(|| Rejection::unavailable(1))?;
         let tag = self.shared.mint_tag(&self.tag);
         let contact = self.shared.contact(&format!("{prefix}{tag}"), &visitor.flow, &visitor.request);
-        let entity = contact.trim_matches(['<', '>']).to_owned();
         let contact = if prefix == FOCUS_PREFIX { format!("{contact};isfocus") } else { contact };
         let invite = InviteSession::new(
             (*visitor.request).clone(),
@@ -310,7 +303,7 @@ impl Shard {
         )
         .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
         let peer = visitor.caller.owner.clone();
-        Ok((DialogPort::new(endpoint, &tag, Some(visitor.txn), visitor.flow, peer), invite, entity))
+        Ok((DialogPort::new(endpoint, &tag, Some(visitor.txn), visitor.flow, peer), invite))
     }
 
     /// A SUBSCRIBE to the conference state of a focus: its owner's affair alone.

@@ -50,8 +50,6 @@ pub struct FocusBirth {
     pub body: InviteBody,
     /// The Request-URI as it came.
     pub uri: String,
-    /// The focus' own URI, as in its Contact.
-    pub entity: String,
     /// Who is told of the end.
     pub exited: Arc<actix::Recipient<Exited>>,
 }
@@ -98,7 +96,7 @@ impl Focus {
         );
         let exited = Exited::focus(birth.owner.clone(), Arc::clone(birth.port.tag()));
         Self {
-            conference: Box::new(ConferenceSubscribers::new(birth.entity)),
+            conference: Box::default(),
             party: Party::new(Arc::clone(&birth.shared), birth.port, birth.invite),
             shared: birth.shared,
             owner: birth.owner,
@@ -406,7 +404,7 @@ impl Handler<DialogInput> for Focus {
         match input {
             DialogInput::Drain => self.broken("the node stops"),
             input => {
-                if let Some(input) = self.conference.handle(clock::now(), input, self.party.port()) {
+                if let Some(input) = self.conference.handle(clock::now(), input, &self.party) {
                     self.party.handle(input);
                 }
             }

@@ -75,7 +75,7 @@ pub(crate) fn serve<T: Traffic>(
     let stream = Arc::new(stream);
     let outbox = Arc::clone(traffic.outbox());
     let writer = tokio::spawn(writer::write(outbox, Arc::clone(&stream), traffic.drained(), T::lost));
-    let mut intake = Intake::new(protocol, stream, stop);
+    let mut intake = Intake::new(stream, stop);
     async move {
         let Err(cause) = read_on(&mut traffic, &mut intake).await;
         // Boxed, since a connection that lives does not need it yet.
@@ -106,7 +106,7 @@ async fn leave<T: Traffic>(traffic: &mut T, intake: &Intake, cause: CloseCause, 
 /// Reads to the end; by reference, so that the task carries traffic and intake only once.
 async fn read_on<T: Traffic>(traffic: &mut T, intake: &mut Intake) -> Result<Infallible, CloseCause> {
     loop {
-        match intake.read()? {
+        match intake.read(T::PROTOCOL)? {
             Read::Nothing => wait(traffic, intake).await?,
             Read::Some => {
                 traffic.take(intake).await?;
@@ -125,8 +125,7 @@ async fn read_on<T: Traffic>(traffic: &mut T, intake: &mut Intake) -> Result<Inf
 /// Waits for bytes, no longer than the limits allow.
 async fn wait<T: Traffic>(traffic: &mut T, intake: &mut Intake) -> Result<(), CloseCause> {
     loop {
-        let (deadline, late) = traffic.deadline(intake);
-        let ping = intake.stream.web().and_then(|socket| socket.next_ping(intake.heard));
+        let until = next(traffic, intake);
         tokio::select! {
             biased;
             () = intake.stop.stopped() => return Err(CloseCause::Stopped),
@@ -137,14 +136,26 @@ async fn wait<T: Traffic>(traffic: &mut T, intake: &mut Intake) -> Result<(), Cl
             ready = poll_fn(|context| intake.stream.poll_readable(context)) => {
                 return ready.map_err(|error| CloseCause::Network(error.kind()));
             }
-            () = tokio::time::sleep_until(ping.map_or(deadline, |ping| ping.min(deadline))) => {
-                match (ping, intake.stream.web()) {
-                    (Some(ping), Some(socket)) if ping < deadline => socket.ping(intake.heard)?,
+            () = tokio::time::sleep_until(until) => {
+                let (deadline, late) = traffic.deadline(intake);
+                match intake.stream.web().zip(next_ping(intake)) {
+                    Some((socket, ping)) if ping < deadline => socket.ping(intake.heard)?,
                     _ => return Err(late),
                 }
             }
         }
     }
+}
+
+/// When something is due while nothing comes.
+fn next<T: Traffic>(traffic: &T, intake: &Intake) -> Instant {
+    let (deadline, _) = traffic.deadline(intake);
+    next_ping(intake).map_or(deadline, |ping| ping.min(deadline))
+}
+
+/// When the peer is to be asked for a sign of life.
+fn next_ping(intake: &Intake) -> Option<Instant> {
+    intake.stream.web()?.next_ping(intake.heard)
 }
 
 /// So many permits of `semaphore`, as soon as they are there; an end of the connection comes first.

@@ -27,7 +27,6 @@ pub(crate) struct Intake {
     pub(crate) stop: Stop,
     /// How much to read at once: grows with what comes.
     appetite: usize,
-    protocol: &'static str,
 }
 
 /// What a read gave.
@@ -38,13 +37,14 @@ pub(crate) enum Read {
 }
 
 impl Intake {
-    pub(crate) fn new(protocol: &'static str, stream: Arc<Stream>, stop: Stop) -> Self {
+    pub(crate) fn new(stream: Arc<Stream>, stop: Stop) -> Self {
         let now = Instant::now();
-        Self { stream, buffer: BytesMut::new(), active: now, heard: now, stop, appetite: LEAST, protocol }
+        Self { stream, buffer: BytesMut::new(), active: now, heard: now, stop, appetite: LEAST }
     }
 
-    /// Reads what is there, without waiting. The end of the stream is [`CloseCause::Peer`].
-    pub(crate) fn read(&mut self) -> Result<Read, CloseCause> {
+    /// Reads what is there, without waiting; counted as of `protocol`. The end of the stream is
+    /// [`CloseCause::Peer`].
+    pub(crate) fn read(&mut self, protocol: &'static str) -> Result<Read, CloseCause> {
         // What is decrypted or unpacked brings its own buffer.
         let is_plain = matches!(*self.stream, Stream::Plain(_));
         if is_plain && self.buffer.capacity() - self.buffer.len() < self.appetite / 2 {
@@ -61,7 +61,7 @@ impl Intake {
                 self.active = Instant::now();
                 self.heard = self.active;
                 self.adapt(count, space);
-                metrics::counter!("restante_received_bytes_total", "protocol" => self.protocol)
+                metrics::counter!("restante_received_bytes_total", "protocol" => protocol)
                     .increment(count as u64);
                 Ok(Read::Some)
             }

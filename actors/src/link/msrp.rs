@@ -45,7 +45,7 @@ pub struct MsrpLimits {
     /// Limits of TLS and WebSocket handshakes.
     pub handshake: HandshakeLimits,
     /// What may wait to be written.
-    pub outbox: OutboxLimits,
+    pub outbox: Arc<OutboxLimits>,
 }
 
 impl Default for MsrpLimits {
@@ -60,7 +60,7 @@ impl Default for MsrpLimits {
             batch: 256 << 10,
             credit: 512 << 10,
             handshake: HandshakeLimits::default(),
-            outbox: OutboxLimits::default(),
+            outbox: Arc::default(),
         }
     }
 }
@@ -219,7 +219,7 @@ impl Hub {
     fn link(&self, stream: &Stream, carrier: Carrier) -> io::Result<MsrpLink> {
         let id = LinkId(self.serial.fetch_add(1, Ordering::Relaxed).saturating_add(1));
         let (local, peer) = (stream.local()?, stream.peer()?);
-        Ok(MsrpLink::new(id, local, peer, carrier, Outbox::new(self.limits.outbox)))
+        Ok(MsrpLink::new(id, local, peer, carrier, Outbox::new(Arc::clone(&self.limits.outbox))))
     }
 
     /// Binds a connection the node opened to the session it was opened for, and starts it.

@@ -82,7 +82,8 @@ struct MsrpTraffic {
     decoder: Decoder,
     /// What may be handed over; it comes with the first bytes.
     credit: Option<Arc<Semaphore>>,
-    batch: Batch,
+    /// What is to be handed over; while nothing is, it takes no room.
+    batch: Option<Box<Batch>>,
     route: Route,
     /// When the header that is not complete yet began.
     header_since: Option<Instant>,
@@ -179,7 +180,7 @@ impl MsrpTraffic {
             link,
             decoder: Decoder::new(DecoderLimits { header_bytes: hub.limits.header }),
             credit: None,
-            batch: Batch::default(),
+            batch: None,
             route: Route::Between,
             header_since: None,
             unbound_since: (!bound).then(Instant::now),
@@ -190,8 +191,9 @@ impl MsrpTraffic {
 
     /// Takes a piece into the batch, or gives it back and says what holds it up.
     fn piece(&mut self, intake: &Intake, piece: Piece, bytes: usize) -> Result<(), (Hold, Piece)> {
-        let full = self.batch.frames >= FRAMES || self.batch.bytes >= self.hub.limits.batch;
-        if full && !self.deliver() {
+        let most = self.hub.limits.batch;
+        let full = |batch: &Batch| batch.frames >= FRAMES || batch.bytes >= most;
+        if self.batch.as_deref().is_some_and(full) && !self.deliver() {
             return Err((Hold::Credit, piece));
         }
         let mut cost = bytes;
@@ -209,9 +211,10 @@ impl MsrpTraffic {
             self.route = Route::Between;
         }
         if route == Route::Deliver {
-            self.batch.bytes = self.batch.bytes.saturating_add(cost);
-            self.batch.frames = self.batch.frames.saturating_add(usize::from(ends));
-            self.batch.pieces.push(piece);
+            let batch = self.batch.get_or_insert_default();
+            batch.bytes = batch.bytes.saturating_add(cost);
+            batch.frames = batch.frames.saturating_add(usize::from(ends));
+            batch.pieces.push(piece);
         }
         Ok(())
     }
@@ -227,11 +230,12 @@ impl MsrpTraffic {
                 if bound_now {
                     self.unbound_since = None;
                 }
-                if self.batch.to.as_ref().is_none_or(|(session, _)| *session != uri.session_id()) {
+                let to = self.batch.as_ref().and_then(|batch| batch.to.as_ref());
+                if to.is_none_or(|(session, _)| *session != uri.session_id()) {
                     if !self.deliver() {
                         return Err(Hold::Credit);
                     }
-                    self.batch.to = Some((uri.shared_session_id(), port));
+                    self.batch.get_or_insert_default().to = Some((uri.shared_session_id(), port));
                 }
                 self.route = Route::Deliver;
             }
@@ -308,7 +312,7 @@ impl MsrpTraffic {
 
     /// Hands the batch over; `false` where the session has not given back enough credit.
     fn deliver(&mut self) -> bool {
-        if self.batch.pieces.is_empty() {
+        if self.batch.as_ref().is_none_or(|batch| batch.pieces.is_empty()) {
             return true;
         }
         match self.credit().try_acquire_many_owned(self.charge()) {
@@ -349,17 +353,22 @@ impl MsrpTraffic {
 
     /// The credit that the batch costs.
     fn charge(&self) -> u32 {
-        u32::try_from(self.batch.bytes.min(self.most())).unwrap_or(u32::MAX)
+        let bytes = self.batch.as_ref().map_or(0, |batch| batch.bytes);
+        u32::try_from(bytes.min(self.most())).unwrap_or(u32::MAX)
     }
 
     fn hand_over(&mut self, permit: OwnedSemaphorePermit) {
-        let batch = std::mem::take(&mut self.batch);
-        let Some((session, port)) = batch.to else { return };
-        metrics::counter!("restante_msrp_frames_total").increment(batch.frames as u64);
+        let Some(Batch { to: Some((session, port)), pieces, frames, .. }) = self.batch.take().map(|it| *it)
+        else {
+            return;
+        };
+        metrics::counter!("restante_msrp_frames_total").increment(frames as u64);
         let link = self.link.clone();
-        port.tell(MsrpEvent::Frames(MsrpFrames { link, pieces: batch.pieces, permit: Some(permit) }));
+        port.tell(MsrpEvent::Frames(MsrpFrames { link, pieces, permit: Some(permit) }));
         // Within a frame the session stays the same; a new head looks it up again.
-        self.batch.to = (self.route == Route::Deliver).then_some((session, port));
+        if self.route == Route::Deliver {
+            self.batch = Some(Box::new(Batch { to: Some((session, port)), ..Batch::default() }));
+        }
     }
 }
 
@@ -379,6 +388,6 @@ mod tests {
         const fn of<F>(_: fn(Opened) -> F) -> usize {
             size_of::<F>()
         }
-        assert!(of(serve) <= 784, "a reading task: {}", of(serve));
+        assert!(of(serve) <= 656, "a reading task: {}", of(serve));
     }
 }

@@ -227,7 +227,7 @@ impl Drop for MsrpRegistration {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use super::super::outbox::{CloseCause, Outbox, OutboxLimits};
+    use super::super::outbox::{CloseCause, Outbox};
     use super::*;
     use rustls::pki_types::CertificateDer;
 
@@ -237,7 +237,7 @@ mod tests {
 
     fn carried(id: u64, carrier: Carrier) -> MsrpLink {
         let addr = "127.0.0.1:2855".parse().unwrap();
-        MsrpLink::new(LinkId(id), addr, addr, carrier, Outbox::new(OutboxLimits::default()))
+        MsrpLink::new(LinkId(id), addr, addr, carrier, Outbox::new(Arc::default()))
     }
 
     fn port() -> MsrpPort {

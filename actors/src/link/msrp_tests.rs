@@ -7,6 +7,7 @@ use bytes::Bytes;
 use restante::machine::sip::Transport;
 use restante::wire::msrp::{Continuation, Piece};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -278,7 +279,7 @@ async fn a_peer_that_does_not_read_is_given_up() {
 #[tokio::test]
 async fn a_peer_that_takes_nothing_for_too_long_is_given_up() {
     let stall = Duration::from_millis(100);
-    let outbox = OutboxLimits { max: 64 << 20, stall, ..OutboxLimits::default() };
+    let outbox = Arc::new(OutboxLimits { max: 64 << 20, stall, ..OutboxLimits::default() });
     let rig = Rig::new(MsrpLimits { outbox, ..MsrpLimits::default() });
     let mut session = rig.session("one");
     let mut client = rig.client().await;

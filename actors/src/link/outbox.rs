@@ -120,12 +120,12 @@ struct State<T> {
 
 /// The queue of one connection.
 pub(crate) struct Outbox<T> {
-    limits: OutboxLimits,
+    limits: Arc<OutboxLimits>,
     state: Mutex<State<T>>,
 }
 
 impl<T> Outbox<T> {
-    pub(crate) fn new(limits: OutboxLimits) -> Arc<Self> {
+    pub(crate) fn new(limits: Arc<OutboxLimits>) -> Arc<Self> {
         Arc::new(Self {
             limits,
             state: Mutex::new(State {
@@ -281,7 +281,7 @@ impl<T> Outbox<T> {
     }
 
     /// How long the peer may take nothing while something waits.
-    pub(super) const fn stall(&self) -> Duration {
+    pub(super) fn stall(&self) -> Duration {
         self.limits.stall
     }
 
@@ -365,7 +365,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_reader_is_told_of_a_stir_once_also_where_it_came_before_he_waited() {
-        let outbox = Outbox::<()>::new(OutboxLimits::default());
+        let outbox = Outbox::<()>::new(Arc::default());
         outbox.stir();
         assert_eq!(outbox.stirred().await, None);
         let mut again = pin!(outbox.stirred());
@@ -377,7 +377,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_is_woken_by_what_he_waits_for() {
-        let outbox = Outbox::new(OutboxLimits::default());
+        let outbox = Outbox::new(Arc::default());
         let waiting = |outbox: &Arc<Outbox<()>>| {
             let (reading, writing) = (Arc::clone(outbox), Arc::clone(outbox));
             (

@@ -40,7 +40,7 @@ pub struct SipLimits {
     /// Limits of TLS and WebSocket handshakes.
     pub handshake: HandshakeLimits,
     /// What may wait to be written to one connection.
-    pub outbox: OutboxLimits,
+    pub outbox: Arc<OutboxLimits>,
     /// Bytes that the system may hold of what came on a connection and is not read yet. Left to itself it would hold
     /// tens of megabytes under load, and who waits behind them would be answered a second late.
     pub tcp_buffer: usize,
@@ -59,7 +59,7 @@ impl Default for SipLimits {
             request_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
             handshake: HandshakeLimits::default(),
-            outbox: OutboxLimits::default(),
+            outbox: Arc::default(),
             tcp_buffer: 512 << 10,
             udp_buffer: 8 << 20,
             udp_queue: 4096,
@@ -396,7 +396,7 @@ impl Hub {
         if matches!(to.transport, Transport::Ws | Transport::Wss) {
             return pending.fail();
         }
-        match self.connections.queue(&Target::of(to), self.limits.outbox, bytes, pending) {
+        match self.connections.queue(&Target::of(to), &self.limits.outbox, bytes, pending) {
             Ok(None) => {}
             Ok(Some(connection)) => self.open(connection),
             Err(pending) => pending.fail(),

@@ -124,9 +124,10 @@ impl Connections {
         self.by_target.get(target).map(|found| Arc::clone(&found))
     }
 
-    fn create(&self, target: Target, domains: Vec<String>, limits: OutboxLimits) -> Arc<Connection> {
+    fn create(&self, target: Target, domains: Vec<String>, limits: &Arc<OutboxLimits>) -> Arc<Connection> {
         let id = self.serial.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let connection = Arc::new(Connection { id, target, domains, outbox: Outbox::new(limits) });
+        let connection =
+            Arc::new(Connection { id, target, domains, outbox: Outbox::new(Arc::clone(limits)) });
         self.by_id.insert(id, Arc::clone(&connection));
         connection
     }
@@ -137,7 +138,7 @@ impl Connections {
         transport: Transport,
         addr: SocketAddr,
         domains: Vec<String>,
-        limits: OutboxLimits,
+        limits: &Arc<OutboxLimits>,
     ) -> Arc<Connection> {
         let target = Target { transport, addr, domain: None };
         let connection = self.create(target.clone(), domains, limits);
@@ -150,7 +151,7 @@ impl Connections {
     pub(crate) fn queue(
         &self,
         target: &Target,
-        limits: OutboxLimits,
+        limits: &Arc<OutboxLimits>,
         bytes: Bytes,
         pending: Pending,
     ) -> Result<Option<Arc<Connection>>, Pending> {

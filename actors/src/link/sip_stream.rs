@@ -32,7 +32,7 @@ pub(crate) async fn serve_accepted(hub: Arc<Hub>, transport: Transport, accepted
     let Accepted { tcp, peer, seat, mut stop } = accepted;
     net::receive_buffer(&tcp, hub.limits.tcp_buffer);
     if let Some((stream, proven)) = hub.opening.accept(transport, tcp, peer, &mut stop).await {
-        let connection = hub.connections.accepted(transport, peer, proven.domains, hub.limits.outbox);
+        let connection = hub.connections.accepted(transport, peer, proven.domains, &hub.limits.outbox);
         serve(hub, connection, stream, stop, "in").await;
     }
     drop(seat);

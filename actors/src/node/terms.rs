@@ -126,7 +126,12 @@ pub(super) fn msrp_limits(config: &Config) -> MsrpLimits {
         idle_timeout: msrp.idle_timeout,
         handshake: handshake_limits(config, config.websocket.max_message.as_usize()),
         // A session's window is what may wait; a piece more is under way when the queue fills.
-        outbox: OutboxLimits { max: 8 << 20, high: 1 << 20, low: 256 << 10, ..OutboxLimits::default() },
+        outbox: Arc::new(OutboxLimits {
+            max: 8 << 20,
+            high: 1 << 20,
+            low: 256 << 10,
+            ..OutboxLimits::default()
+        }),
         ..MsrpLimits::default()
     }
 }

@@ -31,13 +31,22 @@ pub(super) struct Sender {
 
 #[derive(Debug)]
 struct Message {
-    outgoing: Outgoing,
+    message_id: Bytes,
+    /// What its chunks bear; nothing once the last is out.
+    bears: Option<Box<Bears>>,
+    /// Its size in bytes.
+    total: u64,
     /// Bytes handed to transmit.
     sent: u64,
-    /// Whether the last chunk is out.
-    is_sent: bool,
     /// Chunks without a response.
     unanswered: usize,
+}
+
+/// The header fields of a message's chunks.
+#[derive(Debug)]
+struct Bears {
+    content_type: Bytes,
+    headers: Vec<(Bytes, Bytes)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +70,9 @@ impl Sender {
     }
 
     pub(super) fn begin(&mut self, id: OutgoingId, outgoing: Outgoing) {
-        self.messages.insert(id, Message { outgoing, sent: 0, is_sent: false, unanswered: 0 });
+        let Outgoing { message_id, content_type, headers, total } = outgoing;
+        let bears = Some(Box::new(Bears { content_type, headers }));
+        self.messages.insert(id, Message { message_id, bears, total, sent: 0, unanswered: 0 });
     }
 
     /// Sends the next bytes of a message.
@@ -74,8 +85,8 @@ impl Sender {
         tokens: &mut Tokens,
         events: &mut VecDeque<Event>,
     ) {
-        let Some(message) = self.messages.get(id).filter(|m| !m.is_sent) else { return };
-        let mut left = message.outgoing.total - message.sent;
+        let Some(message) = self.messages.get(id).filter(|m| m.bears.is_some()) else { return };
+        let mut left = message.total - message.sent;
         bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         while !bytes.is_empty() || left == 0 {
             self.open_for(now, id, &bytes, config, tokens);
@@ -141,9 +152,9 @@ impl Sender {
 
     fn open_chunk(&mut self, id: OutgoingId, number: u64, at_hand: u64, config: &SessionConfig) {
         let Some(message) = self.messages.get_mut(id) else { return };
-        message.unanswered += 1;
-        let Outgoing { message_id, content_type, headers, total } = &message.outgoing;
-        let left = total - message.sent;
+        let Message { message_id, bears: Some(bears), total, sent, unanswered } = message else { return };
+        *unanswered += 1;
+        let left = *total - *sent;
         // RFC 4975 7.1.1: range-end MUST be "*" if the request needs to be interruptible; senders
         // MUST NOT send chunks larger than 2048 octets unless they are.
         let ends = left == at_hand && left <= INTERRUPTIBLE_ABOVE;
@@ -152,13 +163,9 @@ impl Sender {
             to_path: &config.remote,
             from_path: std::slice::from_ref(&config.local),
             message_id,
-            byte_range: ByteRange {
-                start: message.sent + 1,
-                end: ends.then_some(*total),
-                total: Some(*total),
-            },
-            others: headers,
-            content_type: Some(content_type),
+            byte_range: ByteRange { start: *sent + 1, end: ends.then_some(*total), total: Some(*total) },
+            others: &bears.headers,
+            content_type: Some(&bears.content_type),
         };
         head.encode(self.out.buffer());
         self.transactions.begin(number, Subject::Chunk(id));
@@ -188,10 +195,8 @@ impl Sender {
         if continuation == Continuation::Complete
             && let Some(message) = self.messages.get_mut(chunk.id)
         {
-            message.is_sent = true;
             // Nothing more is written of it: what its chunks bore is not kept until it is acknowledged.
-            message.outgoing.headers = Vec::new();
-            message.outgoing.content_type = Bytes::new();
+            message.bears = None;
         }
     }
 
@@ -230,7 +235,7 @@ impl Sender {
         config: &SessionConfig,
         tokens: &mut Tokens,
     ) {
-        let begun = self.messages.get(id).is_some_and(|m| m.sent > 0 && !m.is_sent);
+        let begun = self.messages.get(id).is_some_and(|m| m.sent > 0 && m.bears.is_some());
         if begun && self.open.is_none_or(|chunk| chunk.id != id) {
             self.open_for(now, id, b"", config, tokens);
         }
@@ -297,7 +302,7 @@ impl Sender {
     }
 
     fn settle(&mut self, id: OutgoingId, events: &mut VecDeque<Event>) {
-        if self.messages.get(id).is_some_and(|m| m.is_sent && m.unanswered == 0) {
+        if self.messages.get(id).is_some_and(|m| m.bears.is_none() && m.unanswered == 0) {
             self.forget(id);
             events.push_back(Event::Delivered { id });
         }
@@ -329,7 +334,7 @@ impl Sender {
             return;
         }
         // Failures are rare, and few messages are under way: no index is kept for them.
-        let last = self.messages.iter().rev().find(|(_, it)| it.outgoing.message_id == message_id);
+        let last = self.messages.iter().rev().find(|(_, it)| it.message_id == message_id);
         let Some((id, _)) = last else { return };
         self.refuse(now, id, status.code, events);
         // RFC 4975 7.3.2: a failure REPORT that bytes were not received: it MUST treat the session

@@ -5,25 +5,43 @@ use crate::wire::{cpim, mime};
 /// The media types a peer accepts, on their own and within a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AcceptTypes {
-    types: Vec<String>,
-    wrapped: Vec<String>,
+    types: Entries,
+    wrapped: Entries,
+}
+
+/// Media types, of which none has a space in it, with a space between them: sessions keep them as long as they live.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Entries(Box<str>);
+
+impl Entries {
+    fn new<T: AsRef<str>>(entries: &[T]) -> Self {
+        // RFC 4975 8.6: a format-entry with parameters is assumed to match the same without.
+        let bare = entries.iter().map(|entry| mime::value(entry.as_ref().as_bytes()));
+        Self(bare.collect::<Vec<_>>().join(" ").into())
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.split_ascii_whitespace()
+    }
+
+    fn lists(&self, media_type: &str) -> bool {
+        let media_type = mime::value(media_type.as_bytes());
+        self.iter().any(|entry| matches(entry, &media_type))
+    }
 }
 
 impl AcceptTypes {
     /// Takes the entries of both attributes.
     #[must_use]
     pub fn new<T: AsRef<str>>(types: &[T], wrapped: &[T]) -> Self {
-        // RFC 4975 8.6: a format-entry with parameters is assumed to match the same without.
-        let bare =
-            |entries: &[T]| entries.iter().map(|entry| mime::value(entry.as_ref().as_bytes())).collect();
-        Self { types: bare(types), wrapped: bare(wrapped) }
+        Self { types: Entries::new(types), wrapped: Entries::new(wrapped) }
     }
 
     /// Whether a message of this type may be sent.
     // RFC 4975 8.6: MUST NOT send a top-level MIME document of a type not signaled in accept-types.
     #[must_use]
     pub fn accepts(&self, media_type: &str) -> bool {
-        lists(&self.types, media_type)
+        self.types.lists(media_type)
     }
 
     /// Whether a content of this type may be sent within a container that is accepted itself.
@@ -34,7 +52,7 @@ impl AcceptTypes {
     // RFC 4975 8.6: any type listed in accept-types may be used both as a root body and wrapped.
     #[must_use]
     pub fn accepts_wrapped(&self, media_type: &str) -> bool {
-        self.wrapped.is_empty() || lists(&self.types, media_type) || lists(&self.wrapped, media_type)
+        self.wrapped.0.is_empty() || self.types.lists(media_type) || self.wrapped.lists(media_type)
     }
 
     /// Whether messages may be wrapped as message/cpim.
@@ -46,23 +64,18 @@ impl AcceptTypes {
     /// Whether nothing at all is accepted.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.types.is_empty()
+        self.types.0.is_empty()
     }
 
     /// Whether one of `types` (which may have wildcards) could be meant by an entry here.
     #[must_use]
     pub fn overlaps<T: AsRef<str>>(&self, types: &[T]) -> bool {
-        let own = || self.types.iter().chain(&self.wrapped);
+        let own = || self.types.iter().chain(self.wrapped.iter());
         types
             .iter()
             .map(|entry| mime::value(entry.as_ref().as_bytes()))
             .any(|entry| own().any(|known| matches(known, &entry) || matches(&entry, known)))
     }
-}
-
-fn lists(entries: &[String], media_type: &str) -> bool {
-    let media_type = mime::value(media_type.as_bytes());
-    entries.iter().any(|entry| matches(entry, &media_type))
 }
 
 /// Whether an entry, possibly `*` or `text/*`, covers a type.

@@ -164,6 +164,12 @@ impl Dialog {
         self.read(Part::CallId)
     }
 
+    /// The Call-ID, which lives as long as it is held.
+    #[must_use]
+    pub fn shared_call_id(&self) -> Bytes {
+        self.part(Part::CallId)
+    }
+
     /// The tag on this side.
     #[must_use]
     pub fn local_tag(&self) -> &[u8] {

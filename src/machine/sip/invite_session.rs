@@ -98,6 +98,12 @@ impl InviteSession {
         &self.dialog
     }
 
+    /// Our Contact value.
+    #[must_use]
+    pub const fn contact(&self) -> &str {
+        &self.contact
+    }
+
     /// The INVITE, re-INVITE or UPDATE that waits for the user's answer.
     #[must_use]
     pub fn pending(&self) -> Option<&Request> {
