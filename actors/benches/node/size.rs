@@ -17,8 +17,8 @@ pub struct Size {
     pub list: usize,
     /// Entries of the list of messages of a megabyte.
     pub heavy: usize,
-    /// Retrieval sessions that wait at once: a first step, and all.
-    pub sessions: [usize; 2],
+    /// Retrieval sessions that wait at once.
+    pub sessions: usize,
     /// How long idle sessions are left alone before they are measured again: longer than 64 x T1.
     pub rest: Duration,
     pub subscriptions: usize,
@@ -38,7 +38,7 @@ impl Size {
             larger: 100_000_000,
             list: 1000,
             heavy: 100,
-            sessions: [10_000, 20_000],
+            sessions: 20_000,
             rest: Duration::from_secs(35),
             subscriptions: 100_000,
             watched: 1000,
@@ -55,7 +55,7 @@ impl Size {
             larger: 10_000_000,
             list: 100,
             heavy: 3,
-            sessions: [20, 40],
+            sessions: 40,
             rest: Duration::from_millis(100),
             subscriptions: 200,
             watched: 20,
