@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use super::outbox::Outbox;
-use super::token::Tokens;
+use super::token::{LONGEST, Tokens};
 use super::transaction::{Subject, Transactions};
 use super::{Event, Outgoing, OutgoingId, SessionConfig, SessionFailure, Window};
 use crate::time::Instant;
@@ -128,6 +128,7 @@ impl Sender {
         let number = loop {
             let number = tokens.mint();
             self.end_line.clear();
+            self.end_line.reserve_exact(end_line::DASHES.len() + LONGEST);
             self.end_line.extend_from_slice(end_line::DASHES);
             tokens.write(number, &mut self.end_line);
             if !end_line::occurs(&self.end_line, next) {

@@ -13,6 +13,9 @@ pub(super) struct Tokens {
 /// up to 13 digits follow, which keeps within the 32 of the grammar.
 const PREFIX: usize = 16;
 
+/// How long an identifier may become.
+pub(super) const LONGEST: usize = PREFIX + 13;
+
 const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
 impl Tokens {
@@ -49,7 +52,7 @@ impl Tokens {
     /// The identifier of a new transaction.
     pub(super) fn mint_identifier(&mut self) -> Vec<u8> {
         let number = self.mint();
-        let mut identifier = Vec::with_capacity(24);
+        let mut identifier = Vec::with_capacity(LONGEST);
         self.write(number, &mut identifier);
         identifier
     }
@@ -85,7 +88,7 @@ mod tests {
         for number in [0, 1, 35, 36, 12_345_678, u64::MAX] {
             let mut identifier = Vec::new();
             ours.write(number, &mut identifier);
-            assert!(identifier.len() <= 32);
+            assert!(identifier.len() <= LONGEST && LONGEST <= 32);
             assert_eq!(ours.number(&identifier), Some(number));
             assert_eq!(theirs.number(&identifier), None);
         }

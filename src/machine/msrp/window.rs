@@ -23,6 +23,9 @@ impl<K: Copy + Ord, V> Window<K, V> {
         if self.0.capacity() == 0 {
             self.0.reserve_exact(1);
         }
+        if self.0.back().is_none_or(|(last, _)| *last < key) {
+            return self.0.push_back((key, value));
+        }
         match self.place(key) {
             Ok(at) => {
                 if let Some(entry) = self.0.get_mut(at) {
@@ -48,8 +51,10 @@ impl<K: Copy + Ord, V> Window<K, V> {
 
     /// Takes what has this key.
     pub fn remove(&mut self, key: K) -> Option<V> {
-        let at = self.place(key).ok()?;
-        let (_, value) = self.0.remove(at)?;
+        let (_, value) = match self.place(key).ok()? {
+            0 => self.0.pop_front(),
+            at => self.0.remove(at),
+        }?;
         if self.0.is_empty() && self.0.capacity() > KEPT {
             self.0 = VecDeque::new();
         }
@@ -79,12 +84,10 @@ impl<K: Copy + Ord, V> Window<K, V> {
         self.0.is_empty()
     }
 
-    /// Where this key is, or would be. Most ask for the first or the last.
+    /// Where this key is, or would be. Most ask for the first.
     fn place(&self, key: K) -> Result<usize, usize> {
-        match (self.0.front(), self.0.back()) {
-            (Some((first, _)), _) if *first == key => Ok(0),
-            (_, Some((last, _))) if *last < key => Err(self.0.len()),
-            (None, _) => Err(0),
+        match self.0.front() {
+            Some((first, _)) if *first == key => Ok(0),
             _ => self.0.binary_search_by(|(at, _)| at.cmp(&key)),
         }
     }
