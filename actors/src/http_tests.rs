@@ -30,7 +30,7 @@ fn records() -> Records {
     let peer = "192.0.2.7:5060".parse().unwrap();
     for session in ["a@b", "other"] {
         records
-            .tap(session.into(), peer)
+            .tap(session.as_bytes(), peer)
             .msrp(crate::records::Way::In, || crate::records::Said::Words("SEND".into()));
     }
     records

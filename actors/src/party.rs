@@ -80,7 +80,7 @@ impl Party {
     #[must_use]
     pub fn new(shared: Arc<Shared>, port: DialogPort, invite: InviteSession) -> Self {
         Self {
-            tap: shared.records.tap(invite.dialog().shared_call_id(), port.flow().peer),
+            tap: shared.records.tap(invite.dialog().call_id(), port.flow().peer),
             shared,
             port,
             invite,

@@ -43,10 +43,10 @@ pub struct Shared {
     pub records: Records,
     /// SIP timers.
     pub timers: Arc<Timers>,
-    /// What sessions take that only send.
-    pub sending: Arc<SessionLimits>,
-    /// What sessions take that receive.
-    pub receiving: Arc<SessionLimits>,
+    /// The limits of sessions that only send.
+    pub sending_limits: Arc<SessionLimits>,
+    /// The limits of sessions that receive.
+    pub receiving_limits: Arc<SessionLimits>,
     /// The MSRP listeners, with the addresses that are bound.
     pub msrp_listeners: Vec<Listen>,
 }
@@ -154,13 +154,13 @@ impl Shared {
     pub fn local_media(&self, uri: MsrpUri, direction: Direction, max_size: u64) -> LocalMedia {
         let id = Chance.next_u64() >> 2;
         let fingerprint = if uri.is_secure() { self.msrp.fingerprint() } else { None };
-        LocalMedia { uri, fingerprint, accept_types: Vec::new(), max_size, direction, session: (id, 1) }
+        LocalMedia { uri, fingerprint, accept_types: Box::default(), max_size, direction, session: (id, 1) }
     }
 
     /// The configuration of the MSRP machine for a session whose other side is yet to be told.
     #[must_use]
     pub fn session_config(&self, local: MsrpUri, receives: bool) -> SessionConfig {
-        let limits = if receives { &self.receiving } else { &self.sending };
+        let limits = if receives { &self.receiving_limits } else { &self.sending_limits };
         SessionConfig { local, remote: Vec::new(), limits: Arc::clone(limits) }
     }
 

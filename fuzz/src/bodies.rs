@@ -14,7 +14,7 @@ use restante::wire::xml::{self, Element, XmlLimits};
 fn local() -> LocalMedia {
     LocalMedia {
         uri: MsrpUri::parse(b"msrp://store.example.com:2855/s1;tcp").unwrap(),
-        accept_types: vec!["*".into()],
+        accept_types: Box::from(["*".into()]),
         max_size: 1000,
         direction: Direction::SendRecv,
         session: (1, 1),

@@ -61,7 +61,7 @@ impl OurMedia {
         // RFC 4975 14.4: MUST include the fingerprint of the certificate in the description
         let fingerprint = secure.then(|| client.shared.secure.fingerprint()).transpose()?;
         // RFC 4975 8.6: wrapped as message/cpim by preference, but anything is taken.
-        let accept_types = vec!["message/cpim".to_owned(), "*".to_owned()];
+        let accept_types = Box::from(["message/cpim".to_owned(), "*".to_owned()]);
         Ok(Self {
             socket,
             media: LocalMedia { uri, fingerprint, accept_types, max_size: 0, direction, session },

@@ -125,7 +125,7 @@ async fn read_on<T: Traffic>(traffic: &mut T, intake: &mut Intake) -> Result<Inf
 /// Waits for bytes, no longer than the limits allow.
 async fn wait<T: Traffic>(traffic: &mut T, intake: &mut Intake) -> Result<(), CloseCause> {
     loop {
-        let until = next(traffic, intake);
+        let until = next_due(traffic, intake);
         tokio::select! {
             biased;
             () = intake.stop.stopped() => return Err(CloseCause::Stopped),
@@ -148,7 +148,7 @@ async fn wait<T: Traffic>(traffic: &mut T, intake: &mut Intake) -> Result<(), Cl
 }
 
 /// When something is due while nothing comes.
-fn next<T: Traffic>(traffic: &T, intake: &Intake) -> Instant {
+fn next_due<T: Traffic>(traffic: &T, intake: &Intake) -> Instant {
     let (deadline, _) = traffic.deadline(intake);
     next_ping(intake).map_or(deadline, |ping| ping.min(deadline))
 }

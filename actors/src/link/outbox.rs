@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// Bounds of an outbox, in bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct OutboxLimits {
     /// Above this the connection is given up: the peer does not read.
     pub max: usize,

@@ -182,8 +182,8 @@ impl Node {
             resolver: Resolver::new(&terms::dns_settings(&config))?,
             records,
             timers: Arc::new(terms::timers(&config)),
-            sending: Arc::new(terms::session_limits(&config, false)),
-            receiving: Arc::new(terms::session_limits(&config, true)),
+            sending_limits: Arc::new(terms::session_limits(&config, false)),
+            receiving_limits: Arc::new(terms::session_limits(&config, true)),
             msrp_listeners: bound_msrp.clone(),
             config,
         });

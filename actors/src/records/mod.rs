@@ -113,8 +113,9 @@ impl Records {
 
     /// A tap for what belongs to the dialog with this Call-ID, whose other side is `peer`.
     #[must_use]
-    pub fn tap(&self, call_id: Bytes, peer: SocketAddr) -> Tap {
-        let dialog = || Dialog { records: self.clone(), session: call_id, peer };
+    pub fn tap(&self, call_id: &[u8], peer: SocketAddr) -> Tap {
+        // A copy: what is kept of the session must not keep more of it.
+        let dialog = || Dialog { records: self.clone(), session: Bytes::copy_from_slice(call_id), peer };
         Tap((!self.is_off()).then(|| Box::new(dialog())))
     }
 
@@ -255,7 +256,7 @@ mod tests {
     #[test]
     fn a_tap_notes_in_its_session_or_nowhere() {
         let records = records(9);
-        let tap = records.tap("call".into(), peer());
+        let tap = records.tap(b"call", peer());
         tap.msrp(Way::Out, || Said::Answer(200));
         tap.inside(Column::Focus, Column::VirtualUa(0), || Said::Grant);
         let arrows = records.arrows(Some("call"));
@@ -265,8 +266,7 @@ mod tests {
         );
         Tap::default().msrp(Way::In, || unreachable!("nothing is kept"));
         let off = super::tests::records(0);
-        off.tap("call".into(), peer())
-            .inside(Column::Focus, Column::Focus, || unreachable!("nothing is kept"));
+        off.tap(b"call", peer()).inside(Column::Focus, Column::Focus, || unreachable!("nothing is kept"));
         off.request(peer(), &request("sip:a@b", "x"));
         assert!(off.arrows(None).is_empty());
     }

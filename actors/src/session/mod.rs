@@ -349,12 +349,14 @@ mod tests {
     use super::*;
     use crate::focus::Focus;
     use crate::mailbox::Mailbox;
+    use restante::machine::offer_answer::Exchange;
 
     /// Thousands of these wait at once: what makes one larger should be worth it.
     #[test]
     fn what_waits_is_small() {
-        assert!(size_of::<MsrpSession>() <= 368, "a session: {}", size_of::<MsrpSession>());
-        assert!(size_of::<Focus>() <= 1024, "a focus: {}", size_of::<Focus>());
+        assert!(size_of::<MsrpSession>() <= 312, "a session: {}", size_of::<MsrpSession>());
+        assert!(size_of::<Focus>() <= 880, "a focus: {}", size_of::<Focus>());
+        assert!(size_of::<Exchange>() <= 192, "an exchange: {}", size_of::<Exchange>());
         assert!(size_of::<Mailbox>() <= 300, "a mailbox: {}", size_of::<Mailbox>());
     }
 }

@@ -19,9 +19,11 @@ pub(super) struct Underway(Option<Box<Tables>>);
 #[derive(Default)]
 struct Tables {
     sending: Window<OutgoingId, Sending>,
-    /// The names that messages had over a former connection: over another one they are the same again.
-    left: FxHashMap<Place, Bytes>,
+    /// What each participant has begun last, until that has ended.
+    current: Window<Participant, OutgoingId>,
     used: Used,
+    /// The names that messages had over a former connection: over another one they are the same again.
+    left: Option<Box<FxHashMap<Place, Bytes>>>,
 }
 
 struct Sending {
@@ -35,7 +37,7 @@ struct Sending {
 #[derive(Default)]
 struct Used {
     first: Option<u64>,
-    more: FxHashSet<u64>,
+    more: Option<Box<FxHashSet<u64>>>,
 }
 
 impl Used {
@@ -47,7 +49,7 @@ impl Used {
                 self.first = Some(hash);
                 true
             }
-            Some(first) => first != hash && self.more.insert(hash),
+            Some(first) => first != hash && self.more.get_or_insert_default().insert(hash),
         }
     }
 }
@@ -62,7 +64,7 @@ impl Underway {
     // RFC 4975 5.4: content that is sent again MUST have the Message-ID that it had before.
     pub(super) fn name(&mut self, place: Place, deposited: &[u8]) -> Bytes {
         let tables = self.tables();
-        if let Some(name) = tables.left.remove(&place) {
+        if let Some(name) = tables.left.as_mut().and_then(|left| left.remove(&place)) {
             return name;
         }
         let fits = (4..=32).contains(&deposited.len())
@@ -76,18 +78,24 @@ impl Underway {
 
     /// The message at `place` is begun, as `id`, with that name.
     pub(super) fn begun(&mut self, place: Place, id: OutgoingId, name: Bytes) {
-        self.tables().sending.insert(id, Sending { place, name });
+        let tables = self.tables();
+        tables.sending.insert(id, Sending { place, name });
+        tables.current.insert(place.0, id);
     }
 
-    /// What `participant` has begun last of what is under way.
+    /// What `participant` has begun last, if that has not ended.
     pub(super) fn current(&self, participant: Participant) -> Option<OutgoingId> {
-        let mut sending = self.0.as_ref()?.sending.iter().rev();
-        sending.find_map(|(id, sending)| (sending.place.0 == participant).then_some(id))
+        self.0.as_ref()?.current.get(participant).copied()
     }
 
     /// The client has the whole of it, or does not take it: it will not be sent again.
     pub(super) fn ended(&mut self, id: OutgoingId) -> Option<Place> {
-        self.0.as_mut()?.sending.remove(id).map(|sending| sending.place)
+        let tables = self.0.as_mut()?;
+        let Sending { place, .. } = tables.sending.remove(id)?;
+        if tables.current.get(place.0) == Some(&id) {
+            tables.current.remove(place.0);
+        }
+        Some(place)
     }
 
     /// What `participant` has begun last is given up.
@@ -99,7 +107,9 @@ impl Underway {
     /// The connection is left: what was begun over it is not any more; names stay.
     pub(super) fn forget(&mut self) {
         if let Some(tables) = &mut self.0 {
-            tables.left.extend(tables.sending.take().map(|(_, sending)| (sending.place, sending.name)));
+            let left = tables.sending.take().map(|(_, sending)| (sending.place, sending.name));
+            tables.left.get_or_insert_default().extend(left);
+            tables.current = Window::default();
         }
     }
 
@@ -111,7 +121,7 @@ impl Underway {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use restante::entropy::Sequence;
     use restante::machine::msrp::{Outgoing, Session, SessionConfig};
@@ -138,6 +148,8 @@ mod tests {
         assert_eq!(one, DEPOSITED);
         assert!(other != DEPOSITED && third != DEPOSITED, "three items were deposited with one name");
         assert_ne!(other, third);
+        let [one, again] = [4, 5].map(|item| underway.name((item, 0), b"another"));
+        assert!(one == "another" && again != "another", "also where it was not the first");
         for (at, unfit) in (0..).zip(["", "abc", "a b c d", "123456789012345678901234567890123"]) {
             let name = underway.name((3, at), unfit.as_bytes());
             assert!((4..=32).contains(&name.len()) && name != unfit, "{unfit}");
@@ -155,6 +167,7 @@ mod tests {
         for id in [once, again] {
             underway.begun(place, id, first.clone());
             underway.forget();
+            underway.forget();
             assert_eq!((underway.len(), underway.current(2)), (0, None));
             assert_eq!(underway.name(place, DEPOSITED), first);
         }
@@ -171,7 +184,10 @@ mod tests {
         assert_eq!((underway.current(1), underway.current(2)), (Some(second), Some(others)));
         assert_eq!(underway.ended(second), Some((1, 1)));
         assert_eq!(underway.ended(second), None);
-        assert_eq!(underway.withdraw(1), Some(first));
-        assert_eq!((underway.withdraw(1), underway.current(2), underway.len()), (None, Some(others), 1));
+        // The one before waits for its answer: there is nothing to give up, and nothing more comes of it.
+        assert_eq!((underway.current(1), underway.withdraw(1)), (None, None));
+        assert_eq!(underway.ended(first), Some((1, 0)));
+        assert_eq!(underway.withdraw(2), Some(others));
+        assert_eq!((underway.withdraw(2), underway.current(2), underway.len()), (None, None, 0));
     }
 }

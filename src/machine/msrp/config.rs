@@ -31,7 +31,7 @@ pub struct SessionLimits {
     pub max_message: u64,
     /// Media types that are received: `*`, `type/*` or `type/subtype`; others: 415.
     pub accepts: Box<[String]>,
-    /// Bytes of the body of a chunk that is sent at most, and no less than one. RFC 4975 wants no less than 2048.
+    /// Bytes of the body of a chunk that is sent at most; 0 counts as 1. RFC 4975 wants no less than 2048.
     pub max_chunk: u64,
     /// How long a response is waited for.
     pub transaction_timeout: Duration,

@@ -20,7 +20,7 @@ pub(super) struct Sender {
     messages: Window<OutgoingId, Message>,
     open: Option<OpenChunk>,
     transactions: Transactions,
-    /// `-------` and the identifier of the open or last chunk.
+    /// `-------` and the identifier of the open chunk.
     end_line: Vec<u8>,
     /// The last bytes of the open chunk, where half an end-line could stand.
     tail: Vec<u8>,
@@ -32,8 +32,8 @@ pub(super) struct Sender {
 #[derive(Debug)]
 struct Message {
     message_id: Bytes,
-    /// What its chunks bear; nothing once the last is out.
-    bears: Option<Box<Bears>>,
+    /// Nothing once the last chunk is out.
+    fields: Option<Box<Fields>>,
     /// Its size in bytes.
     total: u64,
     /// Bytes handed to transmit.
@@ -42,11 +42,18 @@ struct Message {
     unanswered: usize,
 }
 
-/// The header fields of a message's chunks.
+/// The header fields that each chunk of a message has.
 #[derive(Debug)]
-struct Bears {
+struct Fields {
     content_type: Bytes,
     headers: Vec<(Bytes, Bytes)>,
+}
+
+impl Message {
+    /// Whether its last chunk is out.
+    const fn is_sent(&self) -> bool {
+        self.fields.is_none()
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,8 +78,8 @@ impl Sender {
 
     pub(super) fn begin(&mut self, id: OutgoingId, outgoing: Outgoing) {
         let Outgoing { message_id, content_type, headers, total } = outgoing;
-        let bears = Some(Box::new(Bears { content_type, headers }));
-        self.messages.insert(id, Message { message_id, bears, total, sent: 0, unanswered: 0 });
+        let fields = Some(Box::new(Fields { content_type, headers }));
+        self.messages.insert(id, Message { message_id, fields, total, sent: 0, unanswered: 0 });
     }
 
     /// Sends the next bytes of a message.
@@ -85,7 +92,7 @@ impl Sender {
         tokens: &mut Tokens,
         events: &mut VecDeque<Event>,
     ) {
-        let Some(message) = self.messages.get(id).filter(|m| m.bears.is_some()) else { return };
+        let Some(message) = self.messages.get(id).filter(|m| !m.is_sent()) else { return };
         let mut left = message.total - message.sent;
         bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         while !bytes.is_empty() || left == 0 {
@@ -153,7 +160,7 @@ impl Sender {
 
     fn open_chunk(&mut self, id: OutgoingId, number: u64, at_hand: u64, config: &SessionConfig) {
         let Some(message) = self.messages.get_mut(id) else { return };
-        let Message { message_id, bears: Some(bears), total, sent, unanswered } = message else { return };
+        let Message { message_id, fields: Some(fields), total, sent, unanswered } = message else { return };
         *unanswered += 1;
         let left = *total - *sent;
         // RFC 4975 7.1.1: range-end MUST be "*" if the request needs to be interruptible; senders
@@ -165,8 +172,8 @@ impl Sender {
             from_path: std::slice::from_ref(&config.local),
             message_id,
             byte_range: ByteRange { start: *sent + 1, end: ends.then_some(*total), total: Some(*total) },
-            others: &bears.headers,
-            content_type: Some(&bears.content_type),
+            others: &fields.headers,
+            content_type: Some(&fields.content_type),
         };
         head.encode(self.out.buffer());
         self.transactions.begin(number, Subject::Chunk(id));
@@ -196,8 +203,8 @@ impl Sender {
         if continuation == Continuation::Complete
             && let Some(message) = self.messages.get_mut(chunk.id)
         {
-            // Nothing more is written of it: what its chunks bore is not kept until it is acknowledged.
-            message.bears = None;
+            // Nothing more is written of it: what its chunks had is not kept until it is acknowledged.
+            message.fields = None;
         }
     }
 
@@ -236,7 +243,7 @@ impl Sender {
         config: &SessionConfig,
         tokens: &mut Tokens,
     ) {
-        let begun = self.messages.get(id).is_some_and(|m| m.sent > 0 && m.bears.is_some());
+        let begun = self.messages.get(id).is_some_and(|m| m.sent > 0 && !m.is_sent());
         if begun && self.open.is_none_or(|chunk| chunk.id != id) {
             self.open_for(now, id, b"", config, tokens);
         }
@@ -303,7 +310,7 @@ impl Sender {
     }
 
     fn settle(&mut self, id: OutgoingId, events: &mut VecDeque<Event>) {
-        if self.messages.get(id).is_some_and(|m| m.bears.is_none() && m.unanswered == 0) {
+        if self.messages.get(id).is_some_and(|m| m.is_sent() && m.unanswered == 0) {
             self.forget(id);
             events.push_back(Event::Delivered { id });
         }
@@ -334,7 +341,7 @@ impl Sender {
         if status.namespace != 0 || matches!(status.code, 200..=299) {
             return;
         }
-        // Failures are rare, and few messages are under way: no index is kept for them.
+        // Failures are rare: no index is kept for them.
         let last = self.messages.iter().rev().find(|(_, it)| it.message_id == message_id);
         let Some((id, _)) = last else { return };
         self.refuse(now, id, status.code, events);

@@ -110,6 +110,38 @@ fn chunks_are_interrupted_only_where_they_must_be() {
     assert_eq!(events(&mut store), [Event::Delivered { id: one }]);
 }
 
+/// A limit of nothing would never send anything.
+#[test]
+fn a_chunk_of_no_bytes_at_most_has_one() {
+    let mut store = session(within(SessionLimits { max_chunk: 0, ..SessionLimits::default() }));
+    let id = begin(&mut store, "m001", 3);
+    data(&mut store, id, "abc");
+    let frames = written(&mut store);
+    assert_eq!(frames.iter().map(|frame| frame.body.len()).collect::<Vec<_>>(), [1, 1, 1]);
+}
+
+// proves RFC 4975 7.3.2, 10.5: what is out cannot be stopped; a late refusal is told, a late 200 of what was given up is not
+#[test]
+fn nothing_more_is_written_of_a_message_that_is_out() {
+    let out = || {
+        let mut store = session(config());
+        let id = begin(&mut store, "m001", 3000);
+        data(&mut store, id, vec![b'a'; 3000]);
+        let frames = written(&mut store);
+        assert_eq!((frames.len(), events(&mut store)), (1, vec![Event::Sent { id }]));
+        (store, id, frames)
+    };
+    let (mut store, id, frames) = out();
+    data(&mut store, id, "more");
+    store.abort(T0, id);
+    acknowledge(&mut store, &frames);
+    assert!(output(&mut store).is_empty() && events(&mut store).is_empty());
+    let (mut store, id, _) = out();
+    feed(&mut store, T0, report("m001", "000 413"));
+    assert_eq!(events(&mut store), [Event::Refused { id, status: 413 }]);
+    assert!(output(&mut store).is_empty());
+}
+
 // proves RFC 4975 7.1.1: a chunk MUST be interrupted if a response has to be sent
 #[test]
 fn a_response_interrupts_the_open_chunk() {

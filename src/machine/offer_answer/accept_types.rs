@@ -9,19 +9,19 @@ pub struct AcceptTypes {
     wrapped: Entries,
 }
 
-/// Media types, of which none has a space in it, with a space between them: sessions keep them as long as they live.
+/// Media types, each in a line of one text: sessions keep them as long as they live.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Entries(Box<str>);
 
 impl Entries {
     fn new<T: AsRef<str>>(entries: &[T]) -> Self {
         // RFC 4975 8.6: a format-entry with parameters is assumed to match the same without.
-        let bare = entries.iter().map(|entry| mime::value(entry.as_ref().as_bytes()));
-        Self(bare.collect::<Vec<_>>().join(" ").into())
+        let bare = entries.iter().flat_map(|entry| [mime::value(entry.as_ref().as_bytes()), "\n".to_owned()]);
+        Self(bare.collect::<String>().into())
     }
 
     fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.split_ascii_whitespace()
+        self.0.split_terminator('\n')
     }
 
     fn lists(&self, media_type: &str) -> bool {
@@ -118,6 +118,13 @@ mod tests {
         let none = AcceptTypes::default();
         assert!(!none.accepts("text/plain") && !none.wants_cpim() && none.is_empty());
         assert!(!AcceptTypes::new(&["text/plain"], &["message/cpim"]).wants_cpim());
+    }
+
+    #[test]
+    fn what_is_no_media_type_matches_nothing_and_is_told_all_the_same() {
+        let odd = AcceptTypes::new(&["\"x * y\""], &[";x"]);
+        assert!(!odd.accepts("text/plain") && !odd.is_empty());
+        assert!(!odd.accepts_wrapped("text/plain"), "something was told, if nothing that is understood");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! sections 5 to 8, RFC 4975 section 8.4).
 
 use std::hash::Hasher;
+use std::num::NonZeroU64;
 
 use bytes::Bytes;
 use rustc_hash::FxHasher;
@@ -37,7 +38,7 @@ pub enum Agreement {
 pub struct Exchange {
     local: LocalMedia,
     /// What was said last, without its version.
-    said: Option<u64>,
+    said: Option<NonZeroU64>,
     /// Whether an offer of ours waits for its answer.
     offering: bool,
     /// The peer's path; empty before the first exchange is complete.
@@ -46,7 +47,7 @@ pub struct Exchange {
     fingerprints: Box<[Fingerprint]>,
     /// The place of our m= line, and the others, which are declined for good (RFC 3264 8: a stream
     /// keeps its place).
-    place: usize,
+    place: u32,
     others: Box<[Media]>,
 }
 
@@ -111,7 +112,7 @@ impl Exchange {
         let mut offer = described(&self.local);
         offer.medias = self.others.to_vec();
         let ours = line(&self.local, offered_setup(&self.local), self.local.direction);
-        offer.medias.insert(self.place.min(offer.medias.len()), ours);
+        offer.medias.insert((self.place as usize).min(offer.medias.len()), ours);
         self.say(offer)
     }
 
@@ -146,9 +147,10 @@ impl Exchange {
     }
 
     fn remember(&mut self, medias: &[Media]) {
-        self.place = medias.iter().position(|media| media.port != 0).unwrap_or(0);
+        let place = medias.iter().position(|media| media.port != 0).unwrap_or(0);
         self.others =
-            medias.iter().enumerate().filter(|(at, _)| *at != self.place).map(|(_, it)| it.clone()).collect();
+            medias.iter().enumerate().filter(|(at, _)| *at != place).map(|(_, it)| it.clone()).collect();
+        self.place = u32::try_from(place).unwrap_or(u32::MAX);
     }
 
     /// Writes a description. RFC 3264 8, RFC 4975 8.4: the version MUST rise by one where something has
@@ -157,7 +159,7 @@ impl Exchange {
         description.origin.sess_version = 0;
         let mut print = FxHasher::default();
         print.write(&written(&description));
-        let print = print.finish();
+        let print = NonZeroU64::new(print.finish()).unwrap_or(NonZeroU64::MIN);
         if self.said.replace(print).is_some_and(|before| before != print) {
             self.local.session.1 = self.local.session.1.wrapping_add(1);
         }
@@ -181,7 +183,7 @@ mod tests {
         Exchange::new(LocalMedia {
             uri: MsrpUri::parse(b"msrp://bob.example.com:8493/si438dsaodes;tcp").unwrap(),
             fingerprint: None,
-            accept_types: Vec::new(),
+            accept_types: Box::default(),
             max_size: 0,
             direction: Direction::SendRecv,
             session: (7, 1),

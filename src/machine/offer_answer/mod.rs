@@ -32,7 +32,7 @@ pub struct LocalMedia {
     /// The fingerprint of our certificate, told where `uri` is secure (RFC 8122).
     pub fingerprint: Option<Fingerprint>,
     /// The media types accepted here; none means all.
-    pub accept_types: Vec<String>,
+    pub accept_types: Box<[String]>,
     /// Bytes of the largest message accepted here; 0 says nothing about it.
     pub max_size: u64,
     /// The widest direction allowed, as seen from here.

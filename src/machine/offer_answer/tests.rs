@@ -7,7 +7,7 @@ fn local(direction: Direction) -> LocalMedia {
     LocalMedia {
         fingerprint: None,
         uri: MsrpUri::parse(b"msrp://bob.example.com:8493/si438dsaodes;tcp").unwrap(),
-        accept_types: Vec::new(),
+        accept_types: Box::default(),
         max_size: 0,
         direction,
         session: (2_890_844_530, 2_890_844_532),
@@ -27,7 +27,7 @@ fn offered(attributes: &str) -> Vec<u8> {
 #[test]
 fn the_example_of_rfc_4975_is_answered() {
     let types = vec!["message/cpim".to_owned(), "text/plain".to_owned()];
-    let local = LocalMedia { accept_types: types, max_size: 70_000, ..local(Direction::SendRecv) };
+    let local = LocalMedia { accept_types: types.into(), max_size: 70_000, ..local(Direction::SendRecv) };
     let (text, agreed) = answer(&offered(""), &local).unwrap();
     assert_eq!(
         std::str::from_utf8(&text).unwrap(),
@@ -122,7 +122,7 @@ fn refusals_name_their_cause() {
         assert_eq!((seen.status(), seen.warn_code()), (488, code), "{media}");
         assert_eq!(seen, refusal);
     }
-    let html = LocalMedia { accept_types: vec!["image/png".to_owned()], ..local(Direction::SendRecv) };
+    let html = LocalMedia { accept_types: Box::from(["image/png".to_owned()]), ..local(Direction::SendRecv) };
     let refusal = answer(&offered(""), &html).unwrap_err();
     assert_eq!(refusal.warning("h"), "305 h \"Incompatible media format: no common accept-types\"");
     let broken = answer(b"v=0\r\nm=\"\\", &html).unwrap_err();

@@ -155,19 +155,13 @@ impl Dialog {
     }
 
     fn part(&self, part: Part) -> Bytes {
-        self.text.slice(self.place(part))
+        self.text.slice_ref(self.read(part))
     }
 
     /// The Call-ID.
     #[must_use]
     pub fn call_id(&self) -> &[u8] {
         self.read(Part::CallId)
-    }
-
-    /// The Call-ID, which lives as long as it is held.
-    #[must_use]
-    pub fn shared_call_id(&self) -> Bytes {
-        self.part(Part::CallId)
     }
 
     /// The tag on this side.
@@ -204,7 +198,11 @@ impl Dialog {
     #[must_use]
     pub fn route_set(&self) -> Vec<Bytes> {
         let mut begin = self.place(Part::RemoteTarget).end;
-        let route = |end: &u32| self.text.slice(std::mem::replace(&mut begin, *end as usize)..*end as usize);
+        let route = |end: &u32| {
+            let end = *end as usize;
+            let place = std::mem::replace(&mut begin, end)..end;
+            self.text.slice_ref(self.text.get(place).unwrap_or_default())
+        };
         self.routes.iter().map(route).collect()
     }
 
@@ -241,7 +239,9 @@ impl Dialog {
         let contact = request.headers.contact().map_err(|_| StatusCode::BAD_REQUEST)?;
         self.remote_cseq = Some(number);
         // RFC 3261 12.2.2: a target refresh MUST replace the remote target by the Contact, if present.
-        if let Some(contact) = contact.filter(|_| refreshes_target(&request.method)) {
+        if let Some(contact) = contact.filter(|_| refreshes_target(&request.method))
+            && contact.uri != self.remote_target()
+        {
             *self = Self::from(Parts { remote_target: contact.uri, ..Parts::from(self.clone()) });
         }
         Ok(())

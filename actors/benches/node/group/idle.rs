@@ -12,38 +12,39 @@ use std::time::Instant;
 const MOST: f64 = 8.0;
 /// So many are there before it is measured: what the node sets up once is not what each costs.
 const BEFORE: usize = 100;
-/// Files that the node and the load driver need beside those of the sessions.
+/// Files that the node and the load driver need beside those of the sessions that count.
 const OTHER_FILES: usize = 500;
 
 pub fn run(size: &Size, board: &mut Board) {
-    unacknowledged(size, board);
-    silent(size, board);
+    let count = possible(size.sessions, board);
+    unacknowledged(count, size, board);
+    silent(count, size, board);
     subscriptions(size, board);
 }
 
 /// Retrieval sessions whose message was sent and is not acknowledged.
-fn unacknowledged(size: &Size, board: &mut Board) {
+fn unacknowledged(count: usize, size: &Size, board: &mut Board) {
     let node = Plan::new().start();
     let mut sip = Sip::connect(&node);
     let id = sip.stock("bob", 1).remove(0);
     let uri = format!("sip:{id}@mailserver.example.com");
-    let mut open = |count: usize| -> Vec<Call> {
+    let mut open = |count: usize| -> (Vec<Call>, f64) {
+        let start = Instant::now();
         let mut calls: Vec<Call> = (0..count).map(|_| sip.invite("bob", &uri, None)).collect();
+        let rate = count as f64 / start.elapsed().as_secs_f64();
         calls.iter_mut().for_each(|call| assert!(call.msrp.next().send));
-        calls
+        (calls, rate)
     };
     let _first = open(BEFORE);
     let before = node.memory("VmRSS:");
-    let (start, count) = (Instant::now(), possible(size.sessions, board));
-    let _calls = open(count);
-    let rate = count as f64 / start.elapsed().as_secs_f64();
+    let (_calls, rate) = open(count);
     let what = format!("{count} sessions that wait for the acknowledgement");
     settle(&node, before, count, size, &what, board);
     board.row(Row::new("  sessions opened, one after another", "/s", &[rate]));
 }
 
 /// Retrieval sessions that wait for the client's first SEND.
-fn silent(size: &Size, board: &mut Board) {
+fn silent(count: usize, size: &Size, board: &mut Board) {
     let node = Plan::new().start();
     let mut sip = Sip::connect(&node);
     let id = sip.stock("bob", 1).remove(0);
@@ -51,7 +52,6 @@ fn silent(size: &Size, board: &mut Board) {
     let mut open = |count: usize| -> Vec<Call> { (0..count).map(|_| sip.call("bob", &uri, None)).collect() };
     let _first = open(BEFORE);
     let before = node.memory("VmRSS:");
-    let count = possible(size.sessions, board);
     let _calls = open(count);
     let what = format!("{count} sessions, connected, that wait for the first SEND");
     settle(&node, before, count, size, &what, board);
