@@ -28,9 +28,9 @@ fn records() -> Records {
     use restante::focus::realm::Realm;
     let records = Records::new(9, Realm::new(&["example.com".into()], "mailserver.example.com", None));
     let peer = "192.0.2.7:5060".parse().unwrap();
-    for session in ["a@b", "other"] {
+    for session in [&b"a@b"[..], &b"other"[..]] {
         records
-            .tap(session.as_bytes(), peer)
+            .tap(session, peer)
             .msrp(crate::records::Way::In, || crate::records::Said::Words("SEND".into()));
     }
     records
