@@ -80,16 +80,20 @@ impl Ua {
     }
 
     pub fn new(node: SocketAddr, user: &str, tcp: bool) -> Self {
-        Self::at(node, user, tcp, ports::free(node.ip()))
+        Self::on(node, user, tcp, ports::bound(node.ip()))
     }
 
     /// A user agent at a port that was chosen before.
     pub fn at(node: SocketAddr, user: &str, tcp: bool, port: u16) -> Self {
         let here = SocketAddr::new(node.ip(), port);
+        Self::on(node, user, tcp, (UdpSocket::bind(here).unwrap(), TcpListener::bind(here).unwrap()))
+    }
+
+    fn on(node: SocketAddr, user: &str, tcp: bool, (udp, listener): (UdpSocket, TcpListener)) -> Self {
+        let here = udp.local_addr().unwrap();
         let (sender, incoming) = channel();
         let stop = Arc::new(AtomicBool::new(false));
-        let udp = Arc::new(UdpSocket::bind(here).unwrap());
-        let listener = TcpListener::bind(here).unwrap();
+        let udp = Arc::new(udp);
         spawn_datagrams(Arc::clone(&udp), sender.clone(), Arc::clone(&stop));
         spawn_accept(listener, sender.clone(), Arc::clone(&stop));
         let tcp = tcp.then(|| {
