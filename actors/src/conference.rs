@@ -1,5 +1,6 @@
 //! The subscribers to a focus' conference state (RFC 4575), as the focus keeps them.
 
+use bytes::Bytes;
 use restante::focus::conference::Conference;
 use restante::focus::fan_out::Participant;
 use restante::focus::retrieval::Entry;
@@ -7,7 +8,7 @@ use restante::focus::subscription_terms::SubscriptionTerms;
 use restante::machine::sip::{Body, Flow, Notifier, TerminationReason};
 use restante::time::Instant;
 use restante::wire::conference_info;
-use restante::wire::sip::{HeaderName, Method, Request, Response, StatusCode, tag_of};
+use restante::wire::sip::{HeaderName, Method, NameAddr, Request, Response, StatusCode, tag_of};
 use std::time::Duration;
 
 use crate::dialog_port::DialogPort;
@@ -132,7 +133,7 @@ impl ConferenceSubscribers {
             ticket,
             tag,
             notifier,
-            view: Conference::new(entity.to_owned()),
+            view: Conference::new(entity),
             leave: None,
         });
         response
@@ -211,10 +212,10 @@ impl ConferenceSubscribers {
     }
 }
 
-/// The URI in a Contact value, which is the focus' own.
-fn entity(contact: &str) -> &str {
-    let uri = contact.split_once('<').map_or(contact, |(_, uri)| uri);
-    uri.split_once('>').map_or(uri, |(uri, _)| uri)
+/// The URI in our Contact value, which is the focus' own.
+fn entity(contact: &str) -> String {
+    NameAddr::parse(&Bytes::copy_from_slice(contact.as_bytes()))
+        .map_or_else(|_| contact.to_owned(), |address| String::from_utf8_lossy(&address.uri).into_owned())
 }
 
 #[cfg(test)]

@@ -1,21 +1,19 @@
 //! Shard: one core's share of the mailboxes. It judges requests outside of dialogs and gives them
 //! to those who serve them: the store itself, a Recorder, a Focus, a Mailbox.
 
+mod mailboxes;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use actix::{
-    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WeakAddr, WrapFuture,
-};
-use dashmap::DashMap;
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient, WeakAddr};
 use restante::focus::intent::{self, DEPOSIT_PREFIX, FOCUS_PREFIX, Intent, RETRIEVAL_PREFIX};
 use restante::focus::pager::{self, Pager};
 use restante::focus::recipient_list::{self, InviteBody};
 use restante::focus::rejection::Rejection;
 use restante::focus::{retrieval, session_deposit};
 use restante::machine::sip::{Flow, InviteSession, ServerTxn};
-use restante::store::{Body, Owner, PagerDeposit, SubscriptionRecord};
+use restante::store::{Body, Owner, PagerDeposit};
 use restante::wire::sip::{HeaderName, Request, Response, StatusCode};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -26,7 +24,6 @@ use crate::endpoint::{Arrived, SipEndpoint};
 use crate::fault;
 use crate::focus::{Focus, FocusBirth, Selection};
 use crate::gate::{Caller, Gate};
-use crate::mailbox::{self, Changed, Mailbox, Restore, Retire};
 use crate::pager_depositing::PagerDepositing;
 use crate::ports::{Asked, DialogInput, Respond, ToEndpoint};
 use crate::recorder::{Recorder, RecorderBirth};
@@ -34,10 +31,9 @@ use crate::refusals;
 use crate::shared::Shared;
 use crate::supervision::{Exited, Vital, Who};
 
-/// How long a mailbox that has failed is left alone before it is made anew.
-const RESTORE_AFTER: Duration = Duration::from_secs(1);
-/// Who is to be told of a mailbox's changes; read by the store's change feed.
-pub type Watched = Arc<DashMap<Owner, Addr<Mailbox>>>;
+use mailboxes::MailboxEntry;
+
+pub use mailboxes::{Idle, Resume, Watched, tell_changed};
 
 /// Sessions of the node, in all shards.
 #[derive(Debug, Default)]
@@ -46,30 +42,10 @@ pub struct Totals {
     focuses: AtomicUsize,
 }
 
-/// A Mailbox has no subscriptions after so many messages from the shard.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Idle {
-    /// Whose mailbox.
-    pub owner: Owner,
-    /// How many messages it has had.
-    pub received: u64,
-}
-
 /// The way to the shard's endpoint, told after both are started.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Attach(pub Addr<SipEndpoint>);
-
-/// A subscription that outlived the last run.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Resume(pub SubscriptionRecord);
-
-struct MailboxEntry {
-    mailbox: Addr<Mailbox>,
-    sent: u64,
-}
 
 /// The actor.
 pub struct Shard {
@@ -330,58 +306,6 @@ impl Shard {
             user.do_send(DialogInput::Request(asked));
         }
     }
-
-    /// The mailbox of `owner`, to be sent one message.
-    fn mailbox(&mut self, owner: Owner, ctx: &Context<Self>) -> Option<Addr<Mailbox>> {
-        let endpoint = self.endpoint.clone()?;
-        let entry = self.mailboxes.entry(owner.clone()).or_insert_with(|| {
-            let mailbox = Mailbox::new(
-                Arc::clone(&self.shared),
-                endpoint,
-                ctx.address(),
-                owner.clone(),
-                self.tag.clone(),
-            )
-            .start();
-            self.watched.insert(owner, mailbox.clone());
-            MailboxEntry { mailbox, sent: 0 }
-        });
-        entry.sent += 1;
-        Some(entry.mailbox.clone())
-    }
-}
-
-impl Shard {
-    /// Makes a mailbox that has failed anew from what is written down of it; not at once, so that one that
-    /// fails again and again does not keep the core from all else.
-    fn restore(&mut self, owner: Owner, ctx: &mut Context<Self>) {
-        if self.mailboxes.get(&owner).is_some_and(|entry| !entry.mailbox.connected()) {
-            self.mailboxes.remove(&owner);
-            self.watched.remove(&owner);
-        }
-        let store = Arc::clone(&self.shared.store);
-        let reading = async move {
-            tokio::time::sleep(RESTORE_AFTER).await;
-            mailbox::written_down(store.as_ref(), &owner).await
-        };
-        ctx.spawn(reading.into_actor(self).map(|read, shard, ctx| match read {
-            Ok(records) => {
-                tracing::info!(subscriptions = records.len(), "mailbox made anew");
-                for record in records {
-                    shard.resume(record, ctx);
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, "mailbox not made anew: its subscriptions go on when the node starts again");
-            }
-        }));
-    }
-
-    fn resume(&mut self, record: SubscriptionRecord, ctx: &Context<Self>) {
-        if let Some(mailbox) = self.mailbox(record.owner.clone(), ctx) {
-            mailbox.do_send(Restore { record });
-        }
-    }
 }
 
 fn busy(agent: &str, why: &str) -> Rejection {
@@ -446,33 +370,6 @@ impl Handler<Exited> for Shard {
             }
             Who::Mailbox => self.restore(exited.owner, ctx),
         }
-    }
-}
-
-impl Handler<Idle> for Shard {
-    type Result = ();
-    fn handle(&mut self, idle: Idle, _: &mut Self::Context) {
-        // A message may have been sent meanwhile; then the mailbox lives on and says so again.
-        if self.mailboxes.get(&idle.owner).is_some_and(|entry| entry.sent == idle.received)
-            && let Some(entry) = self.mailboxes.remove(&idle.owner)
-        {
-            self.watched.remove(&idle.owner);
-            entry.mailbox.do_send(Retire);
-        }
-    }
-}
-
-impl Handler<Resume> for Shard {
-    type Result = ();
-    fn handle(&mut self, resume: Resume, ctx: &mut Self::Context) {
-        self.resume(resume.0, ctx);
-    }
-}
-
-/// Tells whoever watches a mailbox that it changed; called by the store's change feed.
-pub fn tell_changed(watched: &Watched, owner: &Owner) {
-    if let Some(mailbox) = watched.get(owner) {
-        mailbox.do_send(Changed);
     }
 }
 

@@ -132,11 +132,12 @@ impl Sender {
         let next = within(next, config.limits.chunk());
         // RFC 4975 7.1: if the end-line is present in the body, the sender MUST choose a new
         // transaction identifier that is not present in the body.
+        self.end_line.clear();
+        self.end_line.reserve_exact(end_line::DASHES.len() + LONGEST);
+        self.end_line.extend_from_slice(end_line::DASHES);
         let number = loop {
             let number = tokens.mint();
-            self.end_line.clear();
-            self.end_line.reserve_exact(end_line::DASHES.len() + LONGEST);
-            self.end_line.extend_from_slice(end_line::DASHES);
+            self.end_line.truncate(end_line::DASHES.len());
             tokens.write(number, &mut self.end_line);
             if !end_line::occurs(&self.end_line, next) {
                 break number;

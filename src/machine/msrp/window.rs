@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 /// A hash table would keep room for more than there are; thousands of sessions wait with one or none of each. To
 /// find and to take a value costs the logarithm of how many there are, and nothing for the first, in whatever order a
 /// peer lets them end.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Window<K, V> {
     /// In order of their keys; without a value where it was taken from between others. The first has one.
     entries: VecDeque<(K, Option<V>)>,
