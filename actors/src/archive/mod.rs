@@ -23,6 +23,7 @@ mod pool;
 mod quota;
 mod reader;
 mod record;
+mod retired;
 mod session;
 mod staging;
 mod subscription;

@@ -4,8 +4,9 @@
 //! together with large ones; one journal makes a batch of both durable, and is all that is synced.
 
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
+use fjall::compaction::Leveled;
 use fjall::{
     CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Slice, Snapshot,
 };
@@ -18,8 +19,15 @@ use super::pool::lock;
 /// How large a memtable grows before it is written out. A journal is kept until what is in it has
 /// been written out, so these and the journal's own 64 MB bound the time to open after a crash. The
 /// smaller one holds what 64 MB of journal bring of small records, so that it holds no journal up.
-const CONTENT_MEMTABLE: u64 = 32 << 20;
-const INDEX_MEMTABLE: u64 = 16 << 20;
+///
+/// Whoever syncs the journal meanwhile waits until the disk has the table, and the last table of a compaction is
+/// synced while nothing can be read or written: so neither is large, and twice as many as usual are
+/// compacted together, which writes no record more often than large ones would. A store keeps the sizes that it
+/// was made with: the engine writes them down.
+const CONTENT_MEMTABLE: u64 = 8 << 20;
+const INDEX_MEMTABLE: u64 = 4 << 20;
+const TABLE: u64 = 8 << 20;
+const COMPACTED_TOGETHER: u8 = 8;
 
 /// The most the journals hold, if a memtable is not written out by itself.
 const JOURNALS: u64 = 160 << 20;
@@ -87,7 +95,17 @@ impl Tree {
             .manual_journal_persist(true)
             .worker_threads(WORKERS)
             .open()?;
-        let options = |memtable| move || KeyspaceCreateOptions::default().max_memtable_size(memtable);
+        let compaction =
+            Leveled::default().with_table_target_size(TABLE).with_l0_threshold(COMPACTED_TOGETHER);
+        let compaction = Arc::new(compaction);
+        let options = |memtable| {
+            let compaction = compaction.clone();
+            move || {
+                KeyspaceCreateOptions::default()
+                    .max_memtable_size(memtable)
+                    .compaction_strategy(compaction.clone())
+            }
+        };
         let index = database.keyspace("index", options(INDEX_MEMTABLE))?;
         // Whoever asks for a content knows that it is there: filters of the last level save nothing.
         let contents =
@@ -104,6 +122,11 @@ impl Tree {
             #[cfg(test)]
             unreadable: std::sync::atomic::AtomicBool::new(false),
         })
+    }
+
+    /// All that records are kept in.
+    pub(super) fn keyspaces(&self) -> [Keyspace; 2] {
+        [self.index.clone(), self.contents.clone()]
     }
 
     fn room(&self, key: &[u8]) -> &Keyspace {

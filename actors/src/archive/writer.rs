@@ -16,6 +16,7 @@ use super::Limits;
 use super::content::Contents;
 use super::desk::Desk;
 use super::pool::lock;
+use super::retired::Retired;
 use super::session::{self, NotRecovered};
 use super::transaction::{CommitError, Committed, Transaction, unavailable};
 use super::tree::{Durable, Tree, failed};
@@ -153,8 +154,10 @@ impl Writer {
     ) -> io::Result<Self> {
         let (orders, queue) = sync_channel(limits.queue);
         let handle = WriterHandle { orders, closed: Arc::default(), broken: Arc::default() };
+        let retired = Retired::new(tree.keyspaces())?;
         let mut work = Work {
             limits,
+            retired,
             tree,
             desk,
             contents,
@@ -200,6 +203,7 @@ impl Drop for Writer {
 /// What the thread works with.
 struct Work {
     limits: Limits,
+    retired: Retired,
     tree: Arc<Tree>,
     desk: Desk,
     contents: Arc<Contents>,
@@ -291,6 +295,7 @@ impl Work {
         for reply in replies {
             reply(committed.clone());
         }
+        self.retired.look(Instant::now());
         stop
     }
 
