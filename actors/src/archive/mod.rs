@@ -20,6 +20,7 @@ mod lookup;
 mod mailbox;
 mod mend;
 mod pool;
+mod priority;
 mod quota;
 mod reader;
 mod record;

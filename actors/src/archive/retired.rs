@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use fjall::{AbstractTree, Keyspace};
 
 use super::pool::{Pool, PoolHandle};
+use super::priority::giving_way;
 
 /// How long it takes at least from one look to the next. A table or a memtable lives many times as long.
 const LOOK: Duration = Duration::from_millis(20);
@@ -36,7 +37,7 @@ impl Retired {
         Ok(Self {
             keyspaces: keyspaces.into_iter().map(Held::new).collect(),
             next: Instant::now(),
-            undertaker: Pool::start("archive-retired", 1, WAITING)?,
+            undertaker: giving_way(|| Pool::start("archive-retired", 1, WAITING))??,
         })
     }
 

@@ -15,6 +15,7 @@ use rustc_hash::FxHashSet;
 
 use super::keys::{self, Key};
 use super::pool::lock;
+use super::priority::giving_way;
 
 /// How large a memtable grows before it is written out. A journal is kept until what is in it has
 /// been written out, so these and the journal's own 64 MB bound the time to open after a crash. The
@@ -88,13 +89,16 @@ pub(super) struct Moment<'a> {
 
 impl Tree {
     pub(super) fn open(directory: &Path) -> fjall::Result<Self> {
-        let database = Database::builder(directory)
-            .cache_size(CACHE)
-            .max_journaling_size(JOURNALS)
-            .journal_compression(CompressionType::None)
-            .manual_journal_persist(true)
-            .worker_threads(WORKERS)
-            .open()?;
+        // The engine's threads are started here. Each of them can fill a core for as long as it writes out or compacts.
+        let database = giving_way(|| {
+            Database::builder(directory)
+                .cache_size(CACHE)
+                .max_journaling_size(JOURNALS)
+                .journal_compression(CompressionType::None)
+                .manual_journal_persist(true)
+                .worker_threads(WORKERS)
+                .open()
+        })??;
         let compaction =
             Leveled::default().with_table_target_size(TABLE).with_l0_threshold(COMPACTED_TOGETHER);
         let compaction = Arc::new(compaction);
