@@ -1,4 +1,4 @@
-//! What nobody waits for gives way to what somebody waits for.
+//! Threads that give way to those that somebody waits for.
 
 use std::io;
 

@@ -19,12 +19,11 @@ use super::priority::giving_way;
 
 /// How large a memtable grows before it is written out. A journal is kept until what is in it has
 /// been written out, so these and the journal's own 64 MB bound the time to open after a crash. The
-/// smaller one holds what 64 MB of journal bring of small records, so that it holds no journal up.
+/// smaller one is written out more often than 64 MB of journal fill, so that it holds no journal up.
 ///
 /// Whoever syncs the journal meanwhile waits until the disk has the table, and the last table of a compaction is
 /// synced while nothing can be read or written: so neither is large, and twice as many as usual are
-/// compacted together, which writes no record more often than large ones would. A store keeps the sizes that it
-/// was made with: the engine writes them down.
+/// compacted together, for fewer compactions. A store keeps the sizes that it was made with: the engine writes them down.
 const CONTENT_MEMTABLE: u64 = 8 << 20;
 const INDEX_MEMTABLE: u64 = 4 << 20;
 const TABLE: u64 = 8 << 20;

@@ -30,6 +30,9 @@ type Operation = Box<dyn FnOnce(&mut Transaction<'_>) -> Reply + Send>;
 /// How long what may be synced later ([`Durable::Soon`]) waits for that.
 const SOON: Duration = Duration::from_millis(50);
 
+/// How often what the engine no longer needs is looked for where nothing is written: it compacts for a while after.
+const QUIET: Duration = Duration::from_secs(1);
+
 enum Order {
     Apply(Operation, Durable),
     Stop,
@@ -203,6 +206,7 @@ impl Drop for Writer {
 /// What the thread works with.
 struct Work {
     limits: Limits,
+    /// Dropped before `tree`: what it unlinks must be gone before somebody else opens the engine.
     retired: Retired,
     tree: Arc<Tree>,
     desk: Desk,
@@ -241,7 +245,7 @@ impl Work {
     fn next(&mut self, queue: &Receiver<Order>) -> Option<(Operation, Durable)> {
         loop {
             let left = self.unsynced.map(|due| due.saturating_duration_since(Instant::now()));
-            let order = match left {
+            let order = match left.or_else(|| self.retired.is_holding().then_some(QUIET)) {
                 None => queue.recv().ok()?,
                 Some(Duration::ZERO) => {
                     // The next that asks hears that the store is broken.
@@ -250,7 +254,10 @@ impl Work {
                 }
                 Some(left) => match queue.recv_timeout(left) {
                     Ok(order) => order,
-                    Err(RecvTimeoutError::Timeout) => continue,
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.look();
+                        continue;
+                    }
                     Err(RecvTimeoutError::Disconnected) => return None,
                 },
             };
@@ -295,8 +302,15 @@ impl Work {
         for reply in replies {
             reply(committed.clone());
         }
-        self.retired.look(Instant::now());
+        self.look();
         stop
+    }
+
+    /// Has what the engine no longer needs taken apart; of a broken engine nothing is expected.
+    fn look(&mut self) {
+        if !self.broken.load(Ordering::Acquire) {
+            self.retired.look(Instant::now());
+        }
     }
 
     /// Sees to what a batch has not synced.
