@@ -180,6 +180,17 @@ mod tests {
             let files = std::fs::read_dir(self.keyspace.path().join("tables")).unwrap().count();
             files - self.keyspace.table_count()
         }
+
+        /// So many tables are there for no other reason than that they are held.
+        #[track_caller]
+        fn assert_held(&self, tables: usize) {
+            assert_eq!(
+                self.keyspace.tree.version_free_list_len(),
+                0,
+                "the engine remembers no former tables"
+            );
+            assert_eq!(self.forgotten(), tables, "these are held");
+        }
     }
 
     #[test]
@@ -189,8 +200,7 @@ mod tests {
         bench.look();
         bench.compact();
         (0..3).for_each(|_| bench.write_out());
-        assert_eq!(bench.keyspace.tree.version_free_list_len(), 0, "the engine remembers no former tables");
-        assert_eq!(bench.forgotten(), 3, "these are held");
+        bench.assert_held(3);
 
         bench.look();
         // It waits for its thread.
@@ -240,8 +250,7 @@ mod tests {
         bench.compact();
         bench.look();
         bench.write_out();
-        assert_eq!(bench.keyspace.tree.version_free_list_len(), 0, "the engine remembers no former tables");
-        assert_eq!(bench.forgotten(), 3, "these are held");
+        bench.assert_held(3);
     }
 
     #[test]

@@ -102,17 +102,14 @@ impl Tree {
             Leveled::default().with_table_target_size(TABLE).with_l0_threshold(COMPACTED_TOGETHER);
         let compaction = Arc::new(compaction);
         let options = |memtable| {
-            let compaction = compaction.clone();
-            move || {
-                KeyspaceCreateOptions::default()
-                    .max_memtable_size(memtable)
-                    .compaction_strategy(compaction.clone())
-            }
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(memtable)
+                .compaction_strategy(compaction.clone())
         };
-        let index = database.keyspace("index", options(INDEX_MEMTABLE))?;
+        let index = database.keyspace("index", || options(INDEX_MEMTABLE))?;
         // Whoever asks for a content knows that it is there: filters of the last level save nothing.
         let contents =
-            database.keyspace("contents", || options(CONTENT_MEMTABLE)().expect_point_read_hits(true))?;
+            database.keyspace("contents", || options(CONTENT_MEMTABLE).expect_point_read_hits(true))?;
         Ok(Self {
             database,
             index,
