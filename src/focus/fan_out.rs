@@ -3,6 +3,9 @@
 //! All share one MSRP session. Credit is granted piece by piece around a ring that begins in the
 //! order of the list; pieces are relayed in the order of their grants. So short messages arrive in
 //! the list's order, and none waits for a long one to end: a long one gets a piece a round.
+//!
+//! What is granted together is fetched together, so credit is not granted as it comes back, piece by
+//! piece, but when half of it is at hand: the other half is under way meanwhile.
 
 use std::collections::VecDeque;
 
@@ -16,6 +19,10 @@ pub struct FanOut<P> {
     slots: VecDeque<Slot<P>>,
     members: Vec<Member>,
     credit: usize,
+    /// From how much credit on it is granted.
+    batch: usize,
+    /// Whether a batch has begun.
+    granting: bool,
 }
 
 #[derive(Debug)]
@@ -49,12 +56,17 @@ impl<P> FanOut<P> {
             slots: VecDeque::new(),
             members: vec![Member::Fresh; participants],
             credit,
+            batch: credit / 2,
+            granting: false,
         }
     }
 
-    /// Grants one piece to whoever's turn it is; `None` without credit or without anybody to grant.
+    /// Grants one piece to whoever's turn it is; `None` without a batch of credit or without anybody to grant. A
+    /// batch that has begun goes on until then.
     pub fn grant(&mut self) -> Option<Participant> {
-        if self.credit == 0 {
+        let least = if self.granting { 1 } else { self.batch.max(1) };
+        self.granting = false;
+        if self.credit < least {
             return None;
         }
         let participant = loop {
@@ -67,6 +79,7 @@ impl<P> FanOut<P> {
             self.ring.push_back(participant);
         }
         self.credit -= 1;
+        self.granting = true;
         self.slots.push_back(Slot { participant, state: SlotState::Awaited });
         Some(participant)
     }
@@ -211,6 +224,51 @@ mod tests {
         assert_eq!(fan_out.grant(), None);
         fan_out.fill(0, (), true).unwrap();
         assert_eq!((0..10).filter_map(|_| fan_out.grant()).count(), 7);
+    }
+
+    #[test]
+    fn credit_that_comes_back_is_granted_in_batches() {
+        let mut fan_out = FanOut::new(100, 8);
+        let mut batch = |fan_out: &mut FanOut<()>| {
+            let granted: Vec<_> = std::iter::from_fn(|| fan_out.grant()).collect();
+            granted.iter().for_each(|participant| fan_out.fill(*participant, (), false).unwrap());
+            granted.len()
+        };
+        assert_eq!(batch(&mut fan_out), 8);
+        let sizes: Vec<_> = (0..20)
+            .map(|_| {
+                fan_out.relay().unwrap();
+                fan_out.credit(1);
+                batch(&mut fan_out)
+            })
+            .collect();
+        assert_eq!(sizes, [[0, 0, 0, 4]; 5].concat());
+    }
+
+    // A batch must come together whoever has left, or nobody would ever be granted again.
+    #[test]
+    fn nobody_waits_for_credit_that_does_not_come_back() {
+        let mut fan_out = FanOut::new(9, 4);
+        let mut served = Vec::new();
+        while !fan_out.is_idle() {
+            let before = served.len();
+            while let Some(participant) = fan_out.grant() {
+                served.push(participant);
+            }
+            assert!(served.len() > before, "stuck behind {served:?}");
+            for participant in served.drain(before..).collect::<Vec<_>>() {
+                served.push(participant);
+                match participant % 3 {
+                    0 => fan_out.leave(participant),
+                    1 => fan_out.withdraw(participant),
+                    _ => fan_out.fill(participant, (), false).unwrap(),
+                }
+            }
+            while fan_out.relay().is_some() {
+                fan_out.credit(1);
+            }
+        }
+        assert_eq!(served, (0..9).collect::<Vec<_>>());
     }
 
     #[test]
