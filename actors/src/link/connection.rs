@@ -15,6 +15,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -58,26 +59,79 @@ pub(crate) trait Traffic: Send + 'static {
     fn closed(&mut self, cause: CloseCause);
 }
 
+/// What a connection carries where its first bytes tell for whom it is.
+pub(crate) trait Addressed: Traffic {
+    /// The runtime of whoever is to be told of the bytes that came first, where that is another than this one.
+    fn home(&self, intake: &Intake) -> Option<Handle>;
+}
+
 /// Reads and writes a connection to its end, and tells the log and the metrics.
 ///
 /// No `async fn`, whose task would keep what it was called with beside what becomes of it.
 pub(crate) fn serve<T: Traffic>(
+    traffic: T,
+    stream: Stream,
+    stop: Stop,
+    direction: &'static str,
+) -> impl Future<Output = ()> + Send {
+    opened(&traffic, direction);
+    go_on(traffic, Intake::new(Arc::new(stream), stop), Ok(Read::Nothing))
+}
+
+/// As [`serve`], but from the first bytes on the connection is served where those are at home whom they are for: what
+/// passes between the two changes no thread. Nothing must be written before.
+pub(crate) fn settle<T: Addressed>(
     mut traffic: T,
     stream: Stream,
     stop: Stop,
     direction: &'static str,
 ) -> impl Future<Output = ()> + Send {
+    opened(&traffic, direction);
+    let mut intake = Intake::new(Arc::new(stream), stop);
+    async move {
+        let first = first_bytes(&mut traffic, &mut intake).await;
+        match traffic.home(&intake).filter(|_| first.is_ok()) {
+            Some(home) => {
+                home.spawn(async move {
+                    match intake.here() {
+                        Ok(intake) => drop(tokio::spawn(go_on(traffic, intake, first))),
+                        Err(error) => lost(&mut traffic, CloseCause::Network(error.kind())),
+                    }
+                });
+            }
+            None => drop(tokio::spawn(go_on(traffic, intake, first))),
+        }
+    }
+}
+
+fn opened<T: Traffic>(traffic: &T, direction: &'static str) {
     let protocol = T::PROTOCOL;
     metrics::counter!("restante_connections_total", "protocol" => protocol, "direction" => direction)
         .increment(1);
     metrics::gauge!("restante_connections", "protocol" => protocol).increment(1.0);
     debug!(protocol, connection = %traffic.id(), peer = %traffic.peer(), direction, "connection opened");
-    let stream = Arc::new(stream);
-    let outbox = Arc::clone(traffic.outbox());
-    let writer = tokio::spawn(writer::write(outbox, Arc::clone(&stream), traffic.drained(), T::lost));
-    let mut intake = Intake::new(stream, stop);
+}
+
+/// Waits until something was read.
+async fn first_bytes<T: Traffic>(traffic: &mut T, intake: &mut Intake) -> Result<Read, CloseCause> {
+    loop {
+        match intake.read(T::PROTOCOL)? {
+            Read::Nothing => wait(traffic, intake).await?,
+            Read::Some => return Ok(Read::Some),
+        }
+    }
+}
+
+/// Reads and writes a connection to its end, behind what its `first` read gave.
+fn go_on<T: Traffic>(
+    mut traffic: T,
+    mut intake: Intake,
+    first: Result<Read, CloseCause>,
+) -> impl Future<Output = ()> + Send {
+    let (outbox, stream) = (Arc::clone(traffic.outbox()), Arc::clone(&intake.stream));
+    let writer = tokio::spawn(writer::write(outbox, stream, traffic.drained(), T::lost));
     async move {
-        let Err(cause) = read_on(&mut traffic, &mut intake).await;
+        let Err(cause) = read_on(&mut traffic, &mut intake, first).await;
         // Boxed, since a connection that lives does not need it yet.
         Box::pin(leave(&mut traffic, &intake, cause, writer)).await;
     }
@@ -85,13 +139,25 @@ pub(crate) fn serve<T: Traffic>(
 
 /// Sees a connection off that is read no more.
 async fn leave<T: Traffic>(traffic: &mut T, intake: &Intake, cause: CloseCause, writer: JoinHandle<()>) {
-    let protocol = T::PROTOCOL;
     let cause = end(Arc::clone(traffic.outbox()), T::LAST_WORDS, cause).await;
     traffic.closed(cause);
     if cause.is_normal() || cause == CloseCause::Broken {
         see_off(&intake.stream).await;
     }
     let _ = writer.await;
+    told_closed(traffic, cause);
+}
+
+/// Ends a connection that has no socket any more.
+fn lost<T: Traffic>(traffic: &mut T, cause: CloseCause) {
+    traffic.outbox().abort(cause);
+    traffic.closed(cause);
+    told_closed(traffic, cause);
+}
+
+/// Tells the log and the metrics that a connection has ended.
+fn told_closed<T: Traffic>(traffic: &T, cause: CloseCause) {
+    let protocol = T::PROTOCOL;
     metrics::gauge!("restante_connections", "protocol" => protocol).decrement(1.0);
     metrics::counter!("restante_connections_closed_total", "protocol" => protocol, "cause" => cause.label())
         .increment(1);
@@ -103,10 +169,16 @@ async fn leave<T: Traffic>(traffic: &mut T, intake: &Intake, cause: CloseCause, 
     }
 }
 
-/// Reads to the end; by reference, so that the task carries traffic and intake only once.
-async fn read_on<T: Traffic>(traffic: &mut T, intake: &mut Intake) -> Result<Infallible, CloseCause> {
+/// Reads to the end, behind what the `first` read gave; by reference, so that the task carries traffic and intake
+/// only once.
+async fn read_on<T: Traffic>(
+    traffic: &mut T,
+    intake: &mut Intake,
+    first: Result<Read, CloseCause>,
+) -> Result<Infallible, CloseCause> {
+    let mut read = first;
     loop {
-        match intake.read(T::PROTOCOL)? {
+        match read? {
             Read::Nothing => wait(traffic, intake).await?,
             Read::Some => {
                 traffic.take(intake).await?;
@@ -119,6 +191,7 @@ async fn read_on<T: Traffic>(traffic: &mut T, intake: &mut Intake) -> Result<Inf
                 }
             }
         }
+        read = intake.read(T::PROTOCOL);
     }
 }
 

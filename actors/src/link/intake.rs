@@ -42,6 +42,15 @@ impl Intake {
         Self { stream, buffer: BytesMut::new(), active: now, heard: now, stop, appetite: LEAST }
     }
 
+    /// The same, where nobody else has the stream yet: its events are told to the runtime this is called on.
+    pub(crate) fn here(self) -> io::Result<Self> {
+        let stream = match Arc::try_unwrap(self.stream) {
+            Ok(stream) => Arc::new(stream.here()?),
+            Err(shared) => shared,
+        };
+        Ok(Self { stream, ..self })
+    }
+
     /// Reads what is there, without waiting; counted as of `protocol`. The end of the stream is
     /// [`CloseCause::Peer`].
     pub(crate) fn read(&mut self, protocol: &'static str) -> Result<Read, CloseCause> {

@@ -238,7 +238,7 @@ impl Hub {
             Lookup::Elsewhere => return Err(MsrpConnectError::Bound),
             Lookup::Forbidden | Lookup::Early(_) => return Err(MsrpConnectError::Identity),
         }
-        let opened = Opened { hub: self, link: link.clone(), stream, stop, seat, bound: true };
+        let opened = Opened { hub: self, link: link.clone(), stream, stop, seat };
         tokio::spawn(msrp_reader::serve(opened));
         Ok(link)
     }
@@ -252,7 +252,7 @@ async fn serve_accepted(hub: Arc<Hub>, transport: Transport, accepted: Accepted)
     match hub.link(&stream, carrier) {
         // In a task of its own: this one has room for what only the handshake needed.
         Ok(link) => {
-            tokio::spawn(msrp_reader::serve(Opened { hub, link, stream, stop, seat, bound: false }));
+            tokio::spawn(msrp_reader::settle(Opened { hub, link, stream, stop, seat }));
         }
         Err(error) => {
             let cause = CloseCause::Network(error.kind());

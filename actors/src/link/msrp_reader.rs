@@ -2,7 +2,7 @@
 //! credit (RFC 4975 5.4, 7.3).
 
 use super::census::Seat;
-use super::connection::{self, Traffic, acquire};
+use super::connection::{self, Addressed, Traffic, acquire};
 use super::intake::Intake;
 use super::msrp::Hub;
 use super::msrp_link::{LinkClosed, MsrpEvent, MsrpFrames, MsrpLink, MsrpPort};
@@ -16,6 +16,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tracing::debug;
@@ -34,15 +35,18 @@ pub(crate) struct Opened {
     pub(crate) stream: Stream,
     pub(crate) stop: Stop,
     pub(crate) seat: Seat,
-    /// Whether a session is bound to it already: the node opened it.
-    pub(crate) bound: bool,
 }
 
-/// Serves a connection to its end.
+/// Serves a connection that the node has opened for a session to its end.
 pub(crate) fn serve(opened: Opened) -> impl Future<Output = ()> + Send {
-    let Opened { hub, link, stream, stop, seat, bound } = opened;
-    let direction = if bound { "out" } else { "in" };
-    connection::serve(MsrpTraffic::new(hub, link, seat, bound), stream, stop, direction)
+    let Opened { hub, link, stream, stop, seat } = opened;
+    connection::serve(MsrpTraffic::new(hub, link, seat, true), stream, stop, "out")
+}
+
+/// Serves a connection that a peer has opened to its end, from its first frame on where the session is that it is for.
+pub(crate) fn settle(opened: Opened) -> impl Future<Output = ()> + Send {
+    let Opened { hub, link, stream, stop, seat } = opened;
+    connection::settle(MsrpTraffic::new(hub, link, seat, false), stream, stop, "in")
 }
 
 /// Where the pieces of the present frame go.
@@ -174,11 +178,21 @@ impl Traffic for MsrpTraffic {
     }
 }
 
+impl Addressed for MsrpTraffic {
+    fn home(&self, intake: &Intake) -> Option<Handle> {
+        // A copy: the frame is read for good where it is at home.
+        let (mut decoder, mut begin) = (Decoder::new(limits(&self.hub)), intake.buffer.clone());
+        let Ok(Some(Piece::Head(head))) = decoder.decode(&mut begin) else { return None };
+        let home = self.hub.registry.home(head.to_path.first()?.session_id())?;
+        (home.id() != Handle::current().id()).then_some(home)
+    }
+}
+
 impl MsrpTraffic {
     fn new(hub: Arc<Hub>, link: MsrpLink, seat: Seat, bound: bool) -> Self {
         Self {
             link,
-            decoder: Decoder::new(DecoderLimits { header_bytes: hub.limits.header }),
+            decoder: Decoder::new(limits(&hub)),
             credit: None,
             batch: None,
             route: Route::Between,
@@ -372,6 +386,11 @@ impl MsrpTraffic {
     }
 }
 
+/// How much of a frame is held until it is understood.
+fn limits(hub: &Hub) -> DecoderLimits {
+    DecoderLimits { header_bytes: hub.limits.header }
+}
+
 /// `since + wait`, or as good as never.
 fn after(since: Instant, wait: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -389,5 +408,6 @@ mod tests {
             size_of::<F>()
         }
         assert!(of(serve) <= 656, "a reading task: {}", of(serve));
+        assert!(of(settle) <= 656, "one that nothing was read from: {}", of(settle));
     }
 }

@@ -8,6 +8,7 @@ use restante::wire::fingerprint::Fingerprint;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
@@ -21,6 +22,8 @@ pub(crate) struct Registry {
 struct Session {
     serial: u64,
     port: MsrpPort,
+    /// The runtime it was made known on, which is where it is told.
+    home: Option<Handle>,
     guard: Guard,
     link: Option<MsrpLink>,
 }
@@ -99,7 +102,9 @@ impl Registry {
         port: MsrpPort,
     ) -> MsrpRegistration {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        let former = self.sessions.insert(session.clone(), Session { serial, port, guard, link: None });
+        let home = Handle::try_current().ok();
+        let known = Session { serial, port, home, guard, link: None };
+        let former = self.sessions.insert(session.clone(), known);
         if let Some(link) = former.and_then(|former| former.link) {
             link.unbind(&session);
         }
@@ -126,6 +131,11 @@ impl Registry {
             }
         }
         self.bind(session, link)
+    }
+
+    /// The runtime on which a session is told.
+    pub(crate) fn home(&self, session: &[u8]) -> Option<Handle> {
+        self.sessions.get(session)?.home.clone()
     }
 
     /// Binds a session to a connection, unless it is bound to another that is open.

@@ -370,6 +370,7 @@ async fn the_stop_ends_every_task_even_a_stalled_one() {
 mod actors {
     use super::*;
     use actix::{Actor, Context, Handler};
+    use std::thread::{self, ThreadId};
 
     /// Answers every batch with its body, and stops when the connection ends.
     struct Echo(tokio::sync::mpsc::UnboundedSender<CloseCause>);
@@ -400,6 +401,44 @@ mod actors {
     #[test]
     fn an_actor_on_another_core_is_a_port() {
         actix::System::new().block_on(echo());
+    }
+
+    /// From its first frame on, whatever core accepted it; what is known of the first frame too.
+    #[test]
+    fn a_connection_is_served_on_the_core_of_its_session() {
+        actix::System::new().block_on(served_at_home());
+    }
+
+    async fn served_at_home() {
+        let arbiters = [actix::Arbiter::new(), actix::Arbiter::new()];
+        let handles = arbiters.each_ref().map(actix::Arbiter::handle);
+        let accepting = Cores::of_arbiters(&handles[..1]).await.unwrap();
+        let home = Cores::of_arbiters(&handles[1..]).await.unwrap();
+        let stopper = Stopper::new();
+        let transport = MsrpTransport::new(MsrpLimits::default(), no_tls(), accepting, stopper.clone());
+        let addr = transport.listen(Transport::Tcp, "127.0.0.1:0".parse().unwrap()).unwrap();
+        let (tell, mut told) = unbounded_channel::<(ThreadId, MsrpEvent)>();
+        let port = MsrpPort::new(move |event| drop(tell.send((thread::current().id(), event))));
+        let register = async move {
+            (thread::current().id(), transport.register(Bytes::from_static(b"one"), Guard::Plain, port))
+        };
+        let (at_home, registration) = home.next().spawn(register).await.unwrap();
+        let mut client = TcpStream::connect(addr).await.unwrap();
+        for (transaction, said) in [("aaaa1111", "hello"), ("bbbb2222", "again")] {
+            client.write_all(frame(transaction, "one", "", said).as_bytes()).await.unwrap();
+            let (thread, event) = told.recv().await.unwrap();
+            let MsrpEvent::Frames(frames) = event else { panic!("{event:?}") };
+            assert_eq!((thread, body(&frames.pieces)), (at_home, said.into()));
+            assert_eq!(registration.link(), Some(frames.link.id()));
+            frames.link.send(Bytes::from_static(said.as_bytes())).unwrap();
+            assert_eq!(read_until(&mut client, said).await, said);
+        }
+        drop(client);
+        let (thread, event) = told.recv().await.unwrap();
+        assert!(matches!(event, MsrpEvent::Closed(closed) if closed.cause == CloseCause::Peer), "{event:?}");
+        assert_eq!(thread, at_home);
+        stopper.stop();
+        stopper.ended().await;
     }
 
     async fn echo() {

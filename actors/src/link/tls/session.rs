@@ -91,6 +91,11 @@ impl TlsSession {
         &self.tcp
     }
 
+    /// The same session, its connection's events told to the runtime this is called on.
+    pub(crate) fn here(self) -> io::Result<Self> {
+        Ok(Self { tcp: TcpStream::from_std(self.tcp.into_std()?)?, session: self.session })
+    }
+
     fn session(&self) -> MutexGuard<'_, Connection> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }

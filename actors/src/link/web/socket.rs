@@ -40,6 +40,11 @@ impl WebSocket {
         Self { below, state: Mutex::new(State { context, pinged: None }), ping: limits.ping }
     }
 
+    /// The same socket, its connection's events told to the runtime this is called on.
+    pub(crate) fn here(self) -> io::Result<Self> {
+        Ok(Self { below: self.below.here()?, ..self })
+    }
+
     /// The stream of bytes below.
     pub(crate) fn below(&self) -> &Stream {
         &self.below
