@@ -79,6 +79,26 @@ pub(super) fn standing(
     Ok(Standing::Free(entries))
 }
 
+/// As [`standing`], for whoever expects an item there: most likely it was found before.
+pub(super) fn known(
+    source: &impl Source,
+    mailbox: MailboxId,
+    id: &MessageId,
+) -> Result<Standing, StoreError> {
+    let (hints, hash) = (source.tree().hints(), IdHash::of(id));
+    if let Some(sequence) = hints.get(mailbox, hash)
+        && let Some(Some(record)) = item(source, mailbox, sequence)?
+        && record.head.message_id == *id
+    {
+        return Ok(Standing::Live(sequence, Some(Box::new(record))));
+    }
+    let standing = standing(source, mailbox, id)?;
+    if let Standing::Live(sequence, Some(_)) = &standing {
+        hints.note(mailbox, hash, *sequence);
+    }
+    Ok(standing)
+}
+
 /// The item of a sequence: `None` when there is none, `Some(None)` when its record is damaged.
 pub(super) fn item(
     source: &impl Source,

@@ -206,7 +206,7 @@ impl Transaction<'_> {
     /// is damaged.
     fn found(&mut self, owner: &Owner, id: &MessageId) -> Result<Option<Found>, StoreError> {
         let Some(seat) = self.mailbox(owner)? else { return Ok(None) };
-        match self.standing(seat, id)? {
+        match lookup::known(self, self.at(seat).mailbox, id)? {
             Standing::Live(sequence, record) => Ok(Some((seat, sequence, record))),
             Standing::Damaged => Err(StoreError::Damaged { what: "id".into() }),
             Standing::Free(_) | Standing::Gone(..) => Ok(None),

@@ -15,6 +15,7 @@ mod desk;
 mod directory;
 mod ends;
 mod expiry;
+mod hints;
 mod keys;
 mod lookup;
 mod mailbox;

@@ -71,7 +71,7 @@ impl Reader {
         mailbox: MailboxId,
         id: &MessageId,
     ) -> Result<Option<ItemRecord>, StoreError> {
-        match lookup::standing(moment, mailbox, id)? {
+        match lookup::known(moment, mailbox, id)? {
             Standing::Live(_, Some(record)) => Ok(Some(*record)),
             Standing::Live(_, None) => Err(StoreError::Damaged { what: "item".into() }),
             Standing::Damaged => Err(StoreError::Damaged { what: "id".into() }),
@@ -82,7 +82,7 @@ impl Reader {
     pub(super) fn held(&self, owner: &Owner, ids: &[MessageId]) -> Result<Vec<bool>, StoreError> {
         let moment = self.tree.moment();
         let Some(mailbox) = lookup::mailbox(&moment, owner)? else { return Ok(vec![false; ids.len()]) };
-        let stands = |id| match lookup::standing(&moment, mailbox, id)? {
+        let stands = |id| match lookup::known(&moment, mailbox, id)? {
             Standing::Live(..) | Standing::Damaged => Ok(true),
             Standing::Free(_) | Standing::Gone(..) => Ok(false),
         };

@@ -13,6 +13,7 @@ use fjall::{
 use restante::store::StoreError;
 use rustc_hash::FxHashSet;
 
+use super::hints::Hints;
 use super::keys::{self, Key};
 use super::pool::lock;
 use super::priority::giving_way;
@@ -71,6 +72,7 @@ pub(super) struct Tree {
     database: Database,
     index: Keyspace,
     contents: Keyspace,
+    hints: Hints,
     reported: Mutex<FxHashSet<Vec<u8>>>,
     #[cfg(test)]
     pub(super) fails: std::sync::atomic::AtomicBool,
@@ -114,6 +116,7 @@ impl Tree {
             database,
             index,
             contents,
+            hints: Hints::default(),
             reported: Mutex::default(),
             #[cfg(test)]
             fails: std::sync::atomic::AtomicBool::new(false),
@@ -127,6 +130,11 @@ impl Tree {
     /// All that records are kept in.
     pub(super) fn keyspaces(&self) -> [Keyspace; 2] {
         [self.index.clone(), self.contents.clone()]
+    }
+
+    /// Where items were found last.
+    pub(super) const fn hints(&self) -> &Hints {
+        &self.hints
     }
 
     fn room(&self, key: &[u8]) -> &Keyspace {
