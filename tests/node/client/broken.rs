@@ -20,8 +20,9 @@ fn cutting_relay(
     let mut ripe = Some(ripe);
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let cut = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+            // Whoever waits for this one may end the node at once.
             let other = TcpStream::connect(to).unwrap();
+            let cut = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
             let (up, down) = (stream.try_clone().unwrap(), other.try_clone().unwrap());
             std::thread::spawn(move || pass(stream, other, usize::MAX, None));
             let (after, ripe) = if cut { (after, ripe.take()) } else { (usize::MAX, None) };
@@ -40,8 +41,9 @@ fn stalling_relay(
 ) {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let stall = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+            // Whoever waits for this one may end the node at once.
             let other = TcpStream::connect(to).unwrap();
+            let stall = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
             let (mut up, mut down) = (stream.try_clone().unwrap(), other.try_clone().unwrap());
             let stalled = Arc::clone(&stalled);
             std::thread::spawn(move || pass(stream, other, usize::MAX, None));
