@@ -270,6 +270,25 @@ fn a_long_list_comes_whole() {
     assert_eq!(fetch(&node, "bob").totals(), (0, 120));
 }
 
+// More of them than are opened at once: those behind must have their turn all the same, and the call its end.
+#[test]
+fn a_long_list_of_what_the_client_does_not_take_comes_to_its_end() {
+    let node = Node::start();
+    let mut alice = Ua::tcp(&node, "sip:alice@example.org");
+    let mut ids: Vec<String> = (0..60).map(|index| format!("image{index}@h")).collect();
+    for id in &ids {
+        deposit_as(&mut alice, BOB, id, "image/png", b"png");
+    }
+    let mut bob = Ua::tcp(&node, "bob");
+    let offer = || Offer::active().accepts("text/plain");
+    let mut call = Invite::list(&bob, &uris(&ids), offer()).call(&mut bob);
+    assert_eq!(call.finish(&mut bob, 0).len(), 0);
+    ids.push(deposit(&mut alice, BOB, "text"));
+    let mut call = Invite::list(&bob, &uris(&ids), offer()).call(&mut bob);
+    assert_eq!(call.finish(&mut bob, 1)[0].body, b"text");
+    assert_eq!(fetch(&node, "bob").totals(), (60, 1));
+}
+
 #[test]
 fn to_a_passive_client_the_focus_connects() {
     let (node, ids) = stocked(Plan::new(), 2);

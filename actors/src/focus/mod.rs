@@ -32,6 +32,7 @@ use crate::virtual_ua::Replayed;
 use relay::{Nursery, Relay};
 use selection::{Found, Missing};
 
+pub use relay::CREDIT;
 pub use selection::Selection;
 
 /// Everything a focus is born with.
@@ -186,12 +187,13 @@ impl Focus {
     // ---- relaying ----
 
     fn pump(&mut self, ctx: &Context<Self>) {
+        // First, since what has failed gives its credit back here, and nobody else may come to grant it again.
+        self.relay.forward(&mut self.retrieval, self.party.session(), self.party.tap());
         if self.party.is_bound() {
             let window = self.shared.config.retrieval.window.as_usize();
             let nursery = Nursery { owner: &self.owner, store: &self.shared.store, window, focus: ctx };
             self.relay.grant(&self.retrieval, &nursery, self.party.tap());
         }
-        self.relay.forward(&mut self.retrieval, self.party.session(), self.party.tap());
     }
 
     fn fail(&mut self, participant: usize, failure: Failure) {
