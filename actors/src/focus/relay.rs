@@ -14,8 +14,8 @@ use crate::virtual_ua::{Begin, Frame, Grant, HangUp, Limits, Piece, Replayed, Vi
 
 use super::Focus;
 
-/// Pieces under way between the store and the client's connection; half of them are granted, and fetched, at once.
-const CREDIT: usize = 32;
+/// Pieces under way between the store and the client's connection, each of `[retrieval] window` bytes at most.
+pub const CREDIT: usize = 16;
 
 /// What every virtual user agent of a focus is born with.
 pub(super) struct Nursery<'a> {

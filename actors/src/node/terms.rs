@@ -14,6 +14,7 @@ use restante::wire::sip::Limits;
 
 use crate::archive;
 use crate::config::{Config, SummaryHeaders};
+use crate::focus::CREDIT;
 use crate::link::{
     ConnectionLimits, DnsSettings, HandshakeLimits, MsrpLimits, OutboxLimits, SipLimits, TlsFiles, WebLimits,
 };
@@ -125,15 +126,22 @@ pub(super) fn msrp_limits(config: &Config) -> MsrpLimits {
         bind_timeout: msrp.bind_timeout,
         idle_timeout: msrp.idle_timeout,
         handshake: handshake_limits(config, config.websocket.max_message.as_usize()),
-        // A session's window is what may wait; a piece more is under way when the queue fills.
-        outbox: Arc::new(OutboxLimits {
-            max: 8 << 20,
-            high: 1 << 20,
-            low: 256 << 10,
-            ..OutboxLimits::default()
-        }),
+        outbox: Arc::new(msrp_outbox(config)),
         ..MsrpLimits::default()
     }
+}
+
+/// Retrievals that share a connection (RFC 4975 5.1), at most, whose client may read as slowly as he likes.
+const SHARING: usize = 16;
+
+/// What waits for a client that reads slowly must not close his connection: behind `high` may come what all his retrievals
+/// have under way already.
+fn msrp_outbox(config: &Config) -> OutboxLimits {
+    let retrieval = &config.retrieval;
+    let under_way = retrieval.window.as_usize().saturating_mul(CREDIT);
+    let high = 1 << 20;
+    let all = under_way.saturating_mul(retrieval.sessions_per_user.min(SHARING));
+    OutboxLimits { max: all.saturating_add(2 * high), high, low: 256 << 10, ..OutboxLimits::default() }
 }
 
 pub(super) fn deposit_rules(config: &Config) -> DepositRules {
@@ -170,5 +178,25 @@ fn summary_rules(config: &Config) -> SummaryRules {
         },
         fields: config.summary.fields.iter().map(|field| field.as_str().to_owned()).collect(),
         max_items: config.summary.max_items,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Size;
+
+    #[test]
+    fn what_retrievals_have_under_way_does_not_close_their_connection() {
+        let mut config = Config::default();
+        for window in [Size::kib(2), Size::kib(64), Size::mib(1)] {
+            config.retrieval.window = window;
+            let outbox = msrp_outbox(&config);
+            let under_way = config.retrieval.sessions_per_user * CREDIT * window.as_usize();
+            assert!(outbox.max > outbox.high + under_way, "{window:?}: {outbox:?}");
+        }
+        config.retrieval.window = Size::gib(1);
+        config.retrieval.sessions_per_user = usize::MAX;
+        assert!(msrp_outbox(&config).max > 16 << 30);
     }
 }
