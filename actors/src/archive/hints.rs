@@ -1,12 +1,12 @@
-//! Where items were found last. Who retrieves a list asks for each of its items three times, when it is accepted, opened
-//! and marked; the id's own record, which lies anywhere among all ids, has to be found for the first alone.
+//! Where items were found last. Who retrieves a list asks for each of its items three times, when the list is accepted and when the
+//! item is opened and marked; the id's own record, which lies anywhere among all ids, has to be found for the first alone.
 
 use std::sync::Mutex;
 
 use super::keys::{IdHash, MailboxId};
 use super::pool::lock;
 
-/// How many items are remembered, at 40 bytes each.
+/// How many items are remembered, at 48 bytes each.
 const PLACES: usize = 1 << 14;
 
 /// Where an item was found.

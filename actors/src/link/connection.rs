@@ -79,7 +79,7 @@ pub(crate) fn serve<T: Traffic>(
 }
 
 /// As [`serve`], but from the first bytes on the connection is served where those are at home whom they are for: what
-/// passes between the two changes no thread. Nothing must be written before.
+/// passes between the two changes no thread. Nothing must be queued to be written before.
 pub(crate) fn settle<T: Addressed>(
     mut traffic: T,
     stream: Stream,

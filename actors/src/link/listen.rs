@@ -44,7 +44,7 @@ pub(crate) fn tune(stream: &TcpStream) {
     net::keep_alive(stream, &TcpKeepalive::new().with_time(PROBE_AFTER));
 }
 
-/// A connection that a peer has opened, on the core that serves it.
+/// A connection that a peer has opened, on the core that shakes hands with it.
 pub(crate) struct Accepted {
     pub(crate) tcp: TcpStream,
     pub(crate) peer: SocketAddr,

@@ -10,7 +10,7 @@ use super::msrp_registry::Lookup;
 use super::outbox::{CloseCause, Outbox};
 use super::stop::Stop;
 use super::stream::Stream;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use restante::wire::msrp::{Decoder, DecoderLimits, Head, MsrpUri, Piece, refuse};
 use std::fmt;
 use std::net::SocketAddr;
@@ -180,8 +180,9 @@ impl Traffic for MsrpTraffic {
 
 impl Addressed for MsrpTraffic {
     fn home(&self, intake: &Intake) -> Option<Handle> {
-        // A copy: the frame is read for good where it is at home.
-        let (mut decoder, mut begin) = (Decoder::new(limits(&self.hub)), intake.buffer.clone());
+        // A copy: the frame is read for good where it is at home, and whether it may come to the session is judged there.
+        let begin = intake.buffer.get(..intake.buffer.len().min(self.hub.limits.header)).unwrap_or_default();
+        let (mut decoder, mut begin) = (Decoder::new(limits(&self.hub)), BytesMut::from(begin));
         let Ok(Some(Piece::Head(head))) = decoder.decode(&mut begin) else { return None };
         let home = self.hub.registry.home(head.to_path.first()?.session_id())?;
         (home.id() != Handle::current().id()).then_some(home)

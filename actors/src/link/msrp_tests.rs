@@ -424,15 +424,23 @@ mod actors {
         };
         let (at_home, registration) = home.next().spawn(register).await.unwrap();
         let mut client = TcpStream::connect(addr).await.unwrap();
-        for (transaction, said) in [("aaaa1111", "hello"), ("bbbb2222", "again")] {
-            client.write_all(frame(transaction, "one", "", said).as_bytes()).await.unwrap();
+        // More than one read takes, and another frame behind it.
+        let long = "x".repeat(100_000);
+        let text = frame("aaaa1111", "one", "", &long) + &frame("bbbb2222", "one", "", "hello");
+        client.write_all(text.as_bytes()).await.unwrap();
+        let (mut pieces, mut link) = (Vec::new(), None);
+        while pieces.iter().filter(|piece| matches!(piece, Piece::End(_))).count() < 2 {
             let (thread, event) = told.recv().await.unwrap();
             let MsrpEvent::Frames(frames) = event else { panic!("{event:?}") };
-            assert_eq!((thread, body(&frames.pieces)), (at_home, said.into()));
-            assert_eq!(registration.link(), Some(frames.link.id()));
-            frames.link.send(Bytes::from_static(said.as_bytes())).unwrap();
-            assert_eq!(read_until(&mut client, said).await, said);
+            assert_eq!(thread, at_home);
+            pieces.extend(frames.pieces);
+            link = Some(frames.link);
         }
+        assert_eq!(body(&pieces), (long + "hello").as_bytes());
+        let link = link.unwrap();
+        assert_eq!(registration.link(), Some(link.id()));
+        link.send(Bytes::from_static(b"heard")).unwrap();
+        assert_eq!(read_until(&mut client, "heard").await, "heard");
         drop(client);
         let (thread, event) = told.recv().await.unwrap();
         assert!(matches!(event, MsrpEvent::Closed(closed) if closed.cause == CloseCause::Peer), "{event:?}");

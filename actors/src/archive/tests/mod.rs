@@ -7,6 +7,7 @@ mod crash;
 mod damage;
 mod drafts;
 mod faults;
+mod hints;
 mod model;
 mod queue;
 mod rules;
