@@ -1,20 +1,22 @@
 //! Where items were found last. Who retrieves a list asks for each of its items three times, when the list is accepted and when the
 //! item is opened and marked; the id's own record, which lies anywhere among all ids, has to be found for the first alone.
 
+use std::num::NonZeroU64;
 use std::sync::Mutex;
 
 use super::keys::{IdHash, MailboxId};
 use super::pool::lock;
 
-/// How many items are remembered, at 48 bytes each.
-const PLACES: usize = 1 << 14;
+/// How many items are remembered, at 40 bytes each.
+const PLACES: usize = 1 << 13;
 
 /// Where an item was found.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     mailbox: MailboxId,
     id: IdHash,
-    sequence: u64,
+    /// They begin with 1.
+    sequence: NonZeroU64,
 }
 
 /// The places. Each item has one room, which it takes from whoever has it.
@@ -33,12 +35,12 @@ impl Hints {
     /// The sequence under which an item was found last.
     pub(super) fn get(&self, mailbox: MailboxId, id: IdHash) -> Option<u64> {
         let place = (*lock(self.room(mailbox, id)?))?;
-        (place.mailbox == mailbox && place.id == id).then_some(place.sequence)
+        (place.mailbox == mailbox && place.id == id).then_some(place.sequence.get())
     }
 
     /// Notes where an item was found.
     pub(super) fn note(&self, mailbox: MailboxId, id: IdHash, sequence: u64) {
-        if let Some(room) = self.room(mailbox, id) {
+        if let Some((room, sequence)) = self.room(mailbox, id).zip(NonZeroU64::new(sequence)) {
             *lock(room) = Some(Place { mailbox, id, sequence });
         }
     }
@@ -71,6 +73,11 @@ mod tests {
         assert_eq!(found, [Some(7), Some(8), Some(9), None, None]);
         hints.note(MailboxId(1), id("a"), 70);
         assert_eq!(hints.get(MailboxId(1), id("a")), Some(70));
+    }
+
+    #[test]
+    fn a_room_is_small() {
+        assert_eq!(size_of::<Mutex<Option<Place>>>(), 40);
     }
 
     #[test]

@@ -68,6 +68,20 @@ impl Cores {
         turn.checked_sub(1).and_then(|index| self.0.others.get(index)).unwrap_or(&self.0.first)
     }
 
+    /// The number of the runtime this is called on, if it is one of them.
+    #[must_use]
+    pub fn current(&self) -> Option<u16> {
+        let id = Handle::try_current().ok()?.id();
+        let all = std::iter::once(&self.0.first).chain(&self.0.others);
+        u16::try_from(all.into_iter().position(|handle| handle.id() == id)?).ok()
+    }
+
+    /// The runtime of a number.
+    #[must_use]
+    pub fn get(&self, number: u16) -> Option<&Handle> {
+        usize::from(number).checked_sub(1).map_or(Some(&self.0.first), |index| self.0.others.get(index))
+    }
+
     /// The runtime this is called on, else the next one in turn.
     #[must_use]
     pub fn here_or_next(&self) -> Handle {
@@ -94,6 +108,13 @@ mod tests {
             assert_eq!(ids[0], ids[2]);
             assert_eq!(ids[1], ids[3]);
             assert_ne!(ids[0], ids[1]);
+            assert_eq!(cores.current(), None, "this one is none of them");
+            for number in [0, 1] {
+                let named = cores.clone();
+                let here = cores.get(number).unwrap().spawn(async move { named.current() }).await.unwrap();
+                assert_eq!(here, Some(number));
+            }
+            assert!(cores.get(2).is_none());
         });
     }
 }

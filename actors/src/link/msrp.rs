@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tracing::warn;
 
 /// Limits of MSRP connections.
@@ -148,7 +149,7 @@ impl MsrpTransport {
     /// until the registration is dropped, where `guard` admits the connection they come on.
     #[must_use]
     pub fn register(&self, session: Bytes, guard: Guard, port: MsrpPort) -> MsrpRegistration {
-        self.0.registry.register(session, guard, port)
+        self.0.registry.register(session, guard, port, self.0.cores.current())
     }
 
     /// The fingerprint of the certificate that secured connections show.
@@ -214,6 +215,12 @@ impl Hub {
             Err(CloseCause::Connect(kind)) => Err(MsrpConnectError::Refused(kind)),
             Err(_) => Err(MsrpConnectError::Identity),
         }
+    }
+
+    /// The runtime on which a session is told, where that is another than this one.
+    pub(crate) fn home(&self, session: &[u8]) -> Option<Handle> {
+        let home = self.cores.get(self.registry.home(session)?)?;
+        (home.id() != Handle::current().id()).then(|| home.clone())
     }
 
     fn link(&self, stream: &Stream, carrier: Carrier) -> io::Result<MsrpLink> {

@@ -184,8 +184,7 @@ impl Addressed for MsrpTraffic {
         let begin = intake.buffer.get(..intake.buffer.len().min(self.hub.limits.header)).unwrap_or_default();
         let (mut decoder, mut begin) = (Decoder::new(limits(&self.hub)), BytesMut::from(begin));
         let Ok(Some(Piece::Head(head))) = decoder.decode(&mut begin) else { return None };
-        let home = self.hub.registry.home(head.to_path.first()?.session_id())?;
-        (home.id() != Handle::current().id()).then_some(home)
+        self.hub.home(head.to_path.first()?.session_id())
     }
 }
 

@@ -8,7 +8,6 @@ use restante::wire::fingerprint::Fingerprint;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
@@ -22,8 +21,8 @@ pub(crate) struct Registry {
 struct Session {
     serial: u64,
     port: MsrpPort,
-    /// The runtime it was made known on, which is where it is told.
-    home: Option<Handle>,
+    /// The number of the core it was made known on, which is where it is told.
+    home: Option<u16>,
     guard: Guard,
     link: Option<MsrpLink>,
 }
@@ -94,15 +93,15 @@ pub(crate) enum Lookup {
 
 impl Registry {
     /// Makes a session known until the registration is dropped; a former one of that id is forgotten. The id is kept as
-    /// long, with the URI of ours that it is a part of.
+    /// long, with the URI of ours that it is a part of. It is told on the core of this number, if on one of the links' own.
     pub(crate) fn register(
         self: &Arc<Self>,
         session: Bytes,
         guard: Guard,
         port: MsrpPort,
+        home: Option<u16>,
     ) -> MsrpRegistration {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        let home = Handle::try_current().ok();
         let known = Session { serial, port, home, guard, link: None };
         let former = self.sessions.insert(session.clone(), known);
         if let Some(link) = former.and_then(|former| former.link) {
@@ -133,9 +132,9 @@ impl Registry {
         self.bind(session, link)
     }
 
-    /// The runtime on which a session is told.
-    pub(crate) fn home(&self, session: &[u8]) -> Option<Handle> {
-        self.sessions.get(session)?.home.clone()
+    /// The number of the core on which a session is told.
+    pub(crate) fn home(&self, session: &[u8]) -> Option<u16> {
+        self.sessions.get(session)?.home
     }
 
     /// Binds a session to a connection, unless it is bound to another that is open.
@@ -258,7 +257,7 @@ mod tests {
     #[test]
     fn the_first_frame_binds_and_another_connection_is_refused() {
         let registry = Arc::new(Registry::default());
-        let registration = registry.register(Bytes::from_static(b"s1"), Guard::Plain, port());
+        let registration = registry.register(Bytes::from_static(b"s1"), Guard::Plain, port(), None);
         let (first, second) = (link(1), link(2));
         let id = Bytes::from_static(b"s1");
         assert!(matches!(registry.lookup(&id, &first), Lookup::Found { bound_now: true, .. }));
@@ -272,7 +271,7 @@ mod tests {
     fn a_closed_connection_frees_its_sessions() {
         let registry = Arc::new(Registry::default());
         let id = Bytes::from_static(b"s1");
-        let registration = registry.register(id.clone(), Guard::Plain, port());
+        let registration = registry.register(id.clone(), Guard::Plain, port(), None);
         let (first, second) = (link(1), link(2));
         registry.lookup(&id, &first);
         first.outbox().abort(CloseCause::Peer);
@@ -286,8 +285,8 @@ mod tests {
     fn a_dropped_registration_is_forgotten_and_a_newer_one_stays() {
         let registry = Arc::new(Registry::default());
         let id = Bytes::from_static(b"s1");
-        let older = registry.register(id.clone(), Guard::Plain, port());
-        let newer = registry.register(id.clone(), Guard::Plain, port());
+        let older = registry.register(id.clone(), Guard::Plain, port(), None);
+        let newer = registry.register(id.clone(), Guard::Plain, port(), None);
         let first = link(1);
         registry.lookup(&id, &first);
         drop(older);
@@ -321,7 +320,7 @@ mod tests {
             (Guard::Unanswered(Arc::default()), Carrier::default(), false),
         ];
         for (guard, carrier, admitted) in table {
-            let _registration = registry.register(id.clone(), guard.clone(), port());
+            let _registration = registry.register(id.clone(), guard.clone(), port(), None);
             let found = registry.lookup(&id, &carried(1, carrier.clone()));
             let expected = if admitted { "Found" } else { "Forbidden" };
             assert!(format!("{found:?}").starts_with(expected), "{guard:?} {carrier:?}: {found:?}");
@@ -332,7 +331,7 @@ mod tests {
     fn a_connection_that_outraces_the_answer_waits_for_it() {
         let registry = Arc::new(Registry::default());
         let id = Bytes::from_static(b"s1");
-        let registration = registry.register(id.clone(), Guard::Unanswered(Arc::default()), port());
+        let registration = registry.register(id.clone(), Guard::Unanswered(Arc::default()), port(), None);
         let link = carried(1, Carrier { secure: true, ..Carrier::default() });
         assert!(matches!(registry.lookup(&id, &link), Lookup::Early(_)));
         registration.guard(Guard::Secure(Vec::new()));

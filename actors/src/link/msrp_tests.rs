@@ -412,17 +412,17 @@ mod actors {
     async fn served_at_home() {
         let arbiters = [actix::Arbiter::new(), actix::Arbiter::new()];
         let handles = arbiters.each_ref().map(actix::Arbiter::handle);
-        let accepting = Cores::of_arbiters(&handles[..1]).await.unwrap();
-        let home = Cores::of_arbiters(&handles[1..]).await.unwrap();
+        let cores = Cores::of_arbiters(&handles).await.unwrap();
         let stopper = Stopper::new();
-        let transport = MsrpTransport::new(MsrpLimits::default(), no_tls(), accepting, stopper.clone());
+        let transport = MsrpTransport::new(MsrpLimits::default(), no_tls(), cores.clone(), stopper.clone());
+        // The first core in turn listens, and the second one accepts.
         let addr = transport.listen(Transport::Tcp, "127.0.0.1:0".parse().unwrap()).unwrap();
         let (tell, mut told) = unbounded_channel::<(ThreadId, MsrpEvent)>();
         let port = MsrpPort::new(move |event| drop(tell.send((thread::current().id(), event))));
         let register = async move {
             (thread::current().id(), transport.register(Bytes::from_static(b"one"), Guard::Plain, port))
         };
-        let (at_home, registration) = home.next().spawn(register).await.unwrap();
+        let (at_home, registration) = cores.get(0).unwrap().spawn(register).await.unwrap();
         let mut client = TcpStream::connect(addr).await.unwrap();
         // More than one read takes, and another frame behind it.
         let long = "x".repeat(100_000);
