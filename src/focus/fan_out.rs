@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn credit_that_comes_back_is_granted_in_batches() {
         let mut fan_out = FanOut::new(100, 8);
-        let mut batch = |fan_out: &mut FanOut<()>| {
+        let batch = |fan_out: &mut FanOut<()>| {
             let granted: Vec<_> = std::iter::from_fn(|| fan_out.grant()).collect();
             granted.iter().for_each(|participant| fan_out.fill(*participant, (), false).unwrap());
             granted.len()
