@@ -56,7 +56,7 @@ impl<P> FanOut<P> {
             slots: VecDeque::new(),
             members: vec![Member::Fresh; participants],
             credit,
-            batch: credit / 2,
+            batch: (credit / 2).max(1),
             granting: false,
         }
     }
@@ -65,7 +65,7 @@ impl<P> FanOut<P> {
     /// batch that has begun goes on until then.
     pub fn grant(&mut self) -> Option<Participant> {
         self.take_back();
-        let least = if self.granting { 1 } else { self.batch.max(1) };
+        let least = if self.granting { 1 } else { self.batch };
         self.granting = false;
         if self.credit < least {
             return None;

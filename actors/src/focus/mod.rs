@@ -187,7 +187,7 @@ impl Focus {
     // ---- relaying ----
 
     fn pump(&mut self, ctx: &Context<Self>) {
-        // First, since what has failed gives its credit back here, and nobody else may come to grant it again.
+        // First: what has failed behind a piece that is relayed gives its credit back to be granted.
         self.relay.forward(&mut self.retrieval, self.party.session(), self.party.tap());
         if self.party.is_bound() {
             let window = self.shared.config.retrieval.window.as_usize();

@@ -65,7 +65,7 @@ impl Cores {
     #[must_use]
     pub fn next(&self) -> &Handle {
         let turn = self.0.turn.fetch_add(1, Ordering::Relaxed) % self.count();
-        turn.checked_sub(1).and_then(|index| self.0.others.get(index)).unwrap_or(&self.0.first)
+        self.at(turn).unwrap_or(&self.0.first)
     }
 
     /// The number of the runtime this is called on, if it is one of them.
@@ -79,7 +79,11 @@ impl Cores {
     /// The runtime of a number.
     #[must_use]
     pub fn get(&self, number: u16) -> Option<&Handle> {
-        usize::from(number).checked_sub(1).map_or(Some(&self.0.first), |index| self.0.others.get(index))
+        self.at(usize::from(number))
+    }
+
+    fn at(&self, index: usize) -> Option<&Handle> {
+        index.checked_sub(1).map_or(Some(&self.0.first), |other| self.0.others.get(other))
     }
 
     /// The runtime this is called on, else the next one in turn.

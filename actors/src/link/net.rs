@@ -7,6 +7,11 @@ pub(crate) use tokio::net::{TcpListener, TcpStream, UdpSocket};
 #[cfg(test)]
 pub(crate) use crate::sim::net::{TcpListener, TcpStream, UdpSocket};
 
+/// The same connection, its events told to the runtime this is called on.
+pub(crate) fn here(tcp: TcpStream) -> std::io::Result<TcpStream> {
+    TcpStream::from_std(tcp.into_std()?)
+}
+
 #[cfg(not(test))]
 mod system {
     use std::io;

@@ -52,7 +52,7 @@ impl Stream {
     /// The same connection, its events told to the runtime this is called on.
     pub(crate) fn here(self) -> io::Result<Self> {
         Ok(match self {
-            Self::Plain(tcp) => Self::Plain(TcpStream::from_std(tcp.into_std()?)?),
+            Self::Plain(tcp) => Self::Plain(net::here(tcp)?),
             Self::Tls(session) => Self::Tls(Box::new(session.here()?)),
             Self::Web(socket) => Self::Web(Box::new(socket.here()?)),
         })

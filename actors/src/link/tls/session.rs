@@ -4,7 +4,7 @@
 
 use super::TlsPeer;
 use super::names::sip_domains;
-use crate::link::net::TcpStream;
+use crate::link::net::{self, TcpStream};
 use bytes::BytesMut;
 use rustls::Connection;
 use std::io::{self, BufRead, IoSlice, Read, Write};
@@ -93,7 +93,7 @@ impl TlsSession {
 
     /// The same session, its connection's events told to the runtime this is called on.
     pub(crate) fn here(self) -> io::Result<Self> {
-        Ok(Self { tcp: TcpStream::from_std(self.tcp.into_std()?)?, session: self.session })
+        Ok(Self { tcp: net::here(self.tcp)?, session: self.session })
     }
 
     fn session(&self) -> MutexGuard<'_, Connection> {
