@@ -174,7 +174,8 @@ sections! {
         /// How long a session whose connection broke waits for a re-INVITE that brings another; 0 = not at all: it
         /// ends with a BYE at once.
         rejoin_timeout: Duration = seconds(0);
-        /// How long the node waits for the response to a SEND (RFC 4975: 30 seconds).
+        /// How long the node waits for the response to a SEND (RFC 4975: 30 seconds), while none comes to those
+        /// before it either.
         transaction_timeout: Duration = seconds(30);
     }
     /// TLS for SIP and MSRP. The files are PEM; they are read again when they change, and on SIGHUP.

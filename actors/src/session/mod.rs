@@ -28,6 +28,10 @@ pub use report::{ReadCredit, SessionReport};
 pub use underway::Place;
 use underway::Underway;
 
+/// SENDs that wait for their responses at most before no more is taken to be sent, but for what is on its way here:
+/// each is remembered until then, and a client need not answer to read.
+const MOST_UNANSWERED: usize = 512;
+
 /// The actor.
 pub struct MsrpSession {
     machine: Session,
@@ -166,9 +170,11 @@ impl MsrpSession {
         }
     }
 
-    /// Gives credit back while the connection has room; else it is owed until it drains.
+    /// Gives credit back while the connection has room and the client answers; else it is owed until it drains, or
+    /// more is answered.
     fn pay(&mut self) {
-        let room = self.link.as_ref().is_some_and(MsrpLink::has_room);
+        let room =
+            self.link.as_ref().is_some_and(MsrpLink::has_room) && self.machine.unanswered() < MOST_UNANSWERED;
         if room && self.owed > 0 {
             let owed = std::mem::take(&mut self.owed);
             self.report(SessionReport::Credit(owed));
@@ -208,7 +214,6 @@ impl MsrpSession {
                 self.begin_anew(remote);
                 self.report(SessionReport::Rejoined);
             }
-            self.machine.handle_bound(now);
         }
         let credit = ReadCredit::new(frames.permit);
         for piece in frames.pieces {

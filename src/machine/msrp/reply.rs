@@ -34,6 +34,11 @@ impl Replies {
         Self { local: [local], path: Arc::from([]), buffer: BytesMut::new() }
     }
 
+    /// What waits to be written, if anything.
+    pub(super) fn take(&mut self) -> Option<Bytes> {
+        (!self.buffer.is_empty()).then(|| self.buffer.split().freeze())
+    }
+
     /// Gives back the room in which replies were written.
     pub(super) fn rest(&mut self) {
         if self.buffer.is_empty() {

@@ -256,7 +256,7 @@ impl Sender {
         // RFC 4975 7.3.2: the entire message SHOULD be aborted by including the "#" character.
         if let Some(chunk) = self.open.filter(|chunk| chunk.id == id) {
             self.close(now, Continuation::Aborted);
-            self.transactions.answered(chunk.number);
+            self.transactions.forget(chunk.number);
         }
         self.forget(id)
     }
@@ -294,7 +294,7 @@ impl Sender {
         status: u16,
         events: &mut VecDeque<Event>,
     ) {
-        match self.transactions.answered(number) {
+        match self.transactions.answered(now, number) {
             Some(Subject::Chunk(id)) if matches!(status, 200..=299) => self.acknowledge(id, events),
             Some(Subject::Chunk(id)) => self.refuse(now, id, status, events),
             Some(Subject::Probe) if !matches!(status, 200..=299) => {
@@ -368,6 +368,10 @@ impl Sender {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.transactions.deadline()
+    }
+
+    pub(super) fn unanswered(&self) -> usize {
+        self.transactions.len()
     }
 
     /// Forgets everything but which identifiers were used.

@@ -313,6 +313,24 @@ fn a_silent_peer_is_a_timeout() {
     assert!(!store.is_over());
 }
 
+#[test]
+fn a_peer_that_answers_slowly_is_no_timeout() {
+    let limits = SessionLimits { max_chunk: 2500, ..SessionLimits::default() };
+    let mut store = session(within(limits));
+    let id = begin(&mut store, "m001", 10_000);
+    data(&mut store, id, vec![b'a'; 10_000]);
+    let frames = written(&mut store);
+    assert_eq!(frames.len(), 4);
+    // All of them are out at once; the peer reads and answers one in 25 seconds.
+    for (frame, now) in frames.iter().zip([25, 50, 75, 100].map(seconds)) {
+        store.handle_timeout(now);
+        assert_eq!(store.unanswered(), frames.len() - (now.since_origin().as_secs() / 25 - 1) as usize);
+        feed(&mut store, now, response(&frame.head.transaction, 200));
+    }
+    assert_eq!(events(&mut store), [Event::Sent { id }, Event::Delivered { id }]);
+    assert_eq!((store.poll_timeout(), store.unanswered()), (None, 0));
+}
+
 // proves RFC 4975 5.4: the active endpoint's first SEND, without content
 #[test]
 fn a_probe_binds_or_fails() {

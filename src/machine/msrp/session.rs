@@ -85,6 +85,9 @@ impl Session {
     /// duplicate.
     pub fn renew(&mut self, remote: Vec<MsrpUri>) {
         self.stop_receiving();
+        if let Some(receiver) = &mut self.receiver {
+            receiver.replies.buffer.clear();
+        }
         if let Some(sender) = &mut self.sender {
             sender.renew();
         }
@@ -268,12 +271,13 @@ impl Session {
         }
     }
 
-    /// The next bytes to write, in order; none before the session is bound.
+    /// The next bytes to write, in order; before the session is bound only refusals.
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
-        if self.state == State::Unbound {
-            return None;
-        }
-        let next = self.sender.as_mut().and_then(|sender| sender.out.pop());
+        let next = match self.state {
+            // What is refused before anything binds the connection is answered all the same.
+            State::Unbound => self.receiver.as_mut().and_then(|receiver| receiver.replies.take()),
+            _ => self.sender.as_mut().and_then(|sender| sender.out.pop()),
+        };
         if next.is_none() {
             self.rest();
         }
@@ -303,6 +307,13 @@ impl Session {
         next
     }
 
+    /// How many requests of this side wait for a response. Who sends on without regard to it has everything under
+    /// way that the connection's buffers hold.
+    #[must_use]
+    pub fn unanswered(&self) -> usize {
+        self.sender.as_ref().map_or(0, |sender| sender.unanswered())
+    }
+
     /// When [`Session::handle_timeout`] is to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
@@ -311,7 +322,8 @@ impl Session {
 
     /// Writes replies between chunks, and ends the session where something said that it failed.
     fn settle(&mut self, now: Instant) {
-        if let Some(receiver) = self.receiver.as_mut().filter(|it| !it.replies.buffer.is_empty()) {
+        let bound = self.state != State::Unbound;
+        if let Some(receiver) = self.receiver.as_mut().filter(|it| bound && !it.replies.buffer.is_empty()) {
             sender(&mut self.sender, &self.config).write_between(now, &mut receiver.replies.buffer);
         }
         let Some(sender) = &mut self.sender else { return };

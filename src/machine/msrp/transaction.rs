@@ -16,10 +16,16 @@ pub(super) enum Subject {
 
 /// Transactions without a response, by number. They are sent in the order in which they were begun: one request
 /// stands open at a time.
+///
+/// What is written lies in the system's buffers before it is on its way: megabytes of them, which a slow peer takes
+/// minutes to read and answers chunk by chunk. So a transaction's time is over when it was sent long enough ago, and
+/// nothing was answered for as long.
 #[derive(Debug)]
 pub(super) struct Transactions {
     timeout: Duration,
     pending: Window<u64, Pending>,
+    /// Before then nothing expires: the peer answers.
+    earliest: Instant,
 }
 
 #[derive(Debug)]
@@ -31,7 +37,7 @@ struct Pending {
 
 impl Transactions {
     pub(super) fn new(timeout: Duration) -> Self {
-        Self { timeout, pending: Window::default() }
+        Self { timeout, pending: Window::default(), earliest: Instant::ZERO }
     }
 
     /// A request begins to be sent.
@@ -48,14 +54,26 @@ impl Transactions {
     }
 
     /// A response came; gives what it is for, once.
-    pub(super) fn answered(&mut self, number: u64) -> Option<Subject> {
+    pub(super) fn answered(&mut self, now: Instant, number: u64) -> Option<Subject> {
+        let subject = self.forget(number)?;
+        self.earliest = now + self.timeout;
+        Some(subject)
+    }
+
+    /// No response is waited for any more; gives what it would be for.
+    pub(super) fn forget(&mut self, number: u64) -> Option<Subject> {
         self.pending.remove(number).map(|pending| pending.subject)
+    }
+
+    /// How many wait for a response.
+    pub(super) fn len(&self) -> usize {
+        self.pending.len()
     }
 
     /// Takes a transaction whose time is over.
     pub(super) fn expired(&mut self, now: Instant) -> Option<Subject> {
         let (number, _) = self.next().filter(|(_, deadline)| *deadline <= now)?;
-        self.answered(number)
+        self.forget(number)
     }
 
     /// When the next transaction expires.
@@ -66,7 +84,7 @@ impl Transactions {
     /// The next that expires, and when: only the last may not be out yet.
     fn next(&self) -> Option<(u64, Instant)> {
         let (number, pending) = self.pending.iter().next()?;
-        Some((number, pending.deadline?))
+        Some((number, pending.deadline?.max(self.earliest)))
     }
 
     /// Forgets everything.
@@ -94,16 +112,36 @@ mod tests {
                 transactions.sent(at(number), number);
             }
         }
-        assert_eq!(transactions.answered(1), Some(Subject::Chunk(OutgoingId(1))));
-        assert_eq!(transactions.answered(1), None);
+        assert_eq!(transactions.answered(at(2), 1), Some(Subject::Chunk(OutgoingId(1))));
+        assert_eq!(transactions.answered(at(9), 1), None);
         assert_eq!(transactions.deadline(), Some(at(32)));
         assert_eq!(transactions.expired(at(31)), None);
         assert_eq!(transactions.expired(at(32)), Some(Subject::Chunk(OutgoingId(2))));
         assert_eq!(transactions.deadline(), None);
         // A response that overtook the end of its request leaves no timer behind.
-        assert_eq!(transactions.answered(3), Some(Subject::Chunk(OutgoingId(3))));
+        assert_eq!(transactions.answered(at(39), 3), Some(Subject::Chunk(OutgoingId(3))));
         transactions.sent(at(40), 3);
         assert_eq!(transactions.deadline(), None);
+    }
+
+    #[test]
+    fn a_peer_that_answers_slowly_is_waited_for() {
+        let mut transactions = Transactions::new(Duration::from_secs(30));
+        for number in 1..=9 {
+            transactions.begin(number, Subject::Chunk(OutgoingId(1)));
+            transactions.sent(at(0), number);
+        }
+        for number in 1..=8 {
+            let now = at(20 * number);
+            assert_eq!(transactions.expired(now), None);
+            assert!(transactions.answered(now, number).is_some());
+            assert_eq!(transactions.deadline(), Some(at(20 * number + 30)));
+        }
+        // What is given up is no answer.
+        transactions.begin(10, Subject::Probe);
+        assert_eq!(transactions.forget(10), Some(Subject::Probe));
+        assert_eq!(transactions.expired(at(189)), None);
+        assert_eq!(transactions.expired(at(190)), Some(Subject::Chunk(OutgoingId(1))));
     }
 
     #[test]
@@ -114,9 +152,10 @@ mod tests {
         for number in 1..10_000 {
             transactions.begin(number, Subject::Probe);
             transactions.sent(at(1), number);
-            transactions.answered(number);
+            transactions.answered(at(2), number);
         }
-        assert_eq!(transactions.pending.len(), 1);
-        assert_eq!(transactions.expired(at(30)), Some(Subject::Probe));
+        assert_eq!(transactions.len(), 1);
+        assert_eq!(transactions.expired(at(31)), None);
+        assert_eq!(transactions.expired(at(32)), Some(Subject::Probe));
     }
 }
