@@ -28,6 +28,9 @@ use crate::refusals;
 use crate::session::{Close, Join, MsrpSession, SessionReport};
 use crate::shared::Shared;
 
+/// The Reason of a BYE by a node that stops (RFC 3326 2).
+pub const NODE_STOPS: &str = "SIP;text=\"node stops\"";
+
 /// What is agreed with the party from now on.
 #[derive(Debug)]
 pub struct Agreed {
@@ -340,7 +343,7 @@ impl Party {
             DialogInput::Failed { .. } => self.invite.handle_failed(),
             // Only NOTIFYs wait.
             DialogInput::Crowded { .. } | DialogInput::Room { .. } => {}
-            DialogInput::Drain => self.bye(Some("SIP;text=\"node stops\"")),
+            DialogInput::Drain => self.bye(Some(NODE_STOPS)),
         }
     }
 

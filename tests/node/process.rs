@@ -32,8 +32,13 @@ fn sigterm_ends_sessions_with_bye_and_exits_zero() {
         let mut bob = Ua::tcp(&node, "bob");
         let retrieval = Invite::new(&bob, &message_uri(&kept), Offer::active()).call_unbound(&mut bob);
         node.signal(signal);
-        deposit_call.wait_bye(&mut alice);
-        retrieval.wait_bye(&mut bob);
+        let byes = [
+            alice.wait_and_ok("BYE", &deposit_call.dialog.call_id),
+            bob.wait_and_ok("BYE", &retrieval.dialog.call_id),
+        ];
+        for bye in byes {
+            assert_eq!(bye.msg.get("Reason").as_deref(), Some("SIP;text=\"node stops\""), "RFC 3326 2");
+        }
         let status = node.wait_exit();
         assert_eq!(status.code(), Some(0), "{signal}");
         node.launch();

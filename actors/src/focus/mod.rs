@@ -21,7 +21,7 @@ use crate::clock;
 use crate::conference::ConferenceSubscribers;
 use crate::dialog_port::DialogPort;
 use crate::fault;
-use crate::party::{Agreed, Party, PartyEvent};
+use crate::party::{Agreed, NODE_STOPS, Party, PartyEvent};
 use crate::ports::DialogInput;
 use crate::session::SessionReport;
 use crate::shared::Shared;
@@ -404,7 +404,10 @@ impl Handler<DialogInput> for Focus {
     type Result = ();
     fn handle(&mut self, input: DialogInput, ctx: &mut Self::Context) {
         match input {
-            DialogInput::Drain => self.broken("the node stops"),
+            DialogInput::Drain => {
+                self.broken("the node stops");
+                self.party.bye(Some(NODE_STOPS));
+            }
             input => {
                 if let Some(input) = self.conference.handle(clock::now(), input, &self.party) {
                     self.party.handle(input);

@@ -21,7 +21,7 @@ use crate::alarm::Alarm;
 use crate::clock;
 use crate::dialog_port::DialogPort;
 use crate::fault;
-use crate::party::{Agreed, Party, PartyEvent};
+use crate::party::{Agreed, NODE_STOPS, Party, PartyEvent};
 use crate::ports::DialogInput;
 use crate::refusals;
 use crate::session::SessionReport;
@@ -136,11 +136,16 @@ impl Recorder {
 
     /// The session is over: nothing more is taken, what was acknowledged becomes an item.
     fn hang_up(&mut self, cause: &str) {
+        self.hang_up_for(cause, None);
+    }
+
+    /// As [`Self::hang_up`], with the Reason of the BYE.
+    fn hang_up_for(&mut self, cause: &str, reason: Option<&str>) {
         self.arriving.clear();
         self.party.close();
         if !self.party.is_over() {
             tracing::info!(parent: &self.span, cause, "session ended by the store");
-            self.party.bye(None);
+            self.party.bye(reason);
         }
     }
 
@@ -316,7 +321,7 @@ impl Handler<DialogInput> for Recorder {
     type Result = ();
     fn handle(&mut self, input: DialogInput, ctx: &mut Self::Context) {
         match input {
-            DialogInput::Drain => self.hang_up("the node stops"),
+            DialogInput::Drain => self.hang_up_for("the node stops", Some(NODE_STOPS)),
             input => self.party.handle(input),
         }
         self.drain(ctx);
