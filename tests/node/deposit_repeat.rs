@@ -123,6 +123,31 @@ fn another_cseq_or_tag_is_another_item() {
 }
 
 #[test]
+fn a_branch_that_is_used_again_loses_nothing() {
+    let node = Node::start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let first = alice.request("MESSAGE", BOB).body("text/plain", "first");
+    assert_eq!(alice.ask(first.clone()).status(), 202);
+    let via = first.need("Via").to_owned();
+    for cseq in [1, 2] {
+        let message = alice.request("MESSAGE", BOB).with("Via", via.clone());
+        let message = message.with("CSeq", format!("{cseq} MESSAGE")).body("text/plain", "another");
+        assert_eq!(alice.ask(message.clone()).status(), 202);
+        assert!(fetch(&node, "bob").ids().contains(&message.call_id()), "{message}");
+    }
+    let next = first.clone().with("CSeq", "2 MESSAGE");
+    assert_eq!(alice.ask(next).status(), 202);
+    assert!(fetch(&node, "bob").ids().contains(&format!("{}~2", first.call_id())));
+    let other = Msg { start: "MESSAGE sip:dave@example.com SIP/2.0".into(), ..first.clone() };
+    assert_eq!(alice.ask(other).status(), 202);
+    assert_eq!(fetch(&node, "dave").ids(), [first.call_id()]);
+    let astray = Msg { start: "MESSAGE sip:bob@elsewhere.example SIP/2.0".into(), ..first.clone() };
+    assert_eq!(alice.ask(astray).status(), 404);
+    assert_eq!(alice.ask(first.clone()).status(), 202);
+    assert_eq!(fetch(&node, "bob").totals(), (4, 0));
+}
+
+#[test]
 fn an_id_is_unique_within_a_mailbox_only() {
     let node = Node::start();
     let mut alice = Ua::udp(&node, "sip:alice@example.org");

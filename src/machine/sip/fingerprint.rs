@@ -68,8 +68,18 @@ impl Fingerprints {
         match via.unique_branch() {
             // RFC 3261 17.2.3: the branch, the sent-by of the topmost Via, and the method.
             Some(branch) => {
-                let fields = Fields::new(b's').add(&branch).add(method_name).host(&via.host);
-                self.take(fields.add(&via.port.unwrap_or(0).to_be_bytes()))
+                let headers = &request.headers;
+                let mut fields = Fields::new(b's').add(&branch).add(method_name).host(&via.host);
+                fields = fields.add(&via.port.unwrap_or(0).to_be_bytes());
+                // Not all senders choose a branch anew for each request (RFC 3261 8.1.1.7). What a repetition, an
+                // ACK and a CANCEL have in common with their request tells others from it (9.1, 17.1.1.3).
+                fields = fields.add(text(headers, &HeaderName::CallId));
+                fields = fields.add(number(text(headers, &HeaderName::CSeq)));
+                // A MESSAGE that is taken for another would be answered 202, and lost.
+                if *method == Method::Message {
+                    fields = fields.add(&request.uri).add(text(headers, &HeaderName::From));
+                }
+                self.take(fields)
             }
             None => {
                 let headers = &request.headers;
@@ -118,6 +128,16 @@ impl Fingerprints {
 
 fn field(headers: &Headers, name: &HeaderName) -> bytes::Bytes {
     headers.get(name).cloned().unwrap_or_default()
+}
+
+fn text<'a>(headers: &'a Headers, name: &HeaderName) -> &'a [u8] {
+    headers.get(name).map_or(&[], |value| value.as_ref())
+}
+
+/// The digits that a CSeq begins with, as they were written.
+fn number(cseq: &[u8]) -> &[u8] {
+    let end = cseq.iter().position(|byte| !byte.is_ascii_digit());
+    end.and_then(|end| cseq.get(..end)).unwrap_or(cseq)
 }
 
 fn cseq_number(headers: &Headers) -> [u8; 4] {

@@ -164,6 +164,11 @@ impl Endpoint {
     fn take_request(&mut self, now: Instant, request: Request, flow: Flow, via: &Via) {
         let key = self.fingerprints.server(&request, via, &request.method);
         if let Some(&id) = self.server_keys.get(&key) {
+            // The peer listens where it has asked last: on another connection perhaps.
+            let to = self.answers_go(via, flow);
+            if let Some(server) = self.servers.get_mut(id) {
+                server.to = to;
+            }
             self.drive_server(now, id, Heard::Request, None);
         } else if request.method == Method::Cancel {
             self.take_cancel(now, &request, flow, via, key);

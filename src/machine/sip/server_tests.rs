@@ -334,6 +334,59 @@ fn equal_branches_of_different_senders_are_different() {
     assert_eq!(outcomes(&mut endpoint), ["MESSAGE", "MESSAGE", "OPTIONS"]);
 }
 
+#[test]
+fn a_branch_that_is_used_again_makes_no_other_request_a_repetition() {
+    let mut endpoint = endpoint();
+    let first = incoming(Method::Message, "z9hG4bKsame");
+    answered(&mut endpoint, at(0), first.clone(), 202);
+    sent(&mut endpoint);
+    let with = |name: HeaderName, value: &'static str| {
+        let mut other = first.clone();
+        other.headers.set(name, value);
+        other
+    };
+    let mut elsewhere = first.clone();
+    elsewhere.uri = "sip:carol@example.com".into();
+    for other in [
+        with(HeaderName::CallId, "another"),
+        with(HeaderName::CSeq, "2 MESSAGE"),
+        with(HeaderName::From, "<sip:alice@example.org>;tag=a2"),
+        elsewhere,
+    ] {
+        endpoint.handle_request(at(1), other, udp());
+        assert_eq!(outcomes(&mut endpoint), ["MESSAGE"]);
+        assert_eq!(lines(&mut endpoint), [""; 0]);
+    }
+    // The first itself is one, and a CANCEL still finds it.
+    endpoint.handle_request(at(2), first.clone(), udp());
+    assert_eq!((outcomes(&mut endpoint), lines(&mut endpoint)), (vec![], vec!["202".to_owned()]));
+    endpoint.handle_request(at(3), like(&first, Method::Cancel), udp());
+    assert_eq!(lines(&mut endpoint), ["200"]);
+}
+
+#[test]
+fn a_repetition_on_another_connection_is_answered_there() {
+    for answered_before in [true, false] {
+        let mut endpoint = endpoint();
+        let first = incoming(Method::Options, "z9hG4bKagain");
+        endpoint.handle_request(at(0), first.clone(), udp());
+        let Some(EndpointEvent::Request { txn, request, .. }) = endpoint.poll_event() else {
+            panic!("a request")
+        };
+        let response = tagged(&request, StatusCode::OK);
+        if answered_before {
+            endpoint.respond(at(1), txn, response.clone());
+            sent(&mut endpoint);
+        }
+        endpoint.handle_request(at(2), first, tcp());
+        if !answered_before {
+            endpoint.respond(at(3), txn, response);
+        }
+        let to: Vec<_> = sent(&mut endpoint).into_iter().map(|transmit| transmit.to.flow).collect();
+        assert_eq!(to, [Some(tcp())], "{answered_before}");
+    }
+}
+
 // proves RFC 3261 21.5.4, 8.2.7: refused without a transaction, a repetition is refused as well
 #[test]
 fn an_endpoint_that_refuses_new_work_goes_on_with_what_it_has() {
