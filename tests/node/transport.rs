@@ -53,6 +53,27 @@ fn many_requests_may_come_at_once() {
     assert_eq!(ids, expected);
 }
 
+// proves RFC 3261 18.2.2: the response MUST be sent on the connection of the request while that is open
+#[test]
+fn who_has_closed_his_own_side_is_answered() {
+    let node = Node::start();
+    let alice = Ua::tcp(&node, "sip:alice@example.org");
+    for count in [1, 20] {
+        let requests: Vec<Msg> =
+            (0..count).map(|_| alice.request("MESSAGE", BOB).body("text/plain", "and gone")).collect();
+        let mut stream = TcpStream::connect(node.sip).unwrap();
+        let bytes: Vec<u8> = requests.iter().flat_map(Msg::encode).collect();
+        stream.write_all(&bytes).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (mut answers, asked) = (String::new(), std::time::Instant::now());
+        stream.read_to_string(&mut answers).unwrap();
+        assert_eq!(answers.matches("SIP/2.0 202 ").count(), count, "{answers}");
+        // Who owes nothing closes; it would wait five seconds for what does not come.
+        assert!(asked.elapsed() < std::time::Duration::from_secs(4), "{:?}", asked.elapsed());
+    }
+}
+
 #[test]
 fn compact_forms_and_folded_lines_are_read() {
     let node = Node::start();

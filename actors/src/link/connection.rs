@@ -21,6 +21,9 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+/// How long a peer that has closed its own side may wait for what it has asked before.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
 /// What one connection carries: how its bytes are understood, and who is told.
 pub(crate) trait Traffic: Send + 'static {
     /// `sip` or `msrp`.
@@ -54,6 +57,12 @@ pub(crate) trait Traffic: Send + 'static {
 
     /// [`Outbox::stir`] was called: [`Traffic::deadline`] may have changed while nothing comes.
     fn stirred(&mut self);
+
+    /// The peer says nothing more, and may listen still: whether it waits for answers. [`Outbox::stir`] is called
+    /// when it does no longer.
+    fn owes(&self) -> bool {
+        false
+    }
 
     /// The connection takes and gives nothing any more.
     fn closed(&mut self, cause: CloseCause);
@@ -192,6 +201,24 @@ async fn read_on<T: Traffic>(
             }
         }
         read = intake.read(T::PROTOCOL);
+        if read == Err(CloseCause::Peer) && traffic.owes() {
+            // Boxed, since few peers end so.
+            Box::pin(answer_out(traffic, intake)).await;
+        }
+    }
+}
+
+/// Waits until a peer that has closed its own side has what it is owed, or is gone.
+// RFC 3261 18.2.2: the response MUST be sent on the connection of the request while that is open.
+async fn answer_out<T: Traffic>(traffic: &mut T, intake: &mut Intake) {
+    let until = Instant::now() + LAST_ANSWERS;
+    while traffic.owes() {
+        tokio::select! {
+            biased;
+            () = intake.stop.stopped() => return,
+            ended = traffic.outbox().stirred() => if ended.is_some() { return },
+            () = tokio::time::sleep_until(until) => return,
+        }
     }
 }
 

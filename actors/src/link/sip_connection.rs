@@ -9,7 +9,7 @@ use dashmap::mapref::entry::Entry;
 use restante::machine::sip::{Destination, Flow, TransmitId, Transport};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// A message that is to be sent, and who is told if it was not.
 pub(crate) struct Pending {
@@ -57,9 +57,46 @@ pub(crate) struct Connection {
     /// What the peer that opened it has proved to speak for.
     domains: Vec<String>,
     outbox: Arc<Outbox<Option<Pending>>>,
+    owed: Owed,
+}
+
+/// How many requests of the peer wait for their final responses.
+#[derive(Default)]
+struct Owed {
+    count: AtomicU32,
+    /// Whether the peer says nothing more: the task that reads waits until all is answered.
+    parting: AtomicBool,
+}
+
+impl Owed {
+    fn asked(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether somebody waits for this to be the last.
+    fn answered(&self) -> bool {
+        let less = |count: u32| count.checked_sub(1);
+        let before = self.count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
+        before == Ok(1) && self.parting.load(Ordering::SeqCst)
+    }
+
+    fn part(&self) -> bool {
+        self.parting.store(true, Ordering::SeqCst);
+        self.count.load(Ordering::SeqCst) > 0
+    }
 }
 
 impl Connection {
+    /// A request has come that will be answered.
+    pub(crate) fn asked(&self) {
+        self.owed.asked();
+    }
+
+    /// The peer says nothing more: whether it waits for answers.
+    pub(crate) fn part(&self) -> bool {
+        self.owed.part()
+    }
+
     pub(crate) fn id(&self) -> u64 {
         self.id
     }
@@ -87,7 +124,12 @@ impl Connection {
 
     /// Queues bytes, or gives the token back.
     pub(crate) fn push(&self, bytes: Bytes, pending: Option<Pending>) -> Result<(), Option<Pending>> {
-        self.outbox.push(bytes, pending)
+        let answer = is_final(&bytes);
+        let queued = self.outbox.push(bytes, pending);
+        if answer && self.owed.answered() {
+            self.outbox.stir();
+        }
+        queued
     }
 
     /// Ends a connection that has no writer, and reports all that waited for it.
@@ -95,6 +137,11 @@ impl Connection {
         self.outbox.abort(cause);
         report(self.outbox.take_lost());
     }
+}
+
+/// Whether a message is a final response (RFC 3261 7.2).
+fn is_final(message: &[u8]) -> bool {
+    message.strip_prefix(b"SIP/2.0 ").and_then(<[u8]>::first).is_some_and(|class| *class != b'1')
 }
 
 /// Tells of everything that was not written.
@@ -126,8 +173,13 @@ impl Connections {
 
     fn create(&self, target: Target, domains: Vec<String>, limits: &Arc<OutboxLimits>) -> Arc<Connection> {
         let id = self.serial.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let connection =
-            Arc::new(Connection { id, target, domains, outbox: Outbox::new(Arc::clone(limits)) });
+        let connection = Arc::new(Connection {
+            id,
+            target,
+            domains,
+            outbox: Outbox::new(Arc::clone(limits)),
+            owed: Owed::default(),
+        });
         self.by_id.insert(id, Arc::clone(&connection));
         connection
     }

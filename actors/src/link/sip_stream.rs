@@ -14,7 +14,7 @@ use super::tls::Expect;
 use crate::clock;
 use bytes::Bytes;
 use restante::machine::sip::{Flow, Transport};
-use restante::wire::sip::{Message, ParseError, StreamDecoder, StreamEvent, parse_datagram};
+use restante::wire::sip::{Message, Method, ParseError, StreamDecoder, StreamEvent, parse_datagram};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -96,6 +96,15 @@ async fn serve(
     }
 }
 
+/// Whether what came gets a response: an ACK does not, nor does a response (RFC 3261 8.2.7, 17.1.1.3).
+fn is_answered(message: &Result<Message, ParseError>) -> bool {
+    match message {
+        Ok(Message::Request(request)) => request.method != Method::Ack,
+        Ok(Message::Response(_)) => false,
+        Err(_) => true,
+    }
+}
+
 /// SIP messages on one connection.
 struct SipTraffic {
     hub: Arc<Hub>,
@@ -161,6 +170,10 @@ impl Traffic for SipTraffic {
 
     fn stirred(&mut self) {}
 
+    fn owes(&self) -> bool {
+        self.connection.part()
+    }
+
     fn closed(&mut self, cause: CloseCause) {
         self.hub.gone(&self.connection);
         (self.hub.ports.closed)(FlowClosed { flow: self.flow, cause });
@@ -219,6 +232,9 @@ impl SipTraffic {
             .increment(1);
         let permit = self.permit(intake, &message).await?;
         let since = clock::now();
+        if is_answered(&message) {
+            self.connection.asked();
+        }
         (self.hub.ports.received)(SipReceived { flow: self.flow, message, since, permit: Some(permit) });
         Ok(())
     }
