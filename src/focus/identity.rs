@@ -43,16 +43,24 @@ pub fn is_sender(realm: &Realm, request: &Request, user: &Owner) -> bool {
     from == *user || from.domain() == "anonymous.invalid"
 }
 
+/// Whether a peer that is believed asserts that the request is another's than `user`'s. In a dialog it need not
+/// assert anything again.
+#[must_use]
+pub fn is_anothers(realm: &Realm, request: &Request, user: &Owner) -> bool {
+    in_assertion(realm, request).is_some_and(|asserted| asserted != *user)
+}
+
 /// The address of record that the request claims, believed or not: good enough to choose where it
 /// is handled, never to grant anything.
 #[must_use]
 pub fn claimed(realm: &Realm, request: &Request) -> Option<Owner> {
-    // RFC 3325 9.1: there may be two values, of which one is a sip or sips URI.
-    let asserted =
-        request.headers.p_asserted_identity().ok().and_then(|identities| {
-            identities.iter().find_map(|identity| realm.address_of_record(&identity.uri))
-        });
-    asserted.or_else(|| from(realm, request))
+    in_assertion(realm, request).or_else(|| from(realm, request))
+}
+
+/// RFC 3325 9.1: there may be two values, of which one is a sip or sips URI.
+fn in_assertion(realm: &Realm, request: &Request) -> Option<Owner> {
+    let identities = request.headers.p_asserted_identity().ok()?;
+    identities.iter().find_map(|identity| realm.address_of_record(&identity.uri))
 }
 
 fn from(realm: &Realm, request: &Request) -> Option<Owner> {
@@ -94,6 +102,16 @@ mod tests {
         assert_eq!(super::asserted(&realm(), &asserted).unwrap(), Owner::new(b"alice", "example.org"));
         let plain = request("\"A\" <sip:alice@example.org>;tag=1", None);
         assert_eq!(super::asserted(&realm(), &plain).unwrap(), Owner::new(b"alice", "example.org"));
+    }
+
+    #[test]
+    fn an_assertion_in_a_dialog_names_its_user_or_another() {
+        let alice = Owner::new(b"alice", "example.org");
+        let another = |asserted| is_anothers(&realm(), &request("<sip:x@y>;tag=1", asserted), &alice);
+        assert!(!another(None));
+        assert!(!another(Some("<sip:alice@example.org:5060>")));
+        assert!(!another(Some("<tel:+15551234>")), "which may be hers");
+        assert!(another(Some("<tel:+15551234>, <sip:eve@example.org>")));
     }
 
     #[test]

@@ -181,3 +181,18 @@ fn a_message_in_the_dialog_of_a_deposit_is_part_of_it() {
     let texts: Vec<Vec<u8>> = delivered.iter().map(|message| Cpim::parse(&message.body).body).collect();
     assert_eq!(texts, [b"over MSRP".to_vec(), b"by SIP".to_vec()]);
 }
+
+#[test]
+fn what_a_trusted_peer_asserts_to_be_anothers_does_not_touch_the_dialog() {
+    let node = Node::start();
+    let mut bob = Ua::udp(&node, "bob");
+    let id = deposit(&mut bob, BOB, "x");
+    let mut call = Invite::new(&bob, &message_uri(&id), Offer::active()).call_unbound(&mut bob);
+    let eves = call.dialog.request(&bob, "BYE").add("P-Asserted-Identity", "<sip:eve@example.com>");
+    let refused = bob.ask(eves);
+    assert_eq!((refused.status(), refused.reason()), (403, "Dialog Of Another User"));
+    let his = call.dialog.request(&bob, "OPTIONS").add("P-Asserted-Identity", "<sip:bob@example.com>");
+    assert_eq!(bob.ask(his).status(), 200, "the session lives");
+    let bye = call.dialog.request(&bob, "BYE");
+    assert_eq!(bob.ask(bye).status(), 200);
+}

@@ -1,8 +1,10 @@
 //! [`Guest`]: who is let into a dialog that was made once.
 //!
 //! Tags cannot be guessed, but they can be overheard. So what comes another way than the request that made the
-//! dialog needs credentials of the same user; what comes the same way needs none.
+//! dialog needs credentials of the same user; what comes the same way needs none. What a trusted peer brings is
+//! believed, unless it asserts that it is another's.
 
+use restante::focus::identity;
 use restante::focus::rejection::Rejection;
 use restante::machine::sip::Flow;
 use restante::store::Owner;
@@ -41,13 +43,21 @@ impl Gate {
     /// # Errors
     /// As [`Gate::caller`]; 403 where it is somebody else's dialog.
     pub fn guest(&self, guest: &mut Guest, request: &Request, flow: &Flow) -> Result<(), Rejection> {
+        let another = || Err(Rejection::because(StatusCode::FORBIDDEN, "Dialog Of Another User"));
         // RFC 3261 22.1: MUST NOT challenge an ACK.
-        if request.method == Method::Ack || self.trusts(flow) || guest.came_by(flow) {
+        if request.method == Method::Ack {
+            return Ok(());
+        }
+        if self.trusts(flow) {
+            let anothers = identity::is_anothers(&self.realm, request, &guest.owner);
+            return if anothers { another() } else { Ok(()) };
+        }
+        if guest.came_by(flow) {
             return Ok(());
         }
         let caller = self.caller(request, flow)?;
         if caller.owner != guest.owner {
-            return Err(Rejection::because(StatusCode::FORBIDDEN, "Dialog Of Another User"));
+            return another();
         }
         guest.flow = Some(*flow);
         Ok(())
