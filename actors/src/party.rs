@@ -166,6 +166,9 @@ impl Party {
         user: &Recipient<SessionReport>,
     ) -> Result<Option<Agreed>, Rejection> {
         let agent = self.shared.agent();
+        if self.shared.msrp.is_full() {
+            return Err(Rejection::unavailable(5));
+        }
         let uri = self
             .shared
             .mint_msrp_uri(self.port.flow(), offer.map(AsRef::as_ref))

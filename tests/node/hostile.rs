@@ -155,31 +155,36 @@ fn idle_and_half_open_connections_do_not_hold_up_others() {
     drop((idle, half));
 }
 
+// proves RFC 3261 21.5.4
 #[test]
-fn connections_beyond_the_limit_are_closed_and_room_comes_back() {
+fn connections_beyond_the_limit_are_told_so_and_room_comes_back() {
     let node = Plan::new().set("sip", "max_connections = 4").start();
     let mut open: Vec<TcpStream> = (0..4).map(|_| TcpStream::connect(node.sip).unwrap()).collect();
-    let request = |index: usize| {
-        format!(
-            "OPTIONS sip:mailserver.example.com SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bK{index}x\r\n\
-             From: <sip:a@example.org>;tag=1\r\nTo: <sip:mailserver.example.com>\r\nCall-ID: c{index}\r\n\
-             CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
-        )
-    };
-    let answered = |stream: &mut TcpStream, index: usize| {
+    let alice = Ua::udp(&node, "sip:alice@example.org");
+    let status = |stream: &mut TcpStream| {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut first = [0; 1];
-        stream.write_all(request(index).as_bytes()).is_ok() && matches!(stream.read(&mut first), Ok(1))
+        let request = alice.request("OPTIONS", "sip:mailserver.example.com");
+        let via = request.need("Via").replace("UDP", "TCP");
+        stream.write_all(&request.with("Via", via).encode()).unwrap();
+        let mut line = [0; 11];
+        stream.read_exact(&mut line).unwrap();
+        String::from_utf8_lossy(&line[8..]).into_owned()
     };
-    for (index, stream) in open.iter_mut().enumerate() {
-        assert!(answered(stream, index), "within the limit");
+    for stream in &mut open {
+        assert_eq!(status(stream), "200", "within the limit");
     }
     let mut over = TcpStream::connect(node.sip).unwrap();
-    assert!(!answered(&mut over, 10), "over the limit: closed");
+    assert_eq!(status(&mut over), "503", "over the limit");
+    let mut rest = String::new();
+    over.read_to_string(&mut rest).unwrap();
+    assert!(
+        rest.contains("\r\nRetry-After: ") && rest.contains("\r\nTo: <sip:mailserver.example.com>;tag="),
+        "{rest}"
+    );
     open.clear();
     until("room comes back", || {
         let mut stream = TcpStream::connect(node.sip).unwrap();
-        answered(&mut stream, 11).then_some(())
+        (status(&mut stream) == "200").then_some(())
     });
 }
 

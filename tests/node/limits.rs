@@ -235,3 +235,26 @@ fn a_client_that_does_not_read_costs_no_memory_and_holds_up_nobody() {
     }
     assert_eq!(fetch(&node, "bob").totals(), (0, 2));
 }
+
+// proves RFC 3261 21.5.4
+#[test]
+fn an_invite_is_refused_where_there_is_no_room_for_its_msrp_connection() {
+    let node = Plan::new().set("msrp", "max_connections = 1").start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let mut bob = Ua::udp(&node, "bob");
+    let id = deposit(&mut alice, BOB, "x");
+    let mut call = Invite::new(&alice, BOB, Offer::active()).call(&mut alice);
+    call.msrp().say("the only one");
+    for uri in [message_uri(&id), "sip:dave@example.com".to_owned()] {
+        let refused = bob.ask(Invite::new(&bob, &uri, Offer::active()).request);
+        assert_eq!(refused.status(), 503, "{refused}");
+        assert!(refused.get("Retry-After").is_some(), "{refused}");
+    }
+    call.bye(&mut alice);
+    drop(call);
+    until("there is room again", || {
+        let mut call = Invite::new(&bob, &message_uri(&id), Offer::active());
+        let answer = bob.ask(std::mem::replace(&mut call.request, Msg::request("INVITE", "sip:x")));
+        (answer.status() == 200).then_some(())
+    });
+}

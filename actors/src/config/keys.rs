@@ -125,7 +125,8 @@ sections! {
         t2: Duration = seconds(4);
         /// Timer T4 of RFC 3261: how long a message may stay in the network.
         t4: Duration = seconds(5);
-        /// Open SIP connections of the node; further ones are closed at once.
+        /// Open SIP connections of the node; beyond, a request is answered 503 (what begins with a handshake is closed
+        /// at once).
         max_connections: usize = 10_000;
         /// Open SIP connections from one address; peers that `[trust] peers` names are exempt.
         max_connections_per_address: usize = 100;
@@ -163,7 +164,7 @@ sections! {
         max_chunk: Size = Size::kib(64);
         /// Messages of one session that may be arriving at once.
         max_incoming: usize = 16;
-        /// Open MSRP connections of the node; further ones are closed at once.
+        /// Open MSRP connections of the node; beyond, INVITEs are answered 503, and connections closed at once.
         max_connections: usize = 10_000;
         /// Open MSRP connections from one address; peers that `[trust] peers` names are exempt.
         max_connections_per_address: usize = 100;

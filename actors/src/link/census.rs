@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// How many connections one kind of link may have.
 #[derive(Clone)]
 pub struct ConnectionLimits {
-    /// Open connections in all; further ones are closed at once.
+    /// Open connections in all; further ones are sent away.
     pub total: usize,
     /// Open connections from one IPv4 address or one IPv6 /64.
     pub per_address: usize,
@@ -94,6 +94,11 @@ impl Census {
             seat.site = Some(site);
         }
         Ok(seat)
+    }
+
+    /// Whether all seats are taken.
+    pub(crate) fn is_full(&self) -> bool {
+        self.total.load(Ordering::Relaxed) >= self.limits.total
     }
 
     /// A seat for a connection the node opens itself: it counts in all, not by address.

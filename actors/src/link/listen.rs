@@ -2,6 +2,7 @@
 
 use super::census::{Census, Seat};
 use super::cores::Cores;
+use super::lobby::Lobby;
 use super::net::{self, TcpListener, TcpStream};
 use super::seldom::Seldom;
 use super::stop::{Stop, Stopper};
@@ -60,6 +61,8 @@ pub(crate) struct Reception {
     pub(crate) census: Arc<Census>,
     pub(crate) cores: Cores,
     pub(crate) stopper: Stopper,
+    /// Where who finds no seat is told so; without one he is closed at once.
+    pub(crate) lobby: Option<Lobby>,
 }
 
 impl Reception {
@@ -79,13 +82,13 @@ impl Reception {
     }
 }
 
-/// Accepts until told to stop; each connection gets a seat and a core, or is closed at once.
+/// Accepts until told to stop; each connection gets a seat and a core, or is sent away.
 async fn accept<F, S>(reception: Reception, listener: TcpListener, mut stop: Stop, serve: F)
 where
     F: Fn(Accepted) -> S + Clone + Send + 'static,
     S: Future<Output = ()> + Send + 'static,
 {
-    let Reception { protocol, census, cores, .. } = reception;
+    let Reception { protocol, census, cores, lobby, .. } = reception;
     let refused = Seldom::new(10);
     loop {
         let accepted = tokio::select! {
@@ -123,6 +126,9 @@ where
                 .increment(1);
                 if let Some(left_out) = refused.tell(Instant::now()) {
                     warn!(protocol, %peer, cause = %full, left_out, "connection refused");
+                }
+                if let Some(lobby) = &lobby {
+                    lobby.turn_away(stream, peer, stop.clone());
                 }
             }
         }

@@ -17,6 +17,7 @@ mod cores;
 mod dns;
 mod intake;
 mod listen;
+mod lobby;
 mod msrp;
 #[cfg(test)]
 mod msrp_limits_tests;

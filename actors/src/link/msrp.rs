@@ -141,8 +141,15 @@ impl MsrpTransport {
             census: Arc::clone(&self.0.census),
             cores: self.0.cores.clone(),
             stopper: self.0.stopper.clone(),
+            lobby: None,
         };
         reception.listen(addr, move |accepted| serve_accepted(Arc::clone(&hub), transport, accepted))
+    }
+
+    /// Whether there is no room for another connection.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.0.census.is_full()
     }
 
     /// Makes a session known by the session-id of the node's own URI: frames that name it go to `port`

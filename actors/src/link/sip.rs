@@ -4,6 +4,7 @@
 use super::census::{Census, ConnectionLimits};
 use super::cores::Cores;
 use super::listen::Reception;
+use super::lobby::Lobby;
 use super::net;
 use super::open::{HandshakeLimits, Opening};
 use super::outbox::{CloseCause, OutboxLimits};
@@ -184,6 +185,7 @@ pub(crate) struct Hub {
     pub(crate) ports: SipPorts,
     pub(crate) backlog: Backlog,
     pub(crate) census: Arc<Census>,
+    lobby: Lobby,
     pub(crate) connections: Connections,
     pub(crate) opening: Opening,
     pub(crate) cores: Cores,
@@ -203,10 +205,22 @@ impl SipTransport {
         stopper: Stopper,
     ) -> Self {
         let census = Census::new(limits.connections.clone());
+        let lobby = Lobby::new(&limits.message);
         let connections = Connections::default();
         let opening = Opening::new("sip", limits.handshake.clone(), tls);
         let udp = RwLock::new(Vec::new());
-        Self(Arc::new(Hub { limits, ports, backlog, census, connections, opening, cores, stopper, udp }))
+        Self(Arc::new(Hub {
+            limits,
+            ports,
+            backlog,
+            census,
+            lobby,
+            connections,
+            opening,
+            cores,
+            stopper,
+            udp,
+        }))
     }
 
     /// Receives and sends datagrams at `addr` (port 0: any free one) until the stop; returns the address
@@ -234,7 +248,7 @@ impl SipTransport {
     pub fn listen(&self, transport: Transport, addr: SocketAddr) -> io::Result<SocketAddr> {
         let hub = Arc::clone(&self.0);
         let serve = move |accepted| sip_stream::serve_accepted(Arc::clone(&hub), transport, accepted);
-        self.0.reception().listen(addr, serve)
+        self.0.reception(transport).listen(addr, serve)
     }
 
     /// The domains that the peer at the other end of `flow` has proved to speak for, by a certificate that
@@ -336,12 +350,14 @@ impl fmt::Debug for SipSender {
 }
 
 impl Hub {
-    fn reception(&self) -> Reception {
+    fn reception(&self, transport: Transport) -> Reception {
         Reception {
             protocol: "sip",
             census: Arc::clone(&self.census),
             cores: self.cores.clone(),
             stopper: self.stopper.clone(),
+            // What begins with a handshake would have to be served for so long.
+            lobby: (transport == Transport::Tcp).then(|| self.lobby.clone()),
         }
     }
 
