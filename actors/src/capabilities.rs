@@ -1,5 +1,6 @@
 //! What the node can do, told to who asks by OPTIONS (RFC 3261 11.2), within a dialog or without.
 
+use restante::focus::intent;
 use restante::focus::rejection::{self, Rejection};
 use restante::wire::sip::{HeaderName, Method, Request, Response, StatusCode};
 
@@ -25,4 +26,19 @@ pub fn within(request: &Request) -> Response {
             .response(request),
         _ => Rejection::method_not_allowed().response(request),
     }
+}
+
+/// The answer to a request other than SUBSCRIBE within the dialog of a subscription.
+#[must_use]
+pub fn within_subscription(request: &Request) -> Response {
+    if let Err(rejection) = intent::required(request) {
+        return rejection.response(request);
+    }
+    let status = match request.method {
+        // RFC 3261 11.2: the answer within a dialog is the one that is given outside of it.
+        Method::Options => return of_node(request),
+        Method::Other(_) => StatusCode::NOT_IMPLEMENTED,
+        _ => StatusCode::METHOD_NOT_ALLOWED,
+    };
+    Rejection::new(status).with(HeaderName::Allow, rejection::ALLOW_IN_SUBSCRIPTION).response(request)
 }

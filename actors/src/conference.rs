@@ -8,9 +8,10 @@ use restante::focus::subscription_terms::SubscriptionTerms;
 use restante::machine::sip::{Body, Flow, Notifier, TerminationReason};
 use restante::time::Instant;
 use restante::wire::conference_info;
-use restante::wire::sip::{HeaderName, Method, NameAddr, Request, Response, StatusCode, tag_of};
+use restante::wire::sip::{Method, NameAddr, Request, Response, StatusCode};
 use std::time::Duration;
 
+use crate::capabilities;
 use crate::dialog_port::DialogPort;
 use crate::party::Party;
 use crate::ports::{DialogInput, Leave};
@@ -43,6 +44,13 @@ struct Subscriber {
     leave: Option<Leave>,
 }
 
+impl Subscriber {
+    /// Whether a request is within its dialog.
+    fn is_of(&self, request: &Request) -> bool {
+        request.headers.to_tag().is_some_and(|tag| tag == self.tag)
+    }
+}
+
 impl Default for ConferenceSubscribers {
     /// Nobody yet.
     fn default() -> Self {
@@ -56,6 +64,16 @@ impl ConferenceSubscribers {
         match input {
             DialogInput::Request(asked) if asked.request().method == Method::Subscribe => {
                 let response = self.answer(now, asked.request(), asked.flow(), party);
+                asked.respond(response);
+                None
+            }
+            DialogInput::Request(asked) => {
+                let request = asked.request();
+                let Some(subscriber) = self.subscribers.iter_mut().find(|known| known.is_of(request)) else {
+                    return Some(DialogInput::Request(asked));
+                };
+                let refused = subscriber.notifier.handle_other(request);
+                let response = refused.unwrap_or_else(|| capabilities::within_subscription(request));
                 asked.respond(response);
                 None
             }
@@ -90,10 +108,10 @@ impl ConferenceSubscribers {
     }
 
     fn answer(&mut self, now: Instant, request: &Request, flow: Flow, party: &Party) -> Response {
-        let Some(tag) = request.headers.get(&HeaderName::To).and_then(tag_of) else {
+        if !request.headers.has_to_tag() {
             return self.subscribe(now, request, flow, party);
-        };
-        match self.subscribers.iter_mut().find(|known| known.tag.as_bytes() == tag.as_ref()) {
+        }
+        match self.subscribers.iter_mut().find(|known| known.is_of(request)) {
             Some(subscriber) => match TERMS.grant(request) {
                 Ok(granted) => {
                     let refreshed = subscriber.notifier.handle_subscribe(now, request, flow, granted);

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use bytes::Bytes;
-use restante::focus::rejection::Rejection;
 use restante::focus::subscriber::{Ticket, Written};
 use restante::focus::subscriptions::{Action, Subscriptions, Writing};
 use restante::focus::summary;
@@ -15,6 +14,7 @@ use restante::store::{ListQuery, Owner, Store, StoreError, SubscriptionCursor, S
 use restante::wire::sip::{HeaderName, Method, Response, StatusCode, tag_of};
 
 use crate::alarm::Alarm;
+use crate::capabilities;
 use crate::clock;
 use crate::fault;
 use crate::gate::Guest;
@@ -320,7 +320,9 @@ impl Handler<DialogInput> for Mailbox {
                 return self.answer();
             }
             DialogInput::Request(asked) => {
-                let response = Rejection::method_not_allowed().response(asked.request());
+                let request = asked.request();
+                let refused = self.subscriptions.handle_other(request);
+                let response = refused.unwrap_or_else(|| capabilities::within_subscription(request));
                 asked.respond(response);
             }
             DialogInput::Response { ticket, response } => self.answered(ticket, response.status),

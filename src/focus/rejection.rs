@@ -19,6 +19,8 @@ pub struct Rejection {
 
 /// The methods served, as the value of an `Allow` header.
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE, SUBSCRIBE";
+/// The methods served in the dialog of a subscription, as the value of an `Allow` header.
+pub const ALLOW_IN_SUBSCRIPTION: &str = "SUBSCRIBE, OPTIONS";
 /// The event packages served, as the value of an `Allow-Events` header.
 pub const ALLOW_EVENTS: &str = "message-summary, conference";
 /// The body types that an INVITE may carry, as the value of an `Accept` header.

@@ -192,6 +192,17 @@ impl Subscriptions {
         response
     }
 
+    /// Takes a request other than SUBSCRIBE in the dialog of a subscription; gives its refusal where it belongs to none, or
+    /// is out of order.
+    #[must_use]
+    pub fn handle_other(&mut self, request: &Request) -> Option<Response> {
+        let tag = request.headers.to_tag().unwrap_or_default();
+        match self.subscribers.iter_mut().find(|known| known.tag.as_bytes() == tag) {
+            Some(subscriber) => subscriber.notifier.handle_other(request),
+            None => Some(request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST)),
+        }
+    }
+
     /// The 200 says that there is a subscription: it waits until a kill cannot undo that, and its NOTIFY
     /// behind it (RFC 6665 4.2.1.2). What is over with its next NOTIFY is not written down.
     fn hold(&mut self, ticket: Ticket, granted: Duration) {

@@ -259,6 +259,31 @@ fn a_watcher_is_refused_what_is_not_there() {
     call.bye(&mut bob);
 }
 
+// proves RFC 3261 11.2, 20.5
+#[test]
+fn other_requests_of_a_watcher_are_answered_and_he_goes_on() {
+    let node = Node::start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let id = deposit(&mut alice, BOB, "x");
+    let mut bob = Ua::udp(&node, "bob");
+    let mut call = Invite::list(&bob, &[message_uri(&id)], Offer::active()).call_unbound(&mut bob);
+    let mut dialog = watch(&mut bob, &call);
+    next(&mut bob, &dialog);
+    let options = dialog.request(&bob, "OPTIONS");
+    let within = bob.ask(options);
+    assert_eq!((within.status(), within.need("Allow")), (200, bob.ask_options().need("Allow")));
+    for method in ["INVITE", "BYE"] {
+        let other = dialog.request(&bob, method);
+        let response = bob.ask(other);
+        assert_eq!(response.status(), 405, "{response}");
+        assert_eq!(response.words("Allow"), ["subscribe", "options"], "{method}: {response}");
+    }
+    let refresh = dialog.request(&bob, "SUBSCRIBE").add("Event", "conference").add("Expires", "600");
+    assert_eq!(bob.ask(refresh).status(), 200);
+    next(&mut bob, &dialog);
+    call.bye(&mut bob);
+}
+
 // proves RFC 4575 3.9: one a second, and neither the first nor the last is held up
 #[test]
 fn changes_within_a_second_are_told_together() {

@@ -179,6 +179,36 @@ fn a_refresh_of_no_subscription_and_out_of_order_is_refused() {
     assert_eq!(bob.ask(late).status(), 500);
 }
 
+// proves RFC 3261 11.2, 20.5
+#[test]
+fn other_requests_in_a_subscription_are_answered_and_it_goes_on() {
+    let node = Node::start();
+    let mut bob = Ua::udp(&node, "bob");
+    let mut dialog = subscribe(&mut bob, BOB, 600);
+    notified(&mut bob, &dialog);
+    let outside = bob.ask_options();
+    let options = dialog.request(&bob, "OPTIONS");
+    let within = bob.ask(options);
+    assert_eq!(within.status(), 200, "{within}");
+    for name in ["Allow", "Accept", "Accept-Encoding", "Supported", "Allow-Events"] {
+        assert_eq!(within.need(name), outside.need(name), "the answer is the one outside of the dialog");
+    }
+    for (method, status) in [("INVITE", 405), ("MESSAGE", 405), ("BYE", 405), ("INFO", 405), ("FOO", 501)] {
+        let other = dialog.request(&bob, method);
+        let response = bob.ask(other);
+        assert_eq!(response.status(), status, "{response}");
+        assert_eq!(response.words("Allow"), ["subscribe", "options"], "{method}: {response}");
+    }
+    let demanding = dialog.request(&bob, "OPTIONS").add("Require", "nothingSupportsThis");
+    assert_eq!(bob.ask(demanding).status(), 420);
+    let refresh = dialog.request(&bob, "SUBSCRIBE").add("Event", "message-summary").add("Expires", "600");
+    assert_eq!(bob.ask(refresh).status(), 200);
+    notified(&mut bob, &dialog);
+    dialog.cseq = 1;
+    let late = dialog.request(&bob, "OPTIONS");
+    assert_eq!(bob.ask(late).status(), 500, "RFC 3261 12.2.2: a lower CSeq");
+}
+
 #[test]
 fn a_subscription_survives_a_crash_and_a_restart() {
     let mut node = Node::start();

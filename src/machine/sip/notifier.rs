@@ -193,6 +193,16 @@ impl Notifier {
         }
     }
 
+    /// Takes a request other than SUBSCRIBE in the dialog; gives its refusal where it does not belong there, or is out of
+    /// order.
+    #[must_use]
+    pub fn handle_other(&mut self, request: &Request) -> Option<Response> {
+        if self.is_ended() || !self.dialog.matches(request) {
+            return Some(request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST));
+        }
+        self.dialog.accept(request).err().map(|status| request.respond(status))
+    }
+
     fn grant(&mut self, now: Instant, request: &Request, granted: Duration) -> Response {
         self.expires = now + granted;
         // RFC 6665 4.2.2: after a 200 to a SUBSCRIBE a NOTIFY MUST be sent immediately.
