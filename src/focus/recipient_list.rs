@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 
-use super::rejection::Rejection;
-use crate::wire::mime::{self, MimeError, Part};
+use super::body;
+use super::rejection::{ACCEPT, Rejection};
+use crate::wire::mime::{self, Part};
 use crate::wire::resource_lists::{self, ListError, ListLimits};
-use crate::wire::sip::{HeaderName, Request, StatusCode};
+use crate::wire::sip::{Request, StatusCode};
 
 /// The option tag of RFC 5366 4.
 pub const OPTION: &str = "recipient-list-invite";
@@ -32,56 +33,19 @@ pub fn present(request: &Request) -> bool {
 /// # Errors
 /// 415 for types, dispositions and encodings that are required and not understood, 400 for a broken multipart.
 pub fn body(request: &Request) -> Result<InviteBody, Rejection> {
-    let malformed = |what: &str| Rejection::because(StatusCode::BAD_REQUEST, format!("Malformed {what}"));
-    if super::pager::coded(request) {
-        return Err(Rejection::unsupported_encoding());
-    }
-    if request.body.is_empty() {
-        return Ok(InviteBody::default());
-    }
-    let content_type = request
-        .headers
-        .content_type()
-        .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
-    // RFC 3261 20.15: a body that is not empty MUST have a Content-Type.
-    let Some(content_type) = content_type else {
-        return Err(malformed("Content-Type"));
-    };
-    if content_type.essence().starts_with("multipart/") && content_type.params.value("boundary").is_none() {
-        return Err(malformed("Content-Type"));
-    }
-    let leaves = whole(request).leaves().map_err(|error| match error {
-        MimeError::TransferEncoding(_) => Rejection::unsupported_body(),
-        MimeError::NoBoundary => malformed("Content-Type"),
-        _ => malformed("multipart body"),
-    })?;
-    of_leaves(&leaves)
-}
-
-/// The body of a request as a part.
-fn whole(request: &Request) -> Part {
-    let described = [
-        (HeaderName::ContentType, "Content-Type"),
-        (HeaderName::ContentDisposition, "Content-Disposition"),
-        (HeaderName::ContentTransferEncoding, "Content-Transfer-Encoding"),
-    ];
-    let headers = described
-        .into_iter()
-        .filter_map(|(name, text)| Some((Bytes::from(text), request.headers.get(&name)?.clone())))
-        .collect();
-    Part { headers, body: request.body.clone(), alternative: false }
+    of_leaves(&body::leaves(request, ACCEPT)?)
 }
 
 fn of_leaves(leaves: &[Part]) -> Result<InviteBody, Rejection> {
     // RFC 5621 8.4, RFC 3261 8.2.3: a part that is required and not understood: 415.
     if mime::not_understood(leaves, &[SDP, LIST]).is_some() {
-        return Err(Rejection::unsupported_body());
+        return Err(Rejection::unsupported_body(ACCEPT));
     }
     let body = InviteBody { sdp: mime::body_of(leaves, SDP), list: mime::body_of(leaves, LIST) };
     let is_used = body.sdp.is_some() || body.list.is_some();
     // RFC 5621 8.4: also where the type is understood, but not the disposition.
     if !is_used && leaves.iter().any(Part::is_required) {
-        return Err(Rejection::unsupported_body());
+        return Err(Rejection::unsupported_body(ACCEPT));
     }
     Ok(body)
 }
@@ -105,7 +69,7 @@ pub fn uris(list: &[u8], max: usize) -> Result<Vec<String>, Rejection> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::wire::sip::Method;
+    use crate::wire::sip::{HeaderName, Method};
 
     fn invite(
         content_type: &'static str,

@@ -74,10 +74,10 @@ impl Rejection {
         Self::new(StatusCode::METHOD_NOT_ALLOWED).with(HeaderName::Allow, ALLOW)
     }
 
-    /// 415 with `Accept` (RFC 3261 8.2.3): a body type that is not understood here.
+    /// 415 with `Accept` (RFC 3261 8.2.3): a body type that is not understood here, where `accept` is.
     #[must_use]
-    pub fn unsupported_body() -> Self {
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE).with(HeaderName::Accept, ACCEPT)
+    pub fn unsupported_body(accept: &'static str) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE).with(HeaderName::Accept, accept)
     }
 
     /// 415 with `Accept-Encoding` (RFC 3261 8.2.3): a content coding that is not undone here.

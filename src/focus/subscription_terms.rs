@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::intent;
+use super::{body, intent};
 use super::rejection::Rejection;
 use crate::wire::sip::{HeaderError, HeaderName, Request, StatusCode};
 
@@ -24,11 +24,13 @@ impl SubscriptionTerms {
     /// For how long a SUBSCRIBE is granted; zero is a fetch, or the end of a subscription.
     ///
     /// # Errors
-    /// 420 where something is required that is not known, 406 where the subscriber does not take the package's form, 423 with Min-Expires, 400 naming the header
+    /// 420 where something is required that is not known, 415 where there is a body that may not be ignored, 406 where the subscriber does not take the package's form, 423 with Min-Expires, 400 naming the header
     /// that cannot be read.
     pub fn grant(&self, request: &Request) -> Result<Duration, Rejection> {
         // RFC 3261 8.2.2.3, 12.2.2: a refresh is judged as the first SUBSCRIBE was.
         intent::required(request)?;
+        // RFC 3842 3.3 defines no body of SUBSCRIBE; RFC 4575 3.2 speaks of filters, of which none is understood.
+        body::none(request)?;
         let accepts = request.headers.accept().map_err(bad)?;
         // RFC 6665 3.1.3, RFC 3261 21.4.7: a body in a form that Accept does not name is not sent.
         if accepts
@@ -57,21 +59,28 @@ fn bad(error: HeaderError) -> Rejection {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::wire::sip::Method;
+    use crate::wire::sip::{Limits, Message, Method, parse_datagram};
 
-    // proves RFC 6665 4.2.1.1 and 3.1.3
-    #[test]
-    fn a_subscription_is_granted_within_its_terms() {
-        let terms = SubscriptionTerms {
+    fn terms() -> SubscriptionTerms {
+        SubscriptionTerms {
             media_type: "application/conference-info+xml",
             expires: Duration::from_secs(600),
             min_expires: Duration::from_secs(60),
             max_expires: Duration::from_secs(900),
-        };
+        }
+    }
+
+    fn request(headers: &[(HeaderName, &'static str)]) -> Request {
+        let mut request = Request::new(Method::Subscribe, "sip:bob@example.com");
+        headers.iter().for_each(|(name, value)| request.headers.push(name.clone(), *value));
+        request
+    }
+
+    // proves RFC 6665 4.2.1.1 and 3.1.3
+    #[test]
+    fn a_subscription_is_granted_within_its_terms() {
         let asked = |headers: &[(HeaderName, &'static str)]| {
-            let mut request = Request::new(Method::Subscribe, "sip:bob@example.com");
-            headers.iter().for_each(|(name, value)| request.headers.push(name.clone(), *value));
-            terms.grant(&request).map(|granted| granted.as_secs()).map_err(|refused| refused.status.0)
+            terms().grant(&request(headers)).map(|granted| granted.as_secs()).map_err(|refused| refused.status.0)
         };
         let table: [(&[(HeaderName, &'static str)], _); 9] = [
             (&[], Ok(600)),
@@ -87,5 +96,36 @@ mod tests {
         for (headers, granted) in table {
             assert_eq!(asked(headers), granted, "{headers:?}");
         }
+    }
+
+    // proves RFC 3261 8.2.3, 20.1 and 20.11, RFC 3842 3.3
+    #[test]
+    fn a_body_that_may_not_be_ignored_is_not_supported() {
+        let asked = |headers: &[(HeaderName, &'static str)]| {
+            let mut request = request(headers);
+            request.headers.push(HeaderName::Via, "SIP/2.0/UDP a;branch=z9hG4bK1");
+            request.headers.push(HeaderName::From, "<sip:bob@example.com>;tag=1");
+            request.headers.push(HeaderName::To, "<sip:bob@example.com>");
+            request.headers.push(HeaderName::CallId, "abc@host");
+            request.headers.push(HeaderName::CSeq, "1 SUBSCRIBE");
+            request.body = "--b\r\nContent-Type: x/y\r\n\r\n?\r\n--b--".into();
+            let refused = terms().grant(&request).err()?;
+            // As it comes to the other end.
+            match parse_datagram(refused.response(&request).encode(), &Limits::default()) {
+                Ok(Message::Response(response)) => Some(response),
+                _ => None,
+            }
+        };
+        let typed = |media_type| (HeaderName::ContentType, media_type);
+        for media_type in ["application/simple-filter+xml", "multipart/mixed;boundary=b"] {
+            let refused = asked(&[typed(media_type)]).unwrap();
+            assert_eq!(refused.status.0, 415);
+            assert_eq!(refused.headers.accept(), Ok(Some(Vec::new())), "nothing is accepted");
+        }
+        let coded = asked(&[typed("text/plain"), (HeaderName::ContentEncoding, "gzip")]).unwrap();
+        assert_eq!(coded.headers.get(&HeaderName::AcceptEncoding).unwrap(), "identity");
+        let optional = (HeaderName::ContentDisposition, "render;handling=optional");
+        assert!(asked(&[typed("x/y"), optional.clone()]).is_none());
+        assert!(asked(&[typed("multipart/mixed;boundary=b"), optional]).is_none());
     }
 }

@@ -10,7 +10,7 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient, Wea
 use restante::focus::intent::{self, DEPOSIT_PREFIX, FOCUS_PREFIX, Intent, RETRIEVAL_PREFIX};
 use restante::focus::pager::{self, Pager};
 use restante::focus::recipient_list::{self, InviteBody};
-use restante::focus::rejection::Rejection;
+use restante::focus::rejection::{ACCEPT, Rejection};
 use restante::focus::{retrieval, session_deposit};
 use restante::machine::sip::{Flow, InviteSession, ServerTxn};
 use restante::store::{Body, Owner, PagerDeposit};
@@ -171,7 +171,7 @@ impl Shard {
     fn record(&mut self, visitor: &Visitor, owner: Owner, ctx: &mut Context<Self>) -> Result<(), Rejection> {
         let body = recipient_list::body(&visitor.request)?;
         if body.sdp.is_none() && body.list.is_some() {
-            return Err(Rejection::unsupported_body());
+            return Err(Rejection::unsupported_body(ACCEPT));
         }
         let limits = &self.shared.config.deposit;
         let held = self.recorders.get(&owner).copied().unwrap_or(0);
