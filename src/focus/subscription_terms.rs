@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::{body, intent};
 use super::rejection::Rejection;
+use super::{body, intent};
 use crate::wire::sip::{HeaderError, HeaderName, Request, StatusCode};
 
 /// The terms of one package.
@@ -80,7 +80,10 @@ mod tests {
     #[test]
     fn a_subscription_is_granted_within_its_terms() {
         let asked = |headers: &[(HeaderName, &'static str)]| {
-            terms().grant(&request(headers)).map(|granted| granted.as_secs()).map_err(|refused| refused.status.0)
+            terms()
+                .grant(&request(headers))
+                .map(|granted| granted.as_secs())
+                .map_err(|refused| refused.status.0)
         };
         let table: [(&[(HeaderName, &'static str)], _); 9] = [
             (&[], Ok(600)),

@@ -239,10 +239,9 @@ impl Dialog {
         let contact = request.headers.contact().map_err(|_| StatusCode::BAD_REQUEST)?;
         self.remote_cseq = Some(number);
         // RFC 3261 12.2.2: a target refresh MUST replace the remote target by the Contact, if present.
-        if let Some(contact) = contact.filter(|_| refreshes_target(&request.method))
-            && contact.uri != self.remote_target()
-        {
-            *self = Self::from(Parts { remote_target: contact.uri, ..Parts::from(self.clone()) });
+        let target = contact.filter(|_| refreshes_target(&request.method)).map(|it| in_request(it.uri));
+        if let Some(remote_target) = target.filter(|target| target != self.remote_target()) {
+            *self = Self::from(Parts { remote_target, ..Parts::from(self.clone()) });
         }
         Ok(())
     }
@@ -360,10 +359,16 @@ fn with_tag(value: &[u8], tag: &str) -> Bytes {
     Bytes::from([value, b";tag=", tag.as_bytes()].concat())
 }
 
+/// The URI of a Contact as the remote target: without what RFC 3261 19.1.1, table 1, does not allow in the Contact of a
+/// dialog, nor in the Request-URI that it becomes.
+fn in_request(uri: Bytes) -> Bytes {
+    SipUri::in_request(&uri).unwrap_or(uri)
+}
+
 fn target(contact: Option<NameAddr>) -> Result<Bytes, HeaderError> {
     // RFC 3261 12.1.1: the request MUST have a Contact, or there would be nowhere to send requests to.
     match contact {
-        Some(contact) => Ok(contact.uri),
+        Some(contact) => Ok(in_request(contact.uri)),
         None => Err(HeaderError { header: HeaderName::Contact, problem: "missing" }),
     }
 }
@@ -376,14 +381,6 @@ fn route_uri(route: &Bytes) -> Option<(Bytes, bool)> {
     if uri.is_loose_route() {
         return Some((route.uri, false));
     }
-    // RFC 3261 12.2.1.1: parameters not allowed in a Request-URI are stripped: method, and headers.
-    let end = memchr::memchr(b'?', &route.uri).unwrap_or(route.uri.len());
-    let kept: Vec<&[u8]> = route
-        .uri
-        .get(..end)
-        .unwrap_or_default()
-        .split(|byte| *byte == b';')
-        .filter(|part| !part.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"method=")))
-        .collect();
-    Some((Bytes::from(kept.join(&b';')), true))
+    // RFC 3261 12.2.1.1: parameters not allowed in a Request-URI are stripped.
+    Some((SipUri::in_request(&route.uri).ok()?, true))
 }

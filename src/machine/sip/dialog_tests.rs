@@ -201,3 +201,21 @@ fn a_dialog_can_be_written_down() {
     dialog.skip(u32::MAX);
     assert!(dialog.request(Method::Bye, None).headers.cseq().unwrap().number < 1 << 31);
 }
+
+// proves RFC 3261 19.1.1, table 1
+#[test]
+fn the_remote_target_has_neither_headers_nor_a_method() {
+    let contact = "<sip:alice@192.0.2.1;method=INVITE;transport=tcp?Subject=x&Route=%3Csip:evil%3E>;q=1";
+    let plain = "sip:alice@192.0.2.1;transport=tcp";
+    let mut invite = invite(&[]);
+    invite.headers.set(HeaderName::Contact, contact);
+    let mut dialog = Dialog::uas(&invite, "b1").unwrap();
+    assert_eq!((dialog.request(Method::Bye, None).uri, dialog.next_hop()), (plain.into(), plain.into()));
+    let mut refresh = in_dialog(Method::Update, 11);
+    refresh.headers.set(HeaderName::Contact, "<sip:alice@192.0.2.9?Subject=x>");
+    assert_eq!(dialog.accept(&refresh), Ok(()));
+    assert_eq!(dialog.remote_target(), b"sip:alice@192.0.2.9");
+    let mut ok = invite.respond(StatusCode::OK);
+    ok.headers.push(HeaderName::Contact, contact);
+    assert_eq!(Dialog::uac(&invite, &ok).unwrap().remote_target(), plain.as_bytes());
+}

@@ -69,6 +69,23 @@ impl SipUri {
         })
     }
 
+    /// The URI as it may stand in a Request-URI: without what is not allowed there.
+    pub fn in_request(text: &Bytes) -> Result<Bytes, UriError> {
+        let Parts { params, headers, .. } = parts(text)?;
+        // RFC 3261 19.1.1, table 1: neither headers nor a method parameter are allowed in a Request-URI.
+        let is_method = |param: &[u8]| {
+            let name = param.split(|byte| *byte == b'=').next().unwrap_or_default();
+            name.eq_ignore_ascii_case(b"method")
+        };
+        if headers.is_none() && !params.split(|byte| *byte == b';').any(is_method) {
+            return Ok(text.clone());
+        }
+        let behind = params.len() + headers.map_or(0, |headers| headers.len() + 1);
+        let before = text.get(..text.len().saturating_sub(behind)).unwrap_or_default();
+        let kept: Vec<&[u8]> = params.split(|byte| *byte == b';').filter(|param| !is_method(param)).collect();
+        Ok(Bytes::from([before, &kept.join(&b';')].concat()))
+    }
+
     /// The user with its escapes undone; empty when there is none.
     #[must_use]
     pub fn user_unescaped(&self) -> Vec<u8> {
@@ -285,6 +302,26 @@ mod tests {
         ] {
             assert!(matches!(parse(bad), Err(UriError::Malformed(_))), "{bad}");
         }
+    }
+
+    // proves RFC 3261 19.1.1, table 1
+    #[test]
+    fn what_a_request_uri_may_not_have_is_left_out() {
+        let cases = [
+            ("sip:a@b", "sip:a@b"),
+            ("sips:a:p@[::1]:5061;lr;x=method", "sips:a:p@[::1]:5061;lr;x=method"),
+            ("sip:a@b?Subject=x&Route=%3Csip:c%3E", "sip:a@b"),
+            (
+                "sip:a;method=x@b:5060;transport=tcp;Method=INVITE;lr?Subject=x",
+                "sip:a;method=x@b:5060;transport=tcp;lr",
+            ),
+            ("sip:b;method=BYE", "sip:b"),
+            ("sip:b;METHOD", "sip:b"),
+        ];
+        for (text, kept) in cases {
+            assert_eq!(SipUri::in_request(&Bytes::from_static(text.as_bytes())).unwrap(), kept, "{text}");
+        }
+        assert_eq!(SipUri::in_request(&Bytes::from_static(b"tel:+1")), Err(UriError::UnknownScheme));
     }
 
     // proves RFC 3261 19.1.4: its own examples
