@@ -142,8 +142,9 @@ impl ConferenceSubscribers {
         let tag = format!("{}c{ticket}", port.tag());
         let contact = format!("<{entity}>;isfocus");
         let accepted = Notifier::accept(now, request, flow, &tag, contact, granted, INTERVAL);
-        let Ok((notifier, response)) = accepted else {
-            return request.respond(StatusCode::BAD_REQUEST);
+        let (notifier, response) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => return request.respond_with(StatusCode::BAD_REQUEST, &error.to_string()),
         };
         self.next_ticket += 1;
         port.adopt_also(tag.clone(), flow);

@@ -206,8 +206,8 @@ impl Invitation {
         let Some(dialog) = self.dialog.as_mut().filter(|_| self.state != State::Ended) else {
             return self.respond(txn, request.respond(gone));
         };
-        if let Err(status) = dialog.accept(request) {
-            return self.respond(txn, request.respond(status));
+        if let Err(unfit) = dialog.accept(request) {
+            return self.respond(txn, unfit.response(request));
         }
         match request.method {
             Method::Bye => {

@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::refusal::Refusal;
-use crate::machine::sip::{Body, Dialog, FailureCause, ServerTxn, Timers};
+use crate::machine::sip::{Body, Dialog, FailureCause, ServerTxn, Timers, Unfit};
 use crate::time::Instant;
 use crate::wire::mime;
-use crate::wire::sip::{Event, HeaderName, Method, Request, Response, StatusCode};
+use crate::wire::sip::{Event, HeaderError, HeaderName, Method, Request, Response, StatusCode};
 
 /// Before its end a subscription is refreshed, but never more often than this.
 const SHORTEST: Duration = Duration::from_secs(5);
@@ -227,16 +227,16 @@ impl Subscription {
             let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
             return self.actions.push_back(SubscriptionAction::Respond(txn, request.respond(status)));
         }
-        let taken = self.open(request).map(|()| request.headers.get(&HeaderName::SubscriptionState).cloned());
-        let state = match taken {
-            // RFC 6665 4.1.3: a NOTIFY without Subscription-State is malformed.
-            Ok(None) => Err(StatusCode::BAD_REQUEST),
-            Ok(Some(state)) => Ok(state),
-            Err(status) => Err(status),
+        // RFC 6665 4.1.3: a NOTIFY without Subscription-State is malformed.
+        let missing = || Unfit::Malformed(HeaderError::missing(HeaderName::SubscriptionState));
+        let state = request.headers.get(&HeaderName::SubscriptionState);
+        let taken = self.open(request).and_then(|()| state.cloned().ok_or_else(missing));
+        let answer = match &taken {
+            Ok(_) => request.respond(StatusCode::OK),
+            Err(unfit) => unfit.response(request),
         };
-        let answer = state.as_ref().map_or_else(|status| *status, |_| StatusCode::OK);
-        self.actions.push_back(SubscriptionAction::Respond(txn, request.respond(answer)));
-        if let Ok(state) = state {
+        self.actions.push_back(SubscriptionAction::Respond(txn, answer));
+        if let Ok(state) = taken {
             self.notified(now, &state, request);
         }
     }
@@ -283,13 +283,12 @@ impl Subscription {
     }
 
     /// Takes note of a NOTIFY in the dialog; one that comes before the 2xx makes it (RFC 6665 4.1.2.4, 4.4.1).
-    fn open(&mut self, notify: &Request) -> Result<(), StatusCode> {
+    fn open(&mut self, notify: &Request) -> Result<(), Unfit> {
         if let Some(dialog) = &mut self.dialog {
             return dialog.accept(notify);
         }
         let tag = self.subscribe.headers.from_tag().unwrap_or_default();
-        let dialog = Dialog::uas(notify, &String::from_utf8_lossy(&tag));
-        let mut dialog = dialog.map_err(|_| StatusCode::BAD_REQUEST)?;
+        let mut dialog = Dialog::uas(notify, &String::from_utf8_lossy(&tag))?;
         dialog.skip(self.subscribe.headers.cseq().map_or(1, |cseq| cseq.number));
         self.dialog = Some(dialog);
         Ok(())

@@ -162,6 +162,29 @@ fn a_subscribe_without_contact_is_bad() {
     assert!(response.reason().contains("Contact"), "{response}");
 }
 
+// proves RFC 3261 8.1.1.8, 12.1.1, 12.2.2
+#[test]
+fn a_contact_other_than_one_sip_uri_is_bad() {
+    let node = Node::start();
+    let mut bob = Ua::udp(&node, "bob");
+    let mut dialog = subscribe(&mut bob, BOB, 600);
+    notified(&mut bob, &dialog);
+    let two = format!("{}, <sip:bob@127.0.0.1:1>", bob.contact());
+    for contact in ["<tel:+1>", "<mailto:bob@example.com>", &two, "*"] {
+        let first = subscribe_request(&bob, BOB, 600).with("Contact", contact);
+        let refresh = dialog.request(&bob, "SUBSCRIBE").add("Event", "message-summary");
+        let invite = Invite::new(&bob, "sip:joe@example.com", Offer::active()).request;
+        for request in [first, refresh.with("Contact", contact), invite.with("Contact", contact)] {
+            let response = bob.ask(request);
+            assert_eq!(response.status(), 400, "{contact}: {response}");
+            assert!(response.reason().contains("Contact"), "{response}");
+        }
+    }
+    let refresh = dialog.request(&bob, "SUBSCRIBE").add("Event", "message-summary").add("Expires", "600");
+    assert_eq!(bob.ask(refresh).status(), 200, "the subscription is as it was");
+    notified(&mut bob, &dialog);
+}
+
 #[test]
 fn a_refresh_of_no_subscription_and_out_of_order_is_refused() {
     let node = Node::start();

@@ -25,6 +25,33 @@ pub struct Dialog {
     remote_cseq: Option<u32>,
 }
 
+/// Why a request is not taken in its dialog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// Its sequence number is no higher than that of the one before.
+    OutOfOrder,
+    /// A header field cannot be read.
+    Malformed(HeaderError),
+}
+
+impl From<HeaderError> for Unfit {
+    fn from(error: HeaderError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl Unfit {
+    /// The refusal of `request`.
+    #[must_use]
+    pub fn response(&self, request: &Request) -> Response {
+        match self {
+            // RFC 3261 12.2.2: it MUST be rejected with a 500.
+            Self::OutOfOrder => request.respond(StatusCode::SERVER_INTERNAL_ERROR),
+            Self::Malformed(error) => request.respond_with(StatusCode::BAD_REQUEST, &error.to_string()),
+        }
+    }
+}
+
 /// What is written in a dialog's text, in this order.
 #[derive(Clone, Copy)]
 enum Part {
@@ -116,7 +143,8 @@ impl Dialog {
             local_cseq: 0,
             remote_cseq: Some(headers.cseq()?.number),
             route_set: route_set(request),
-            remote_target: target(request.headers.contact()?)?,
+            // RFC 3261 12.1.1: the request MUST have a Contact, or there would be nowhere to send requests to.
+            remote_target: one_contact(request)?.ok_or(HeaderError::missing(HeaderName::Contact))?,
         }))
     }
 
@@ -130,6 +158,7 @@ impl Dialog {
         // RFC 3261 12.1.2: the route set MUST be the Record-Route URIs in reverse order.
         let mut route_set: Vec<Bytes> = headers.values(&HeaderName::RecordRoute).collect();
         route_set.reverse();
+        let contact = headers.contact()?;
         Ok(Self::from(Parts {
             call_id: headers.call_id()?,
             local_tag: request.headers.from()?.tag().unwrap_or_default(),
@@ -139,7 +168,7 @@ impl Dialog {
             local_cseq: request.headers.cseq()?.number,
             remote_cseq: None,
             route_set,
-            remote_target: target(headers.contact()?)?,
+            remote_target: in_request(contact.ok_or(HeaderError::missing(HeaderName::Contact))?.uri),
         }))
     }
 
@@ -225,21 +254,20 @@ impl Dialog {
     /// it is a target refresh.
     ///
     /// # Errors
-    /// The status to answer with: 500 where it is out of order, 400 where it is malformed.
-    pub fn accept(&mut self, request: &Request) -> Result<(), StatusCode> {
+    /// It is out of order, or malformed.
+    pub fn accept(&mut self, request: &Request) -> Result<(), Unfit> {
         if matches!(request.method, Method::Ack | Method::Cancel) {
             return Ok(());
         }
-        let number = request.headers.cseq().map_err(|_| StatusCode::BAD_REQUEST)?.number;
+        let number = request.headers.cseq()?.number;
         // RFC 3261 12.2.2: a lower number is out of order and MUST be rejected with a 500. The same
         // number again is no retransmission, which the transaction absorbs, so it is out of order too.
         if self.remote_cseq.is_some_and(|last| number <= last) {
-            return Err(StatusCode::SERVER_INTERNAL_ERROR);
+            return Err(Unfit::OutOfOrder);
         }
-        let contact = request.headers.contact().map_err(|_| StatusCode::BAD_REQUEST)?;
-        self.remote_cseq = Some(number);
         // RFC 3261 12.2.2: a target refresh MUST replace the remote target by the Contact, if present.
-        let target = contact.filter(|_| refreshes_target(&request.method)).map(|it| in_request(it.uri));
+        let target = if refreshes_target(&request.method) { one_contact(request)? } else { None };
+        self.remote_cseq = Some(number);
         if let Some(remote_target) = target.filter(|target| target != self.remote_target()) {
             *self = Self::from(Parts { remote_target, ..Parts::from(self.clone()) });
         }
@@ -365,12 +393,17 @@ fn in_request(uri: Bytes) -> Bytes {
     SipUri::in_request(&uri).unwrap_or(uri)
 }
 
-fn target(contact: Option<NameAddr>) -> Result<Bytes, HeaderError> {
-    // RFC 3261 12.1.1: the request MUST have a Contact, or there would be nowhere to send requests to.
-    match contact {
-        Some(contact) => Ok(in_request(contact.uri)),
-        None => Err(HeaderError { header: HeaderName::Contact, problem: "missing" }),
+/// The URI of the Contact of a request that makes a dialog or refreshes its target; none where it has no Contact.
+fn one_contact(request: &Request) -> Result<Option<Bytes>, HeaderError> {
+    let malformed = |problem| HeaderError::malformed(HeaderName::Contact, problem);
+    let mut contacts = request.headers.values(&HeaderName::Contact);
+    let Some(contact) = contacts.next() else { return Ok(None) };
+    // RFC 3261 8.1.1.8: it MUST contain exactly one SIP or SIPS URI.
+    if contacts.next().is_some() {
+        return Err(malformed("not exactly one"));
     }
+    let uri = NameAddr::parse(&contact).map_err(malformed)?.uri;
+    SipUri::in_request(&uri).map(Some).map_err(|_| malformed("not a SIP URI"))
 }
 
 /// The URI of a route and whether it is that of a strict router, as which it goes into a

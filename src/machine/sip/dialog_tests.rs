@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::Dialog;
 use super::test_support::{bare, like};
+use super::{Dialog, Unfit};
 use crate::wire::sip::{HeaderName, Method, Request, StatusCode};
 
 fn invite(record_routes: &[&'static str]) -> Request {
@@ -113,8 +113,8 @@ fn a_strict_router_gets_the_request_uri() {
 #[test]
 fn requests_out_of_order_are_refused_and_contacts_refresh_the_target() {
     let mut dialog = Dialog::uas(&invite(&[]), "b1").unwrap();
-    assert_eq!(dialog.accept(&in_dialog(Method::Info, 9)), Err(StatusCode::SERVER_INTERNAL_ERROR));
-    assert_eq!(dialog.accept(&in_dialog(Method::Info, 10)), Err(StatusCode::SERVER_INTERNAL_ERROR));
+    assert_eq!(dialog.accept(&in_dialog(Method::Info, 9)), Err(Unfit::OutOfOrder));
+    assert_eq!(dialog.accept(&in_dialog(Method::Info, 10)), Err(Unfit::OutOfOrder));
     let mut info = in_dialog(Method::Info, 40);
     info.headers.set(HeaderName::Contact, "<sip:elsewhere@192.0.2.7>");
     assert_eq!(dialog.accept(&info), Ok(()));
@@ -218,4 +218,33 @@ fn the_remote_target_has_neither_headers_nor_a_method() {
     let mut ok = invite.respond(StatusCode::OK);
     ok.headers.push(HeaderName::Contact, contact);
     assert_eq!(Dialog::uac(&invite, &ok).unwrap().remote_target(), plain.as_bytes());
+}
+
+// proves RFC 3261 8.1.1.8, 12.1.1, 12.2.2
+#[test]
+fn a_contact_is_one_sip_uri() {
+    let mut dialog = Dialog::uas(&invite(&[]), "b1").unwrap();
+    for (contact, problem) in [
+        ("<tel:+1>", "not a SIP URI"),
+        ("<mailto:alice@example.org>", "not a SIP URI"),
+        ("<sip:a@192.0.2.1>, <sip:b@192.0.2.1>", "not exactly one"),
+        ("*", "URI without a scheme"),
+        ("", "URI without a scheme"),
+    ] {
+        let reason = format!("Malformed Contact: {problem}");
+        let mut invite = invite(&[]);
+        invite.headers.set(HeaderName::Contact, contact);
+        assert_eq!(Dialog::uas(&invite, "b1").unwrap_err().to_string(), reason);
+        let mut refresh = in_dialog(Method::Subscribe, 11);
+        refresh.headers.set(HeaderName::Contact, contact);
+        let refused = dialog.accept(&refresh).unwrap_err().response(&refresh);
+        assert_eq!((refused.status, refused.reason), (StatusCode::BAD_REQUEST, reason.into()), "{contact}");
+        let mut info = in_dialog(Method::Info, 11);
+        info.headers.set(HeaderName::Contact, contact);
+        assert_eq!(dialog.clone().accept(&info), Ok(()), "it is no matter where no target is refreshed");
+    }
+    assert_eq!(dialog.remote_target(), b"sip:alice@192.0.2.1");
+    let mut twice = invite(&[]);
+    twice.headers.push(HeaderName::Contact, "<sip:alice@192.0.2.1>");
+    assert!(Dialog::uas(&twice, "b1").is_err(), "in two header fields neither");
 }

@@ -215,8 +215,8 @@ impl InviteSession {
         if !self.dialog.matches(&request) || self.is_ended() {
             return self.refuse(txn, &request, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
         }
-        if let Err(status) = self.dialog.accept(&request) {
-            return self.refuse(txn, &request, status);
+        if let Err(unfit) = self.dialog.accept(&request) {
+            return self.refuse_by(txn, unfit.response(&request));
         }
         match (&request.method, self.state) {
             (Method::Bye, _) => self.take_bye(txn, &request),
@@ -359,8 +359,11 @@ impl InviteSession {
     }
 
     pub(super) fn refuse(&mut self, txn: ServerTxn, request: &Request, status: StatusCode) {
-        let mut response = request.respond(status);
-        if status == StatusCode::SERVER_INTERNAL_ERROR {
+        self.refuse_by(txn, request.respond(status));
+    }
+
+    fn refuse_by(&mut self, txn: ServerTxn, mut response: Response) {
+        if response.status == StatusCode::SERVER_INTERNAL_ERROR {
             // RFC 3261 14.2: Retry-After with a randomly chosen value between 0 and 10 seconds.
             let spread = self.dialog.call_id().iter().fold(0_u32, |sum, byte| sum + u32::from(*byte));
             response.headers.push(HeaderName::RetryAfter, (spread % 11).to_string());

@@ -52,7 +52,7 @@ mod server_tests;
 mod test_support;
 
 pub use attempts::{Attempts, NextAttempt, Outcome};
-pub use dialog::Dialog;
+pub use dialog::{Dialog, Unfit};
 pub use endpoint::Endpoint;
 pub use event::{ClientTxn, EndpointConfig, EndpointEvent, FailureCause, ServerTxn, Transmit, TransmitId};
 pub use failed_places::{FailedPlaces, Finding};

@@ -189,7 +189,7 @@ impl Notifier {
         }
         match self.dialog.accept(request) {
             Ok(()) => self.grant(now, request, granted),
-            Err(status) => request.respond(status),
+            Err(unfit) => unfit.response(request),
         }
     }
 
@@ -200,7 +200,7 @@ impl Notifier {
         if self.is_ended() || !self.dialog.matches(request) {
             return Some(request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST));
         }
-        self.dialog.accept(request).err().map(|status| request.respond(status))
+        self.dialog.accept(request).err().map(|unfit| unfit.response(request))
     }
 
     fn grant(&mut self, now: Instant, request: &Request, granted: Duration) -> Response {
