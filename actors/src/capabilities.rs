@@ -24,7 +24,7 @@ pub fn within(request: &Request) -> Response {
         Method::Other(_) => Rejection::new(StatusCode::NOT_IMPLEMENTED)
             .with(HeaderName::Allow, rejection::ALLOW)
             .response(request),
-        _ => Rejection::method_not_allowed().response(request),
+        _ => Rejection::method_not_allowed(&request.method).response(request),
     }
 }
 

@@ -197,10 +197,16 @@ impl Party {
         let rejoins = !self.shared.config.msrp.rejoin_timeout.is_zero();
         self.session = Some(MsrpSession::open(config, self.shared.msrp.clone(), resolver, rejoins, user));
         self.exchange = Some(exchange);
-        // RFC 3261 13.3.1.4: a 2xx to an INVITE SHOULD say what the UAS can do.
+        // RFC 3261 13.3.1.4: a 2xx to an INVITE SHOULD say what the UAS can do while the session lasts.
+        let allow = match max_size {
+            Some(_) => Bytes::from_static(rejection::ALLOW.as_bytes()),
+            None => Bytes::from(rejection::allow_without(&Method::Message)),
+        };
         let can = vec![
-            (HeaderName::Allow, Bytes::from_static(rejection::ALLOW.as_bytes())),
+            (HeaderName::Allow, allow),
             (HeaderName::Supported, Bytes::from_static(rejection::SUPPORTED.as_bytes())),
+            // RFC 6665 4.4.4: SHOULD be in any 2xx that makes a dialog.
+            (HeaderName::AllowEvents, Bytes::from_static(rejection::ALLOW_EVENTS.as_bytes())),
         ];
         self.invite.accept(now, Some(Body::sdp(sdp)), can);
         self.deadline = Some(now + self.shared.bind_timeout());

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::realm::{Place, Realm};
 use super::recipient_list;
-use super::rejection::{ALLOW_EVENTS, Rejection};
+use super::rejection::Rejection;
 use crate::store::{MessageId, Owner};
 use crate::wire::sip::{HeaderName, Method, Request, StatusCode, UriError};
 
@@ -52,7 +52,7 @@ pub fn intent(realm: &Realm, request: &Request, caller: &Owner) -> Result<Intent
         }
         // RFC 3261 15.1.2: a BYE of no dialog SHOULD be answered 481, also where it bears no tag.
         Method::Bye => return Err(Rejection::new(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST)),
-        _ => return Err(Rejection::method_not_allowed()),
+        _ => return Err(Rejection::method_not_allowed(&request.method)),
     }
     let place = place(realm, &request.uri)?;
     let lists = required(request)?;
@@ -101,6 +101,32 @@ pub fn required(request: &Request) -> Result<bool, Rejection> {
     if unknown.is_empty() { Ok(lists) } else { Err(Rejection::bad_extension(&unknown.join(", "))) }
 }
 
+/// An event package that is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Package {
+    /// RFC 3842.
+    MessageSummary,
+    /// RFC 4575.
+    Conference,
+}
+
+/// The package that a SUBSCRIBE names.
+///
+/// # Errors
+/// 489 where it is not served, 400 where it cannot be read.
+pub fn package(request: &Request) -> Result<Package, Rejection> {
+    let event = request
+        .headers
+        .event()
+        .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
+    // RFC 6665 4.2.1.1: MUST answer 489 with Allow-Events to a package that is not known.
+    match event.map(|event| event.package.to_ascii_lowercase()).as_deref() {
+        Some(b"message-summary") => Ok(Package::MessageSummary),
+        Some(b"conference") => Ok(Package::Conference),
+        _ => Err(Rejection::bad_event()),
+    }
+}
+
 fn message(realm: &Realm, place: Place) -> Result<Intent, Rejection> {
     match place {
         Place::Mailbox(owner) if realm.accepts(&owner) => Ok(Intent::DepositPager(owner)),
@@ -134,21 +160,11 @@ fn invite(
 }
 
 fn subscribe(realm: &Realm, request: &Request, caller: &Owner, place: Place) -> Result<Intent, Rejection> {
-    let event = request
-        .headers
-        .event()
-        .map_err(|error| Rejection::because(StatusCode::BAD_REQUEST, error.to_string()))?;
-    // RFC 6665 4.2.1.1: MUST answer 489 with Allow-Events to a package that is not known.
-    let bad_event = || Rejection::new(StatusCode::BAD_EVENT).with(HeaderName::AllowEvents, ALLOW_EVENTS);
-    let package = event.map(|event| event.package).ok_or_else(bad_event)?;
-    if package.eq_ignore_ascii_case(b"conference") {
+    if package(request)? == Package::Conference {
         return match focus_id(&request.uri) {
             Some(id) => Ok(Intent::Conference(caller.clone(), id)),
             None => Err(Rejection::not_found()),
         };
-    }
-    if !package.eq_ignore_ascii_case(b"message-summary") {
-        return Err(bad_event());
     }
     match place {
         Place::Mailbox(owner) if !realm.accepts(&owner) => Err(Rejection::not_found()),

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use crate::wire::sip::{Challenge, HeaderName, Headers, Request, Response, StatusCode};
+use crate::wire::sip::{Challenge, HeaderName, Headers, Method, Request, Response, StatusCode};
 
 /// A final response other than 2xx, before it is made for a certain request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub struct Rejection {
     pub headers: Vec<(HeaderName, Bytes)>,
 }
 
-/// The methods served, as the value of an `Allow` header.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE, SUBSCRIBE";
+/// The methods served, in a dialog or without, as the value of an `Allow` header. RFC 3261 20.5: all that are understood.
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE, SUBSCRIBE, UPDATE, INFO";
 /// The methods served in the dialog of a subscription, as the value of an `Allow` header.
 pub const ALLOW_IN_SUBSCRIPTION: &str = "SUBSCRIBE, OPTIONS";
 /// The event packages served, as the value of an `Allow-Events` header.
@@ -27,6 +27,13 @@ pub const ALLOW_EVENTS: &str = "message-summary, conference";
 pub const ACCEPT: &str = "application/sdp, multipart/mixed, application/resource-lists+xml";
 /// The extensions supported, as the value of a `Supported` header (RFC 5366 4, RFC 3327 4).
 pub const SUPPORTED: &str = "path, recipient-list-invite";
+
+/// The value of an `Allow` header where `method`, served elsewhere, is not.
+#[must_use]
+pub fn allow_without(method: &Method) -> String {
+    let others: Vec<&str> = ALLOW.split(", ").filter(|name| name.as_bytes() != method.as_bytes()).collect();
+    others.join(", ")
+}
 
 impl Rejection {
     /// A refusal with the standard reason phrase.
@@ -68,10 +75,17 @@ impl Rejection {
         Self::new(StatusCode::NOT_FOUND)
     }
 
-    /// 405 with `Allow` (RFC 3261 8.2.1).
+    /// 405 with `Allow` (RFC 3261 8.2.1), in which what is refused does not stand.
     #[must_use]
-    pub fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED).with(HeaderName::Allow, ALLOW)
+    pub fn method_not_allowed(method: &Method) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED).with(HeaderName::Allow, allow_without(method))
+    }
+
+    /// 489 with `Allow-Events` (RFC 6665 4.2.1.1, 8.3.2).
+    #[must_use]
+    pub fn bad_event() -> Self {
+        // RFC 6665 4.4.4: a comprehensive list.
+        Self::new(StatusCode::BAD_EVENT).with(HeaderName::AllowEvents, ALLOW_EVENTS)
     }
 
     /// 415 with `Accept` (RFC 3261 8.2.3): a body type that is not understood here, where `accept` is.
@@ -148,6 +162,17 @@ impl Rejection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // proves RFC 3261 21.4.6: the methods that are allowed
+    #[test]
+    fn what_is_not_allowed_does_not_stand_in_allow() {
+        for method in [Method::Message, Method::Update, Method::Register] {
+            let refusal = Rejection::method_not_allowed(&method);
+            let allowed = refusal.headers.iter().map(|(_, value)| String::from_utf8_lossy(value)).next();
+            let allowed = allowed.unwrap_or_default();
+            assert!(allowed.starts_with("INVITE, ACK") && !allowed.contains(method.as_str()), "{allowed}");
+        }
+    }
 
     #[test]
     fn a_warning_quotes_its_text() {

@@ -24,11 +24,12 @@ impl SubscriptionTerms {
     /// For how long a SUBSCRIBE is granted; zero is a fetch, or the end of a subscription.
     ///
     /// # Errors
-    /// 420 where something is required that is not known, 415 where there is a body that may not be ignored, 406 where the subscriber does not take the package's form, 423 with Min-Expires, 400 naming the header
+    /// 420 where something is required that is not known, 489 where that is the package, 415 where there is a body that may not be ignored, 406 where the subscriber does not take the package's form, 423 with Min-Expires, 400 naming the header
     /// that cannot be read.
     pub fn grant(&self, request: &Request) -> Result<Duration, Rejection> {
         // RFC 3261 8.2.2.3, 12.2.2: a refresh is judged as the first SUBSCRIBE was.
         intent::required(request)?;
+        intent::package(request)?;
         // RFC 3842 3.3 defines no body of SUBSCRIBE; RFC 4575 3.2 speaks of filters, of which none is understood.
         body::none(request)?;
         let accepts = request.headers.accept().map_err(bad)?;
@@ -72,6 +73,7 @@ mod tests {
 
     fn request(headers: &[(HeaderName, &'static str)]) -> Request {
         let mut request = Request::new(Method::Subscribe, "sip:bob@example.com");
+        request.headers.push(HeaderName::Event, "conference");
         headers.iter().for_each(|(name, value)| request.headers.push(name.clone(), *value));
         request
     }

@@ -196,3 +196,38 @@ fn what_a_trusted_peer_asserts_to_be_anothers_does_not_touch_the_dialog() {
     let bye = call.dialog.request(&bob, "BYE");
     assert_eq!(bob.ask(bye).status(), 200);
 }
+
+// proves RFC 3261 20.5, 13.3.1.4: what is served within a session is allowed, and what is allowed is served
+#[test]
+fn what_a_session_serves_is_what_it_allows() {
+    let node = Node::start();
+    let mut joe = Ua::udp(&node, "sip:joe@example.net");
+    let mut deposit_call = Invite::new(&joe, BOB, Offer::active()).call(&mut joe);
+    let mut bob = Ua::udp(&node, "bob");
+    let id = deposit(&mut joe, BOB, "x");
+    let mut retrieval = Invite::new(&bob, &message_uri(&id), Offer::active()).call_unbound(&mut bob);
+    for (ua, call) in [(&mut joe, &mut deposit_call), (&mut bob, &mut retrieval)] {
+        let allowed = call.ok.words("Allow");
+        for method in ["UPDATE", "INFO", "OPTIONS", "MESSAGE", "NOTIFY", "REFER", "PUBLISH"] {
+            let mut request = call.dialog.request(ua, method);
+            if method == "MESSAGE" {
+                request = request.body("text/plain", "x");
+            }
+            let response = ua.ask(request);
+            let word = method.to_lowercase();
+            assert_eq!(response.status() == 405, !allowed.contains(&word), "{method}: {response}");
+            assert!(response.status() != 405 || !response.words("Allow").contains(&word), "{response}");
+        }
+        assert_eq!(call.ok.words("Allow-Events"), ["message-summary", "conference"]);
+    }
+    let told = joe.ask_options().words("Allow");
+    assert!(["update", "info", "message"].iter().all(|method| told.contains(&(*method).into())), "{told:?}");
+    for method in ["UPDATE", "INFO"] {
+        let outside = joe.request(method, BOB);
+        let response = joe.ask(outside);
+        assert_eq!(response.status(), 405, "{response}");
+        assert!(!response.words("Allow").contains(&method.to_lowercase()), "{response}");
+    }
+    retrieval.bye(&mut bob);
+    deposit_call.bye(&mut joe);
+}

@@ -222,6 +222,15 @@ fn other_requests_in_a_subscription_are_answered_and_it_goes_on() {
         assert_eq!(response.status(), status, "{response}");
         assert_eq!(response.words("Allow"), ["subscribe", "options"], "{method}: {response}");
     }
+    let other = dialog.request(&bob, "SUBSCRIBE").add("Event", "presence");
+    let response = bob.ask(other);
+    assert_eq!((response.status(), response.need("Allow-Events")), (489, outside.need("Allow-Events")));
+    for event in ["conference", "message-summary;id=2"] {
+        let other = dialog.request(&bob, "SUBSCRIBE").add("Event", event);
+        let response = bob.ask(other);
+        assert_eq!(response.status(), 403, "RFC 6665 4.5.2: no dialog is shared: {response}");
+        assert!(response.reason().contains("Sharing"), "{response}");
+    }
     let demanding = dialog.request(&bob, "OPTIONS").add("Require", "nothingSupportsThis");
     assert_eq!(bob.ask(demanding).status(), 420);
     let refresh = dialog.request(&bob, "SUBSCRIBE").add("Event", "message-summary").add("Expires", "600");

@@ -221,7 +221,8 @@ impl Focus {
                 PartyEvent::Unusable(cause) => self.broken(cause),
                 // The owner retrieves here, and deposits nothing.
                 PartyEvent::Message { txn, request } => {
-                    self.party.respond(txn, Rejection::method_not_allowed().response(&request));
+                    let refusal = Rejection::method_not_allowed(&request.method);
+                    self.party.respond(txn, refusal.response(&request));
                 }
                 PartyEvent::Ended(by) => {
                     self.broken(ended_by(by));

@@ -13,6 +13,9 @@ use super::written;
 use crate::time::{Instant, Timestamp};
 use crate::wire::sip::{Event, HeaderError, HeaderName, Method, Request, Response, StatusCode};
 
+/// The reason phrase of a 403 to a SUBSCRIBE for something new in a dialog that is there (RFC 6665 4.5.2).
+pub const NO_SHARING: &str = "Dialog Sharing Not Supported";
+
 /// A subscription, from the SUBSCRIBE accepted to the last NOTIFY answered.
 ///
 /// One NOTIFY at a time is on its way; changes meanwhile, and those within the least interval, are
@@ -182,10 +185,8 @@ impl Notifier {
             return request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
         }
         if !self.is_same_event(request) {
-            // RFC 6665 4.5.2: another subscription in the same dialog is not taken; 8.3.2: Bad Event.
-            let mut response = request.respond(StatusCode::BAD_EVENT);
-            response.headers.push(HeaderName::AllowEvents, self.package());
-            return response;
+            // RFC 6665 4.5.2: another subscription in the same dialog is refused with 403, whose text SHOULD say why.
+            return request.respond_with(StatusCode::FORBIDDEN, NO_SHARING);
         }
         match self.dialog.accept(request) {
             Ok(()) => self.grant(now, request, granted),
@@ -221,10 +222,6 @@ impl Notifier {
     fn is_same_event(&self, request: &Request) -> bool {
         let ours = Event::parse(&self.event).ok();
         ours.is_some() && request.headers.event().ok().flatten() == ours
-    }
-
-    fn package(&self) -> Bytes {
-        Event::parse(&self.event).map(|event| event.package).unwrap_or_default()
     }
 
     /// The dialog.

@@ -114,8 +114,7 @@ fn a_refresh_prolongs_and_is_notified_at_once() {
     other.headers.set(HeaderName::Event, "message-summary;id=8");
     let Refreshed { response: other, .. } =
         notifier.handle_subscribe(at(700), &other, tcp(), Duration::from_secs(600));
-    assert_eq!(other.status, StatusCode::BAD_EVENT);
-    assert_eq!(other.headers.get(&HeaderName::AllowEvents).unwrap(), "message-summary");
+    assert_eq!((other.status, other.reason), (StatusCode::FORBIDDEN, super::notifier::NO_SHARING.into()));
 }
 
 // proves RFC 6665 4.2.1.4, 4.4.3
