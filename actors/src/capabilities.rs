@@ -2,6 +2,7 @@
 
 use restante::focus::intent;
 use restante::focus::rejection::{self, Rejection};
+use restante::machine::sip::NO_SHARING;
 use restante::wire::sip::{HeaderName, Method, Request, Response, StatusCode};
 
 /// The answer to OPTIONS.
@@ -24,6 +25,11 @@ pub fn within(request: &Request) -> Response {
         Method::Other(_) => Rejection::new(StatusCode::NOT_IMPLEMENTED)
             .with(HeaderName::Allow, rejection::ALLOW)
             .response(request),
+        // RFC 6665 4.5.2: no dialog is shared. A 481 would say that there is no session, either (RFC 5057).
+        Method::Subscribe => match intent::package(request) {
+            Ok(_) => request.respond_with(StatusCode::FORBIDDEN, NO_SHARING),
+            Err(rejection) => rejection.response(request),
+        },
         _ => Rejection::method_not_allowed(&request.method).response(request),
     }
 }

@@ -62,18 +62,9 @@ impl ConferenceSubscribers {
     /// Takes what concerns a subscription to the focus of `party`; anything else is given back.
     pub fn handle(&mut self, now: Instant, input: DialogInput, party: &Party) -> Option<DialogInput> {
         match input {
-            DialogInput::Request(asked) if asked.request().method == Method::Subscribe => {
-                let response = self.answer(now, asked.request(), asked.flow(), party);
-                asked.respond(response);
-                None
-            }
             DialogInput::Request(asked) => {
-                let request = asked.request();
-                let Some(subscriber) = self.subscribers.iter_mut().find(|known| known.is_of(request)) else {
-                    return Some(DialogInput::Request(asked));
-                };
-                let refused = subscriber.notifier.handle_other(request);
-                let response = refused.unwrap_or_else(|| capabilities::within_subscription(request));
+                let response = self.answer(now, asked.request(), asked.flow(), party);
+                let Some(response) = response else { return Some(DialogInput::Request(asked)) };
                 asked.respond(response);
                 None
             }
@@ -107,26 +98,29 @@ impl ConferenceSubscribers {
         }
     }
 
-    fn answer(&mut self, now: Instant, request: &Request, flow: Flow, party: &Party) -> Response {
-        if !request.headers.has_to_tag() {
-            return self.subscribe(now, request, flow, party);
+    /// The answer to what concerns a subscription.
+    fn answer(&mut self, now: Instant, request: &Request, flow: Flow, party: &Party) -> Option<Response> {
+        let subscribes = request.method == Method::Subscribe;
+        if subscribes && !request.headers.has_to_tag() {
+            return Some(self.subscribe(now, request, flow, party));
         }
-        match self.subscribers.iter_mut().find(|known| known.is_of(request)) {
-            Some(subscriber) => match TERMS.grant(request) {
-                Ok(granted) => {
-                    let refreshed = subscriber.notifier.handle_subscribe(now, request, flow, granted);
-                    subscriber.view.resend();
-                    if refreshed.abandoned {
-                        // What comes of it bears a ticket that is nobody's any more.
-                        subscriber.ticket = self.next_ticket;
-                        self.next_ticket += 1;
-                    }
-                    refreshed.response
-                }
-                Err(rejection) => rejection.response(request),
-            },
-            None => request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST),
+        let subscriber = self.subscribers.iter_mut().find(|known| known.is_of(request))?;
+        if !subscribes {
+            let refused = subscriber.notifier.handle_other(request);
+            return Some(refused.unwrap_or_else(|| capabilities::within_subscription(request)));
         }
+        let granted = match TERMS.grant(request) {
+            Ok(granted) => granted,
+            Err(rejection) => return Some(rejection.response(request)),
+        };
+        let refreshed = subscriber.notifier.handle_subscribe(now, request, flow, granted);
+        subscriber.view.resend();
+        if refreshed.abandoned {
+            // What comes of it bears a ticket that is nobody's any more.
+            subscriber.ticket = self.next_ticket;
+            self.next_ticket += 1;
+        }
+        Some(refreshed.response)
     }
 
     fn subscribe(&mut self, now: Instant, request: &Request, flow: Flow, party: &Party) -> Response {

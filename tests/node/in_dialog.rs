@@ -231,3 +231,28 @@ fn what_a_session_serves_is_what_it_allows() {
     retrieval.bye(&mut bob);
     deposit_call.bye(&mut joe);
 }
+
+// proves RFC 6665 4.5.2
+#[test]
+fn a_subscription_in_the_dialog_of_a_session_is_forbidden_and_the_session_lives() {
+    let node = Node::start();
+    let mut joe = Ua::udp(&node, "sip:joe@example.net");
+    let mut bob = Ua::udp(&node, "bob");
+    let id = deposit(&mut joe, BOB, "x");
+    let mut one = Invite::new(&bob, &message_uri(&id), Offer::active()).call_unbound(&mut bob);
+    let mut list = Invite::list(&bob, &[message_uri(&id)], Offer::active()).call_unbound(&mut bob);
+    let mut kept = Invite::new(&joe, BOB, Offer::active()).call(&mut joe);
+    for (ua, call) in [(&mut bob, &mut one), (&mut joe, &mut kept)] {
+        for (event, status) in [("message-summary", 403), ("conference", 403), ("presence", 489)] {
+            let request = call.dialog.request(ua, "SUBSCRIBE").add("Event", event);
+            assert_eq!(ua.ask(request).status(), status, "{event}");
+        }
+    }
+    let request = list.dialog.request(&bob, "SUBSCRIBE").add("Event", "conference");
+    let response = bob.ask(request);
+    assert_eq!((response.status(), response.reason()), (403, "Dialog Sharing Not Supported"));
+    list.join();
+    list.finish(&mut bob, 1);
+    one.bye(&mut bob);
+    kept.bye(&mut joe);
+}

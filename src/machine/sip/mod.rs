@@ -57,7 +57,7 @@ pub use endpoint::Endpoint;
 pub use event::{ClientTxn, EndpointConfig, EndpointEvent, FailureCause, ServerTxn, Transmit, TransmitId};
 pub use failed_places::{FailedPlaces, Finding};
 pub use invite_session::InviteSession;
-pub use notifier::{Notifier, NotifierRecord, NotifyOutcome, Refreshed, TerminationReason};
+pub use notifier::{NO_SHARING, Notifier, NotifierRecord, NotifyOutcome, Refreshed, TerminationReason};
 pub use pacing::{Pacing, Turn};
 pub use server::Terms;
 pub use session_event::{Body, EndedBy, Rejection, SessionAction, SessionEvent};
