@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::rejection::Rejection;
 use super::{body, intent};
-use crate::wire::sip::{HeaderError, HeaderName, Request, StatusCode};
+use crate::wire::sip::{HeaderError, HeaderName, MediaType, Request, StatusCode};
 
 /// The terms of one package.
 #[derive(Clone, Debug)]
@@ -33,10 +33,9 @@ impl SubscriptionTerms {
         // RFC 3842 3.3 defines no body of SUBSCRIBE; RFC 4575 3.2 speaks of filters, of which none is understood.
         body::none(request)?;
         let accepts = request.headers.accept().map_err(bad)?;
-        // RFC 6665 3.1.3, RFC 3261 21.4.7: a body in a form that Accept does not name is not sent.
-        if accepts
-            .is_some_and(|types| !types.is_empty() && !types.iter().any(|kind| kind.admits(self.media_type)))
-        {
+        // RFC 6665 3.1.3, RFC 3261 20.1, 21.4.7: a body in a form that Accept does not name is not sent; an empty one names
+        // none.
+        if accepts.is_some_and(|ranges| !MediaType::admit(&ranges, self.media_type)) {
             return Err(Rejection::new(StatusCode::NOT_ACCEPTABLE).with(HeaderName::Accept, self.media_type));
         }
         let asked = request.headers.expires().map_err(bad)?;
@@ -87,7 +86,7 @@ mod tests {
                 .map(|granted| granted.as_secs())
                 .map_err(|refused| refused.status.0)
         };
-        let table: [(&[(HeaderName, &'static str)], _); 9] = [
+        let table: [(&[(HeaderName, &'static str)], _); 12] = [
             (&[], Ok(600)),
             (&[(HeaderName::Expires, "0")], Ok(0)),
             (&[(HeaderName::Expires, "59")], Err(423)),
@@ -97,6 +96,9 @@ mod tests {
             (&[(HeaderName::Accept, "application/*")], Ok(600)),
             (&[(HeaderName::Accept, "text/plain, application/Conference-Info+XML")], Ok(600)),
             (&[(HeaderName::Accept, "application/pidf+xml")], Err(406)),
+            (&[(HeaderName::Accept, "")], Err(406)),
+            (&[(HeaderName::Accept, "*/*, application/conference-info+xml;q=0")], Err(406)),
+            (&[(HeaderName::Accept, "*/*;q=0, application/conference-info+xml")], Ok(600)),
         ];
         for (headers, granted) in table {
             assert_eq!(asked(headers), granted, "{headers:?}");

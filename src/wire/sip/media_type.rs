@@ -61,13 +61,22 @@ impl MediaType {
             && self.subtype.eq_ignore_ascii_case(essence.get(kind + 1..).unwrap_or_default())
     }
 
-    /// Whether this, taken as a media range, admits the type `essence`; `q=0` admits nothing.
+    /// Whether the media ranges of an Accept admit the type `essence`: that which names it most exactly decides, and
+    /// `q=0` is a refusal. Where several are as exact, one that admits is enough.
     #[must_use]
-    pub fn admits(&self, essence: &str) -> bool {
-        let fits = |range: &Bytes, part: &str| range == "*" || range.eq_ignore_ascii_case(part.as_bytes());
-        essence.split_once('/').is_some_and(|(kind, subtype)| {
-            fits(&self.kind, kind) && fits(&self.subtype, subtype) && !self.refuses()
-        })
+    pub fn admit(ranges: &[Self], essence: &str) -> bool {
+        // RFC 3261 20.1 by way of RFC 2616 14.1: the most specific range has precedence.
+        let covering = ranges.iter().filter_map(|range| Some((range.exactness(essence)?, !range.refuses())));
+        covering.max().is_some_and(|(_, admits)| admits)
+    }
+
+    /// How exactly this, taken as a media range, names the type `essence`; `None` where it does not cover it.
+    fn exactness(&self, essence: &str) -> Option<u8> {
+        let (kind, subtype) = essence.split_once('/')?;
+        let exact = |range: &Bytes, part: &str| {
+            if range == "*" { Some(0) } else { range.eq_ignore_ascii_case(part.as_bytes()).then_some(1) }
+        };
+        Some(exact(&self.kind, kind)? + exact(&self.subtype, subtype)?)
     }
 
     fn refuses(&self) -> bool {
@@ -116,10 +125,20 @@ mod tests {
     // proves RFC 3261 20.1
     #[test]
     fn ranges_admit_what_they_cover() {
-        assert!(parse("*/*").unwrap().admits("message/cpim"));
-        assert!(parse("text/*").unwrap().admits("TEXT/plain"));
-        assert!(!parse("text/*").unwrap().admits("image/png"));
-        assert!(!parse("text/plain;q=0.0").unwrap().admits("text/plain"));
-        assert!(parse("text/plain;q=0.1").unwrap().admits("text/plain"));
+        let admits = |ranges: &[&'static str], essence| {
+            let ranges: Vec<MediaType> = ranges.iter().map(|range| parse(range).unwrap()).collect();
+            MediaType::admit(&ranges, essence)
+        };
+        assert!(admits(&["*/*"], "message/cpim"));
+        assert!(admits(&["image/png", "text/*"], "TEXT/plain"));
+        assert!(!admits(&["text/*"], "image/png"));
+        assert!(!admits(&[], "text/plain"), "an empty Accept accepts nothing");
+        assert!(!admits(&["text/plain;q=0.0"], "text/plain"));
+        assert!(admits(&["text/plain;q=0.1"], "text/plain"));
+        assert!(!admits(&["*/*", "text/plain;q=0"], "text/plain"), "the most exact one decides");
+        assert!(!admits(&["text/plain;q=0", "text/*", "*/*"], "text/plain"));
+        assert!(admits(&["text/*;q=0", "text/plain;q=0.5", "*/*;q=0"], "text/plain"));
+        assert!(!admits(&["text/*;q=0", "*/*"], "text/plain"));
+        assert!(admits(&["text/plain;q=0", "text/plain;level=1"], "text/plain"));
     }
 }
