@@ -7,6 +7,8 @@ use super::rejection::Rejection;
 use super::{body, intent};
 use crate::wire::sip::{HeaderError, HeaderName, MediaType, Request, StatusCode};
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 /// The terms of one package.
 #[derive(Clone, Debug)]
 pub struct SubscriptionTerms {
@@ -14,7 +16,7 @@ pub struct SubscriptionTerms {
     pub media_type: &'static str,
     /// What a subscription lasts that asks for nothing.
     pub expires: Duration,
-    /// The shortest that is granted; less is refused with 423.
+    /// The shortest that is granted; less is refused with 423. An hour is granted in any case.
     pub min_expires: Duration,
     /// The longest that is granted; more is shortened to it.
     pub max_expires: Duration,
@@ -42,10 +44,11 @@ impl SubscriptionTerms {
         let Some(asked) = asked.map(|seconds| Duration::from_secs(seconds.into())) else {
             return Ok(self.expires);
         };
-        // RFC 6665 4.2.1.1: 423 MUST come with Min-Expires.
-        if !asked.is_zero() && asked < self.min_expires {
+        // RFC 6665 4.2.1.1: if and only if it is shorter than an hour, too; 423 MUST come with Min-Expires.
+        let least = self.min_expires.min(HOUR);
+        if !asked.is_zero() && asked < least {
             return Err(Rejection::new(StatusCode::INTERVAL_TOO_BRIEF)
-                .with(HeaderName::MinExpires, self.min_expires.as_secs().to_string()));
+                .with(HeaderName::MinExpires, least.as_secs().to_string()));
         }
         Ok(asked.min(self.max_expires))
     }
@@ -103,6 +106,21 @@ mod tests {
         for (headers, granted) in table {
             assert_eq!(asked(headers), granted, "{headers:?}");
         }
+    }
+
+    // proves RFC 6665 4.2.1.1
+    #[test]
+    fn an_hour_is_never_too_brief() {
+        let (min_expires, max_expires) = (HOUR * 2, HOUR * 3);
+        let terms = SubscriptionTerms { expires: HOUR * 2, min_expires, max_expires, ..terms() };
+        let asked = |seconds| terms.grant(&request(&[(HeaderName::Expires, seconds)]));
+        for seconds in ["3600", "3601", "7199"] {
+            assert_eq!(asked(seconds).unwrap().as_secs().to_string(), seconds);
+        }
+        let refused = asked("3599").unwrap_err();
+        assert_eq!(refused.status.0, 423);
+        assert_eq!(refused.headers, [(HeaderName::MinExpires, "3600".into())]);
+        assert_eq!(terms.grant(&request(&[])).unwrap(), HOUR * 2);
     }
 
     // proves RFC 3261 8.2.3, 20.1 and 20.11, RFC 3842 3.3

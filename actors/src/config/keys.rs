@@ -247,7 +247,7 @@ sections! {
         min_interval: Duration = seconds(1);
         /// Duration of a subscription that asks for none.
         expires: Duration = seconds(HOUR);
-        /// Shortest subscription granted; less is answered 423.
+        /// Shortest subscription granted; less is answered 423. Above an hour it counts as an hour (RFC 6665 4.2.1.1).
         min_expires: Duration = seconds(MINUTE);
         /// Longest subscription granted.
         max_expires: Duration = seconds(DAY);
