@@ -6,14 +6,20 @@ use bytes::Bytes;
 use super::realm::Realm;
 use super::rejection::Rejection;
 use crate::store::Owner;
-use crate::wire::sip::{Request, SipUri, StatusCode};
+use crate::wire::sip::{HeaderError, HeaderName, Request, SipUri, StatusCode, UriError};
 
 /// The caller's address of record, as asserted by a peer that is believed: its P-Asserted-Identity, else the
 /// From.
 ///
 /// # Errors
-/// 400 when neither can be read.
+/// 400 when what is to be believed cannot be read.
 pub fn asserted(realm: &Realm, request: &Request) -> Result<Owner, Rejection> {
+    let bad = |error: HeaderError| Rejection::because(StatusCode::BAD_REQUEST, error.to_string());
+    for identity in request.headers.p_asserted_identity().map_err(bad)? {
+        if let Err(UriError::Malformed(problem)) = SipUri::parse(&identity.uri) {
+            return Err(bad(HeaderError::malformed(HeaderName::PAssertedIdentity, problem)));
+        }
+    }
     claimed(realm, request).ok_or_else(|| Rejection::because(StatusCode::BAD_REQUEST, "Malformed From"))
 }
 
@@ -77,7 +83,7 @@ fn other_scheme(uri: &Bytes) -> Option<Owner> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::wire::sip::{HeaderName, Method};
+    use crate::wire::sip::Method;
 
     fn realm() -> Realm {
         Realm::new(&["example.com".into()], "mailserver.example.com", None)
@@ -102,6 +108,19 @@ mod tests {
         assert_eq!(super::asserted(&realm(), &asserted).unwrap(), Owner::new(b"alice", "example.org"));
         let plain = request("\"A\" <sip:alice@example.org>;tag=1", None);
         assert_eq!(super::asserted(&realm(), &plain).unwrap(), Owner::new(b"alice", "example.org"));
+    }
+
+    // proves RFC 3325 9.1: what is asserted and cannot be read is not passed over for the From
+    #[test]
+    fn an_assertion_that_cannot_be_read_is_bad() {
+        for broken in ["garbage<", "<sip:bob@example.com", "<sip:@example.com>", "", "<tel:+1>, "] {
+            let refused = super::asserted(&realm(), &request("<sip:eve@example.com>;tag=1", Some(broken)));
+            let refused = refused.unwrap_err();
+            assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{broken}");
+            assert!(refused.reason.unwrap().starts_with("Malformed P-Asserted-Identity"), "{broken}");
+        }
+        let telephone = request("<sip:alice@example.org>;tag=1", Some("<tel:+15551234>"));
+        assert_eq!(super::asserted(&realm(), &telephone).unwrap(), Owner::new(b"alice", "example.org"));
     }
 
     #[test]
