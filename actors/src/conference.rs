@@ -5,7 +5,7 @@ use restante::focus::conference::Conference;
 use restante::focus::fan_out::Participant;
 use restante::focus::retrieval::Entry;
 use restante::focus::subscription_terms::SubscriptionTerms;
-use restante::machine::sip::{Body, Flow, Notifier, TerminationReason};
+use restante::machine::sip::{Body, Flow, Notifier, NotifyOutcome, TerminationReason};
 use restante::time::Instant;
 use restante::wire::conference_info;
 use restante::wire::sip::{Method, NameAddr, Request, Response, StatusCode};
@@ -70,7 +70,12 @@ impl ConferenceSubscribers {
             }
             DialogInput::Response { ticket, response } if self.knows(ticket) => {
                 if let Some(subscriber) = self.find(ticket) {
-                    let _ = subscriber.notifier.handle_response(response.status);
+                    let outcome = subscriber.notifier.handle_response(response.status);
+                    if outcome == NotifyOutcome::Refused
+                        && subscriber.notifier.retry(now, &response).is_some()
+                    {
+                        subscriber.view.resend();
+                    }
                 }
                 None
             }

@@ -127,15 +127,20 @@ impl Mailbox {
         }
     }
 
-    fn answered(&mut self, ticket: Ticket, status: StatusCode) {
-        let status_code = status.0;
-        match self.subscriptions.handle_response(clock::now(), ticket, status) {
+    fn answered(&mut self, ticket: Ticket, response: &Response) {
+        let (now, status) = (clock::now(), response.status.0);
+        match self.subscriptions.handle_response(now, ticket, response.status) {
             NotifyOutcome::Waiting | NotifyOutcome::Delivered => {}
-            NotifyOutcome::Refused => {
-                tracing::warn!(parent: &self.span, status = status_code, "NOTIFY refused by the subscriber; the next change is told again");
-            }
+            NotifyOutcome::Refused => match self.subscriptions.retry(now, ticket, response) {
+                Some(after) => {
+                    tracing::info!(parent: &self.span, status, seconds = after.as_secs(), "NOTIFY refused for a while: to be sent again");
+                }
+                None => {
+                    tracing::warn!(parent: &self.span, status, "NOTIFY refused by the subscriber; the next change is told again");
+                }
+            },
             NotifyOutcome::Ended => {
-                tracing::info!(parent: &self.span, status = status_code, "subscription ended");
+                tracing::info!(parent: &self.span, status, "subscription ended");
             }
         }
     }
@@ -325,7 +330,7 @@ impl Handler<DialogInput> for Mailbox {
                 let response = refused.unwrap_or_else(|| capabilities::within_subscription(request));
                 asked.respond(response);
             }
-            DialogInput::Response { ticket, response } => self.answered(ticket, response.status),
+            DialogInput::Response { ticket, response } => self.answered(ticket, &response),
             DialogInput::Failed { ticket, cause } => {
                 tracing::warn!(parent: &self.span, ?cause, "NOTIFY not answered: subscription ended");
                 self.subscriptions.handle_failed(ticket);

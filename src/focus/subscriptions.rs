@@ -290,6 +290,12 @@ impl Subscriptions {
         outcome
     }
 
+    /// A NOTIFY was [refused](NotifyOutcome::Refused) by this response: what it told is told again at the time that the
+    /// response tells, if any. Gives how long that is.
+    pub fn retry(&mut self, now: Instant, ticket: Ticket, response: &Response) -> Option<Duration> {
+        self.subscriber(ticket)?.notifier.retry(now, response)
+    }
+
     /// A NOTIFY was not answered, or could not be sent.
     pub fn handle_failed(&mut self, ticket: Ticket) {
         if let Some(subscriber) = self.subscriber(ticket) {

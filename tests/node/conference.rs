@@ -284,6 +284,22 @@ fn other_requests_of_a_watcher_are_answered_and_he_goes_on() {
     call.bye(&mut bob);
 }
 
+// proves RFC 3261 21.5.1 for a NOTIFY
+#[test]
+fn a_watcher_who_fails_for_a_while_is_told_all_then() {
+    let node = Node::start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let id = deposit(&mut alice, BOB, "x");
+    let mut bob = Ua::udp(&node, "bob");
+    let mut call = Invite::list(&bob, &[message_uri(&id)], Offer::active()).call_unbound(&mut bob);
+    let dialog = watch(&mut bob, &call);
+    let failed = bob.wait_request("NOTIFY", &dialog.call_id);
+    bob.reply_with(&failed, &failed.msg.respond(500, "Not Now").add("Retry-After", "1"));
+    let (_, info) = next(&mut bob, &dialog);
+    assert_eq!(info.expect("what was not taken is told again").state, "full");
+    call.bye(&mut bob);
+}
+
 // proves RFC 4575 3.9: one a second, and neither the first nor the last is held up
 #[test]
 fn changes_within_a_second_are_told_together() {

@@ -189,3 +189,22 @@ fn a_summary_is_bounded_and_the_rest_follows() {
     }
     assert_eq!(listed, ids, "the oldest first, each once");
 }
+
+// proves RFC 3261 21.5.4 for a NOTIFY: what it lists, and what comes behind it, is not lost
+#[test]
+fn a_page_that_is_refused_for_a_while_is_sent_again_and_the_others_follow() {
+    let settings = "max_items = 1\nmin_interval = \"0s\"";
+    let node = Plan::new().set("summary", settings).start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let ids: Vec<String> = (0..3).map(|_| deposit(&mut alice, BOB, "x")).collect();
+    let mut bob = Ua::udp(&node, "bob");
+    let dialog = subscribe(&mut bob, BOB, 600);
+    assert_eq!(Summary::of(&notified(&mut bob, &dialog)).ids(), ids[..1]);
+    let busy = bob.wait_request("NOTIFY", &dialog.call_id);
+    let refused = std::time::Instant::now();
+    bob.reply_with(&busy, &busy.msg.respond(503, "Busy").add("Retry-After", "1"));
+    for id in &ids[1..] {
+        assert_eq!(Summary::of(&notified(&mut bob, &dialog)).ids(), std::slice::from_ref(id));
+    }
+    assert!(refused.elapsed().as_millis() >= 1000);
+}

@@ -16,6 +16,9 @@ use crate::wire::sip::{Event, HeaderError, HeaderName, Method, Request, Response
 /// The reason phrase of a 403 to a SUBSCRIBE for something new in a dialog that is there (RFC 6665 4.5.2).
 pub const NO_SHARING: &str = "Dialog Sharing Not Supported";
 
+/// Who asks for less before a NOTIFY is sent again is given this.
+const SHORTEST_RETRY: Duration = Duration::from_secs(1);
+
 /// A subscription, from the SUBSCRIBE accepted to the last NOTIFY answered.
 ///
 /// One NOTIFY at a time is on its way; changes meanwhile, and those within the least interval, are
@@ -100,7 +103,7 @@ pub enum NotifyOutcome {
     Waiting,
     /// The subscriber has it.
     Delivered,
-    /// The subscriber does not have it; the subscription goes on with the next change.
+    /// The subscriber does not have it; the subscription goes on with the next change, or with [`Notifier::retry`].
     Refused,
     /// The subscription is over; forget it.
     Ended,
@@ -375,6 +378,21 @@ impl Notifier {
             return NotifyOutcome::Ended;
         }
         if status.is_success() { NotifyOutcome::Delivered } else { NotifyOutcome::Refused }
+    }
+
+    /// The NOTIFY was [refused](NotifyOutcome::Refused) by this response: another is due at the time that it tells, if any.
+    /// Gives how long that is.
+    pub fn retry(&mut self, now: Instant, response: &Response) -> Option<Duration> {
+        // RFC 3261 21.5.1, 21.5.4: with Retry-After the condition is temporary.
+        let temporary =
+            matches!(response.status, StatusCode::SERVER_INTERNAL_ERROR | StatusCode::SERVICE_UNAVAILABLE);
+        // RFC 6665 4.2.2: what follows a refresh is sent at once.
+        let at_once = self.news.is_some_and(|(_, at_once)| at_once);
+        let asked = response.headers.retry_after().filter(|_| temporary && self.is_active() && !at_once)?;
+        // The end of the subscription is told when it comes, whatever was asked.
+        let after = asked.max(SHORTEST_RETRY).min(self.expires - now);
+        self.news = Some((now + after, false));
+        Some(after)
     }
 
     /// The NOTIFY was not answered, or could not be sent: RFC 6665 4.2.2: the subscription SHOULD be

@@ -334,3 +334,50 @@ fn a_subscription_that_has_waited_in_vain_is_over() {
     notifier.resume();
     assert!(!notifier.due(at(1)));
 }
+
+// proves RFC 3261 21.5.1, 21.5.4, 20.33
+#[test]
+fn a_notify_that_is_refused_for_a_while_is_sent_again() {
+    let refused = |status, retry_after: Option<&'static str>| {
+        let mut notifier = accepted(60);
+        assert!(notifier.due(at(0)));
+        let notify = notifier.notify(at(0), None);
+        notifier.changed(at(5));
+        let mut response = notify.respond(StatusCode(status));
+        retry_after.into_iter().for_each(|value| response.headers.push(HeaderName::RetryAfter, value));
+        assert_eq!(notifier.handle_response(response.status), NotifyOutcome::Refused);
+        let after = notifier.retry(at(10), &response);
+        (notifier, after.map(|after| after.as_secs()))
+    };
+    for status in [500, 503] {
+        let (mut notifier, after) = refused(status, Some("5 (I am busy)"));
+        assert_eq!((after, notifier.poll_timeout()), (Some(5), Some(at(5010))));
+        notifier.changed(at(1500));
+        assert!(!notifier.due(at(5009)), "no change is told before");
+        assert_eq!(exchange(&mut notifier, at(5010), 200).1, NotifyOutcome::Delivered);
+        assert!(!notifier.due(at(9000)), "all is told");
+        let (mut notifier, _) = refused(status, Some("30"));
+        let _ = notifier.handle_subscribe(at(2000), &subscribe(2), tcp(), Duration::from_secs(60));
+        assert!(notifier.due(at(2000)), "RFC 6665 4.2.2: at once after a refresh");
+    }
+    let mut refreshed = accepted(60);
+    assert!(refreshed.due(at(0)));
+    let mut response = refreshed.notify(at(0), None).respond(StatusCode(503));
+    response.headers.push(HeaderName::RetryAfter, "30");
+    let _ = refreshed.handle_subscribe(at(5), &subscribe(2), tcp(), Duration::from_secs(60));
+    assert_eq!(refreshed.handle_response(response.status), NotifyOutcome::Refused);
+    assert_eq!(refreshed.retry(at(10), &response), None);
+    assert!(refreshed.due(at(10)), "also where that came while this one was on its way");
+    assert_eq!(refused(503, Some("0")).1, Some(1), "nobody is asked without a pause");
+    let (mut notifier, after) = refused(500, Some("99999999999999999999999999999"));
+    assert_eq!(after, None, "that is no number");
+    assert!(notifier.due(at(1000)), "the change is told");
+    let (mut notifier, after) = refused(500, Some("18446744073709551615"));
+    assert_eq!((after, notifier.poll_timeout()), (Some(59), Some(at(60_000))), "not beyond its end");
+    notifier.handle_timeout(at(60_000));
+    assert_eq!(exchange(&mut notifier, at(60_000), 503).0, "terminated;reason=timeout");
+    assert!(notifier.is_ended());
+    for (status, retry_after) in [(500, None), (503, None), (486, Some("5"))] {
+        assert_eq!(refused(status, retry_after).1, None, "{status}");
+    }
+}

@@ -274,7 +274,11 @@ impl Ua {
     }
 
     pub fn reply(&mut self, incoming: &Incoming, status: u16, reason: &str) {
-        let bytes = incoming.msg.respond(status, reason).encode();
+        self.reply_with(incoming, &incoming.msg.respond(status, reason));
+    }
+
+    pub fn reply_with(&mut self, incoming: &Incoming, response: &Msg) {
+        let bytes = response.encode();
         self.write(&incoming.route, &bytes);
         self.replied.insert(key(&incoming.msg), bytes);
     }
