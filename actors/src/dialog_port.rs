@@ -8,7 +8,7 @@ use restante::machine::sip::{Flow, InviteSession, ServerTxn, SessionAction};
 use restante::store::Owner;
 use restante::wire::sip::{Request, Response};
 
-use crate::gate::Guest;
+use crate::gate::{Guest, Origin};
 use crate::ports::{Adopt, DialogInput, DialogUser, Forget, Leave, Respond, SendRequest, ToEndpoint};
 
 /// The ticket of the requests of an INVITE dialog.
@@ -19,8 +19,7 @@ pub struct DialogPort {
     endpoint: ToEndpoint,
     tag: Arc<str>,
     txn: Option<ServerTxn>,
-    flow: Flow,
-    peer: Owner,
+    peer: Arc<Origin>,
     user: Option<DialogUser>,
 }
 
@@ -29,7 +28,8 @@ impl DialogPort {
     /// `flow`.
     #[must_use]
     pub fn new(endpoint: ToEndpoint, tag: &str, txn: Option<ServerTxn>, flow: Flow, peer: Owner) -> Self {
-        Self { endpoint, tag: Arc::from(tag), txn, flow, peer, user: None }
+        let peer = Arc::new(Origin { owner: peer, flow });
+        Self { endpoint, tag: Arc::from(tag), txn, peer, user: None }
     }
 
     /// The local tag.
@@ -40,14 +40,20 @@ impl DialogPort {
 
     /// Where the request came from that made the dialog.
     #[must_use]
-    pub const fn flow(&self) -> &Flow {
-        &self.flow
+    pub fn flow(&self) -> &Flow {
+        &self.peer.flow
+    }
+
+    /// Who has sent it.
+    #[must_use]
+    pub fn peer(&self) -> &Owner {
+        &self.peer.owner
     }
 
     /// Makes `user` the owner of the dialog.
     pub fn adopt(&mut self, user: Recipient<DialogInput>) {
         let user = DialogUser::new(user);
-        let guest = Guest::new(self.peer.clone(), Some(self.flow));
+        let guest = Guest::new(Arc::clone(&self.peer));
         self.endpoint.do_send(Adopt { tag: self.tag.to_string(), user: user.clone(), txn: self.txn, guest });
         self.user = Some(user);
     }
@@ -55,7 +61,7 @@ impl DialogPort {
     /// Makes the owner that of a further dialog with the same peer, too, which was made over `flow`.
     pub fn adopt_also(&self, tag: String, flow: Flow) {
         if let Some(user) = self.user.clone() {
-            let guest = Guest::new(self.peer.clone(), Some(flow));
+            let guest = Guest::of(self.peer.owner.clone(), Some(flow));
             self.endpoint.do_send(Adopt { tag, user, txn: None, guest });
         }
     }
@@ -102,7 +108,7 @@ impl DialogPort {
                 SessionAction::Respond(txn, response) => self.respond(txn, response),
                 SessionAction::Request(request) => {
                     let next_hop = invite.dialog().next_hop();
-                    self.send(request, next_hop, Some(self.flow), INVITE_TICKET, None);
+                    self.send(request, next_hop, Some(self.peer.flow), INVITE_TICKET, None);
                 }
             }
         }

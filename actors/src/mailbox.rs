@@ -166,7 +166,7 @@ impl Mailbox {
     fn act(&mut self, action: Action, ctx: &mut Context<Self>) {
         match action {
             Action::Adopt(tag, flow) => {
-                let guest = Guest::new(self.owner.clone(), flow);
+                let guest = Guest::of(self.owner.clone(), flow);
                 if let Some(user) = self.user.clone() {
                     self.endpoint.do_send(Adopt { tag, user, txn: None, guest });
                 }

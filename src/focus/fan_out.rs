@@ -7,7 +7,7 @@
 //! What is granted together is fetched together, so credit that comes back waits until half of it is at
 //! hand: the other half is under way meanwhile.
 
-use std::collections::VecDeque;
+use crate::queue::Queue;
 
 /// A participant's place in the list.
 pub type Participant = usize;
@@ -15,8 +15,8 @@ pub type Participant = usize;
 /// The ring, the grants under way and the pieces that came back.
 #[derive(Debug)]
 pub struct FanOut<P> {
-    ring: VecDeque<Participant>,
-    slots: VecDeque<Slot<P>>,
+    ring: Queue<Participant>,
+    slots: Queue<Slot<P>>,
     members: Vec<Member>,
     credit: usize,
     /// From how much credit on it is granted.
@@ -53,7 +53,7 @@ impl<P> FanOut<P> {
     pub fn new(participants: usize, credit: usize) -> Self {
         Self {
             ring: (0..participants).collect(),
-            slots: VecDeque::new(),
+            slots: Queue::new(),
             members: vec![Member::Fresh; participants],
             credit,
             batch: (credit / 2).max(1),
@@ -116,7 +116,7 @@ impl<P> FanOut<P> {
         if let Some(member) = self.members.get_mut(participant) {
             *member = Member::Gone;
         }
-        for slot in &mut self.slots {
+        for slot in self.slots.iter_mut() {
             if slot.participant == participant && matches!(slot.state, SlotState::Awaited) {
                 slot.state = SlotState::Void;
             }
@@ -149,10 +149,6 @@ impl<P> FanOut<P> {
     /// The next piece to relay, in the order of the grants; `None` while that one is awaited.
     pub fn relay(&mut self) -> Option<(Participant, P)> {
         self.take_back();
-        if self.slots.is_empty() {
-            // Who waits holds no queue.
-            self.slots = VecDeque::new();
-        }
         let slot = self.slots.pop_front()?;
         match slot.state {
             SlotState::Filled(piece) => Some((slot.participant, piece)),

@@ -8,12 +8,11 @@
 //! ```
 //! An item turns old only from `Storing`: after MSRP's 200 for every message of it.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 
 use super::acknowledged::Acknowledged;
 use super::fan_out::Participant;
+use crate::queue::Queue;
 use crate::store::MessageId;
 
 /// Why a participant did not deliver its item. Told to the client by the conference package.
@@ -110,7 +109,7 @@ pub enum Event {
 pub struct Retrieval {
     entries: Vec<Entry>,
     open: usize,
-    events: VecDeque<Event>,
+    events: Queue<Event>,
 }
 
 impl Retrieval {
@@ -126,7 +125,7 @@ impl Retrieval {
                 acknowledged: Acknowledged::default(),
             })
             .collect();
-        Self { open: entries.len(), entries, events: VecDeque::new() }
+        Self { open: entries.len(), entries, events: Queue::new() }
     }
 
     /// The participants, in the list's order.
@@ -222,12 +221,7 @@ impl Retrieval {
 
     /// What the driver has to do.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let next = self.events.pop_front();
-        if next.is_none() {
-            // A retrieval that waits holds no queue.
-            self.events = VecDeque::new();
-        }
-        next
+        self.events.pop_front()
     }
 
     fn state(&mut self, participant: Participant) -> Option<&mut State> {

@@ -43,8 +43,6 @@ pub struct FocusBirth {
     pub port: DialogPort,
     /// The dialog, before its final response.
     pub invite: InviteSession,
-    /// The caller and owner.
-    pub owner: Owner,
     /// What he wants.
     pub selection: Selection,
     /// The body of the INVITE.
@@ -74,7 +72,6 @@ struct Marked(Vec<(Participant, bool)>);
 /// The actor.
 pub struct Focus {
     shared: Arc<Shared>,
-    owner: Owner,
     asking: Option<Box<Asking>>,
     party: Party,
     retrieval: Retrieval,
@@ -93,14 +90,13 @@ impl Focus {
         let span = tracing::info_span!(
             "retrieval",
             call_id = %String::from_utf8_lossy(birth.invite.dialog().call_id()),
-            mailbox = birth.shared.redacted(&birth.owner),
+            mailbox = birth.shared.redacted(birth.port.peer()),
         );
-        let exited = Exited::focus(birth.owner.clone(), Arc::clone(birth.port.tag()));
+        let exited = Exited::focus(birth.port.peer().clone(), Arc::clone(birth.port.tag()));
         Self {
             conference: Box::default(),
             party: Party::new(Arc::clone(&birth.shared), birth.port, birth.invite),
             shared: birth.shared,
-            owner: birth.owner,
             asking: Some(Box::new(Asking { selection: birth.selection, body: birth.body, uri: birth.uri })),
             retrieval: Retrieval::new(Vec::new()),
             relay: Relay::new(0),
@@ -116,7 +112,7 @@ impl Focus {
     fn find(&mut self, ctx: &mut Context<Self>) {
         let Some(asking) = self.asking.take() else { return };
         let Asking { selection, body, uri } = *asking;
-        let finding = selection.find(Arc::clone(&self.shared), self.owner.clone(), uri);
+        let finding = selection.find(Arc::clone(&self.shared), self.owner().clone(), uri);
         ctx.spawn(finding.into_actor(self).map(move |found, focus, ctx| {
             let answered = found.map_err(|missing| focus.missing(&missing)).and_then(|found| {
                 focus.accept(found, &body, ctx).inspect_err(|rejection| focus.refused(rejection))
@@ -191,7 +187,8 @@ impl Focus {
         self.relay.forward(&mut self.retrieval, self.party.session(), self.party.tap());
         if self.party.is_bound() {
             let window = self.shared.config.retrieval.window.as_usize();
-            let nursery = Nursery { owner: &self.owner, store: &self.shared.store, window, focus: ctx };
+            let nursery =
+                Nursery { owner: self.party.port().peer(), store: &self.shared.store, window, focus: ctx };
             self.relay.grant(&self.retrieval, &nursery, self.party.tap());
         }
     }
@@ -260,7 +257,7 @@ impl Focus {
             crate::config::After::Delete => After::Delete,
         };
         let ids = delivered.iter().map(|(_, id)| id.clone()).collect();
-        let marking = self.shared.store.retrieved_all(self.owner.clone(), ids, after);
+        let marking = self.shared.store.retrieved_all(self.owner().clone(), ids, after);
         let span = self.span.clone();
         actix::spawn(async move {
             let outcomes = match marking.await {
@@ -301,6 +298,11 @@ impl Focus {
 
     fn call_id(&self) -> &[u8] {
         self.party.call_id()
+    }
+
+    /// The caller, whose mailbox it is.
+    fn owner(&self) -> &Owner {
+        self.party.port().peer()
     }
 }
 

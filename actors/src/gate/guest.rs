@@ -4,6 +4,8 @@
 //! dialog needs credentials of the same user; what comes the same way needs none. What a trusted peer brings is
 //! believed, unless it asserts that it is another's.
 
+use std::sync::Arc;
+
 use restante::focus::identity;
 use restante::focus::rejection::Rejection;
 use restante::machine::sip::Flow;
@@ -12,24 +14,57 @@ use restante::wire::sip::{Method, Request, StatusCode};
 
 use super::Gate;
 
+/// Who has made a dialog, and the way he came.
+#[derive(Debug)]
+pub struct Origin {
+    /// Who he is.
+    pub owner: Owner,
+    /// How he came.
+    pub flow: Flow,
+}
+
 /// The other side of a dialog.
 #[derive(Clone, Debug)]
 pub struct Guest {
-    owner: Owner,
-    flow: Option<Flow>,
+    who: Who,
+    /// By which way he has come last, where it is another than the first or that is not kept.
+    since: Option<Box<Flow>>,
+}
+
+#[derive(Clone, Debug)]
+enum Who {
+    Origin(Arc<Origin>),
+    Owner(Owner),
 }
 
 impl Guest {
+    /// Who has made the dialog.
+    #[must_use]
+    pub const fn new(origin: Arc<Origin>) -> Self {
+        Self { who: Who::Origin(origin), since: None }
+    }
+
     /// `owner`, who has come by `flow`; none where the dialog is older than this run of the node.
     #[must_use]
-    pub const fn new(owner: Owner, flow: Option<Flow>) -> Self {
-        Self { owner, flow }
+    pub fn of(owner: Owner, flow: Option<Flow>) -> Self {
+        Self { who: Who::Owner(owner), since: flow.map(Box::new) }
+    }
+
+    fn owner(&self) -> &Owner {
+        match &self.who {
+            Who::Origin(origin) => &origin.owner,
+            Who::Owner(owner) => owner,
+        }
     }
 
     /// Whether `flow` is the way by which the guest is known: the same connection, or the same address and
     /// port over UDP.
     fn came_by(&self, flow: &Flow) -> bool {
-        self.flow.is_some_and(|known| {
+        let at_first = match &self.who {
+            Who::Origin(origin) => Some(&origin.flow),
+            Who::Owner(_) => None,
+        };
+        self.since.as_deref().or(at_first).is_some_and(|known| {
             known.transport == flow.transport
                 && known.connection == flow.connection
                 && known.peer == flow.peer
@@ -49,17 +84,17 @@ impl Gate {
             return Ok(());
         }
         if self.trusts(flow) {
-            let anothers = identity::is_anothers(&self.realm, request, &guest.owner);
+            let anothers = identity::is_anothers(&self.realm, request, guest.owner());
             return if anothers { another() } else { Ok(()) };
         }
         if guest.came_by(flow) {
             return Ok(());
         }
         let caller = self.caller(request, flow)?;
-        if caller.owner != guest.owner {
+        if caller.owner != *guest.owner() {
             return another();
         }
-        guest.flow = Some(*flow);
+        guest.since = Some(Box::new(*flow));
         Ok(())
     }
 }

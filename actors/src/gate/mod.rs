@@ -26,7 +26,7 @@ use crate::clock;
 use crate::config::{Config, Trust};
 use crate::link::SipTransport;
 use crate::users::Users;
-pub use guest::Guest;
+pub use guest::{Guest, Origin};
 use rates::{NodeClock, Rate};
 
 /// Addresses that rates and failures are kept of.

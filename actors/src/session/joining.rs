@@ -40,7 +40,7 @@ impl MsrpSession {
     /// Leaves the connection for another that is to come.
     fn renew(&mut self, remote: Vec<MsrpUri>, ctx: &Context<Self>) {
         // Registered anew, the session is bound to nothing; the former registration ends.
-        self.registration = Some(register(&self.transport, self.machine.config(), ctx.address()));
+        self.registration = Some(Box::new(register(&self.transport, self.machine.config(), ctx.address())));
         self.link = None;
         self.begin_anew(remote);
     }

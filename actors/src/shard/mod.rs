@@ -235,7 +235,6 @@ impl Shard {
             shared: Arc::clone(&self.shared),
             port,
             invite,
-            owner: owner.clone(),
             selection,
             body,
             uri: String::from_utf8_lossy(&visitor.request.uri).into_owned(),

@@ -12,6 +12,7 @@ use super::coverage::Coverage;
 use super::reply::{Replies, Transaction};
 use super::token::Tokens;
 use super::{DropCause, Event, IncomingId, SessionConfig, Verdict};
+use crate::queue::Queue;
 use crate::wire::msrp::{Continuation, FrameKind, Head, MsrpUri};
 
 /// Message-IDs of ended messages that are remembered.
@@ -99,7 +100,7 @@ impl Receiver {
     }
 
     /// A request begins that is no REPORT.
-    pub(super) fn handle_head(&mut self, head: &Head, config: &SessionConfig, events: &mut VecDeque<Event>) {
+    pub(super) fn handle_head(&mut self, head: &Head, config: &SessionConfig, events: &mut Queue<Event>) {
         self.current = Current::Skipped;
         match self.classify(head, config, events) {
             Ok(current) => self.current = current,
@@ -111,7 +112,7 @@ impl Receiver {
         &mut self,
         head: &Head,
         config: &SessionConfig,
-        events: &mut VecDeque<Event>,
+        events: &mut Queue<Event>,
     ) -> Result<Current, u16> {
         // RFC 4975 10.9: the recipient does not understand the request method.
         if head.kind != FrameKind::Send {
@@ -153,7 +154,7 @@ impl Receiver {
         head: &Head,
         message_id: &Bytes,
         config: &SessionConfig,
-        events: &mut VecDeque<Event>,
+        events: &mut Queue<Event>,
     ) -> Result<IncomingId, u16> {
         // RFC 4975 7.1: if the request has a body, it MUST contain a Content-Type header field.
         let content_type = head.content_type.as_ref().ok_or(400_u16)?;
@@ -204,7 +205,7 @@ impl Receiver {
         id: IncomingId,
         at: u64,
         config: &SessionConfig,
-        events: &mut VecDeque<Event>,
+        events: &mut Queue<Event>,
     ) -> Result<(), u16> {
         let Some(incoming) = self.incoming.get_mut(&id) else { return Ok(()) };
         incoming.success_report |= head.success_report;
@@ -220,7 +221,7 @@ impl Receiver {
     }
 
     /// Bytes of the body of the current frame.
-    pub(super) fn handle_body(&mut self, bytes: Bytes, config: &SessionConfig, events: &mut VecDeque<Event>) {
+    pub(super) fn handle_body(&mut self, bytes: Bytes, config: &SessionConfig, events: &mut Queue<Event>) {
         let Current::Chunk { id, at, .. } = &mut self.current else { return };
         let (id, offset) = (*id, *at);
         *at = at.saturating_add(bytes.len() as u64);
@@ -247,7 +248,7 @@ impl Receiver {
         &mut self,
         continuation: Continuation,
         tokens: &mut Tokens,
-        events: &mut VecDeque<Event>,
+        events: &mut Queue<Event>,
     ) {
         match std::mem::replace(&mut self.current, Current::Skipped) {
             Current::Skipped => {}
@@ -270,7 +271,7 @@ impl Receiver {
         id: IncomingId,
         at: u64,
         continuation: Continuation,
-        events: &mut VecDeque<Event>,
+        events: &mut Queue<Event>,
     ) {
         let Some(incoming) = self.incoming.get_mut(&id) else {
             return self.replies.answer(&transaction, 200, b"");
@@ -304,14 +305,14 @@ impl Receiver {
     }
 
     /// Gives up the message of the current chunk, and says 413.
-    fn stop_message(&mut self, id: IncomingId, cause: DropCause, events: &mut VecDeque<Event>) {
+    fn stop_message(&mut self, id: IncomingId, cause: DropCause, events: &mut Queue<Event>) {
         if let Current::Chunk { transaction, .. } = std::mem::replace(&mut self.current, Current::Skipped) {
             self.replies.answer(&transaction, 413, b"");
         }
         self.drop_message(id, cause, 413, events);
     }
 
-    fn drop_message(&mut self, id: IncomingId, cause: DropCause, status: u16, events: &mut VecDeque<Event>) {
+    fn drop_message(&mut self, id: IncomingId, cause: DropCause, status: u16, events: &mut Queue<Event>) {
         if let Some(incoming) = self.incoming.remove(&id) {
             self.unfinished -= 1;
             self.end(incoming.message_id, Known::Refused(status));
@@ -369,7 +370,7 @@ impl Receiver {
 
     /// The connection is gone: messages that are not complete will not be. Those that are wait on for
     /// the user, and all that has ended is known on.
-    pub(super) fn close(&mut self, events: &mut VecDeque<Event>) {
+    pub(super) fn close(&mut self, events: &mut Queue<Event>) {
         let unfinished = self.incoming.iter().filter(|(_, m)| m.waiting.is_none());
         let mut ids: Vec<_> = unfinished.map(|(id, _)| *id).collect();
         ids.sort_unstable();

@@ -1,14 +1,13 @@
 //! The sending half of a session (RFC 4975 7.1.1): messages become chunks, chunks transactions.
 //! One chunk may stand open; whatever else has to be written interrupts it.
 
-use std::collections::VecDeque;
-
 use bytes::{Bytes, BytesMut};
 
 use super::outbox::Outbox;
 use super::token::{LONGEST, Tokens};
 use super::transaction::{Subject, Transactions};
 use super::{Event, Outgoing, OutgoingId, SessionConfig, SessionFailure, Window};
+use crate::queue::Queue;
 use crate::time::Instant;
 use crate::wire::msrp::{ByteRange, Continuation, SendHead, Status, encode_end, end_line};
 
@@ -90,7 +89,7 @@ impl Sender {
         mut bytes: Bytes,
         config: &SessionConfig,
         tokens: &mut Tokens,
-        events: &mut VecDeque<Event>,
+        events: &mut Queue<Event>,
     ) {
         let Some(message) = self.messages.get(id).filter(|m| !m.is_sent()) else { return };
         let mut left = message.total - message.sent;
@@ -292,7 +291,7 @@ impl Sender {
         now: Instant,
         number: u64,
         status: u16,
-        events: &mut VecDeque<Event>,
+        events: &mut Queue<Event>,
     ) {
         match self.transactions.answered(now, number) {
             Some(Subject::Chunk(id)) if matches!(status, 200..=299) => self.acknowledge(id, events),
@@ -304,20 +303,20 @@ impl Sender {
         }
     }
 
-    fn acknowledge(&mut self, id: OutgoingId, events: &mut VecDeque<Event>) {
+    fn acknowledge(&mut self, id: OutgoingId, events: &mut Queue<Event>) {
         let Some(message) = self.messages.get_mut(id) else { return };
         message.unanswered = message.unanswered.saturating_sub(1);
         self.settle(id, events);
     }
 
-    fn settle(&mut self, id: OutgoingId, events: &mut VecDeque<Event>) {
+    fn settle(&mut self, id: OutgoingId, events: &mut Queue<Event>) {
         if self.messages.get(id).is_some_and(|m| m.is_sent() && m.unanswered == 0) {
             self.forget(id);
             events.push_back(Event::Delivered { id });
         }
     }
 
-    fn refuse(&mut self, now: Instant, id: OutgoingId, status: u16, events: &mut VecDeque<Event>) {
+    fn refuse(&mut self, now: Instant, id: OutgoingId, status: u16, events: &mut Queue<Event>) {
         // RFC 4975 10.5: after a 413 it MUST NOT send any further chunks in the message; an
         // interruptible chunk MUST be interrupted. RFC 4975 10.4: 408 is as a local timeout.
         if !self.stop(now, id) {
@@ -335,7 +334,7 @@ impl Sender {
         now: Instant,
         message_id: &[u8],
         status: &Status,
-        events: &mut VecDeque<Event>,
+        events: &mut Queue<Event>,
     ) {
         // RFC 4975 7.3.2: namespace 000 is interpreted as the status code of a response.
         // RFC 4975 7.1.1: a REPORT for a Message-ID it does not recognize is silently ignored.
@@ -353,7 +352,7 @@ impl Sender {
         }
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+    pub(super) fn handle_timeout(&mut self, now: Instant, events: &mut Queue<Event>) {
         while let Some(subject) = self.transactions.expired(now) {
             match subject {
                 Subject::Chunk(id) => self.refuse(now, id, 408, events),

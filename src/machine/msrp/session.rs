@@ -1,7 +1,5 @@
 //! [`Session`]: one MSRP session, both directions.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 
 use super::receiver::Receiver;
@@ -9,6 +7,7 @@ use super::sender::Sender;
 use super::token::Tokens;
 use super::{Event, IncomingId, Outgoing, OutgoingId, SessionConfig, SessionFailure, Verdict};
 use crate::entropy::Entropy;
+use crate::queue::Queue;
 use crate::time::Instant;
 use crate::wire::msrp::{FrameKind, Head, MsrpUri, Piece};
 
@@ -32,7 +31,7 @@ pub struct Session {
     /// Each half comes with its first work: most sessions that wait have none yet.
     sender: Option<Box<Sender>>,
     receiver: Option<Box<Receiver>>,
-    events: VecDeque<Event>,
+    events: Queue<Event>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +56,7 @@ impl Session {
             begun: 0,
             sender: None,
             receiver: None,
-            events: VecDeque::new(),
+            events: Queue::new(),
             config,
         }
     }
@@ -299,12 +298,7 @@ impl Session {
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let next = self.events.pop_front();
-        if next.is_none() {
-            // A session that waits holds no queue.
-            self.events = VecDeque::new();
-        }
-        next
+        self.events.pop_front()
     }
 
     /// How many requests of this side wait for a response. Who sends on without regard to it has everything under

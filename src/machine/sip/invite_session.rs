@@ -2,7 +2,6 @@
 //! (RFC 3261 13.3, 14.2, 15; RFC 6026; RFC 3311). Which offer gets which answer is its user's
 //! affair; so are Require and everything else that can be said of a request before it gets here.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +11,7 @@ use super::event::{FailureCause, ServerTxn};
 use super::session_event::{Body, EndedBy, Rejection, SessionAction, SessionEvent};
 use super::timers::Timers;
 use super::unacknowledged::{Due, Unacknowledged};
+use crate::queue::Queue;
 use crate::time::Instant;
 use crate::wire::sip::{HeaderError, HeaderName, Method, Request, Response, StatusCode};
 
@@ -34,8 +34,8 @@ pub struct InviteSession {
     pub(super) pending: Option<Box<Pending>>,
     pub(super) awaiting: Option<Box<Unacknowledged>>,
     pub(super) bye: Option<Option<String>>,
-    actions: VecDeque<SessionAction>,
-    pub(super) events: VecDeque<SessionEvent>,
+    actions: Queue<SessionAction>,
+    pub(super) events: Queue<SessionEvent>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,15 +55,6 @@ pub(super) enum State {
 pub(super) struct Pending {
     pub(super) txn: ServerTxn,
     pub(super) request: Request,
-}
-
-/// The next of `queue`, which holds no memory once it is empty: a session lives long and says little.
-fn drained<T>(queue: &mut VecDeque<T>) -> Option<T> {
-    let next = queue.pop_front();
-    if next.is_none() {
-        *queue = VecDeque::new();
-    }
-    next
 }
 
 impl InviteSession {
@@ -87,8 +78,8 @@ impl InviteSession {
             pending: Some(Box::new(Pending { txn, request: invite })),
             awaiting: None,
             bye: None,
-            actions: VecDeque::new(),
-            events: VecDeque::new(),
+            actions: Queue::new(),
+            events: Queue::new(),
         })
     }
 
@@ -130,12 +121,12 @@ impl InviteSession {
 
     /// The next thing to hand to the endpoint.
     pub fn poll_action(&mut self) -> Option<SessionAction> {
-        drained(&mut self.actions)
+        self.actions.pop_front()
     }
 
     /// The next thing for the user to know.
     pub fn poll_event(&mut self) -> Option<SessionEvent> {
-        drained(&mut self.events)
+        self.events.pop_front()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
