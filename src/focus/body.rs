@@ -64,5 +64,5 @@ fn whole(request: &Request) -> Part {
         .into_iter()
         .filter_map(|(name, text)| Some((Bytes::from(text), request.headers.get(&name)?.clone())))
         .collect();
-    Part { headers, body: request.body.clone(), alternative: false }
+    Part { headers, body: request.body.clone(), ..Part::default() }
 }

@@ -18,14 +18,14 @@ const SDP: &str = "application/sdp";
 pub struct InviteBody {
     /// The session description, if there is one.
     pub sdp: Option<Bytes>,
-    /// The resource list, if there is one (RFC 5363 5).
-    pub list: Option<Bytes>,
+    /// The resource lists (RFC 5363 5), in order.
+    pub lists: Vec<Bytes>,
 }
 
 /// Whether the body of an INVITE or re-INVITE holds a recipient list.
 #[must_use]
 pub fn present(request: &Request) -> bool {
-    body(request).is_ok_and(|body| body.list.is_some())
+    body(request).is_ok_and(|body| !body.lists.is_empty())
 }
 
 /// Takes the body of an INVITE apart.
@@ -41,8 +41,8 @@ fn of_leaves(leaves: &[Part]) -> Result<InviteBody, Rejection> {
     if mime::not_understood(leaves, &[SDP, LIST]).is_some() {
         return Err(Rejection::unsupported_body(ACCEPT));
     }
-    let body = InviteBody { sdp: mime::body_of(leaves, SDP), list: mime::body_of(leaves, LIST) };
-    let is_used = body.sdp.is_some() || body.list.is_some();
+    let body = InviteBody { sdp: mime::body_of(leaves, SDP), lists: mime::bodies_of(leaves, LIST) };
+    let is_used = body.sdp.is_some() || !body.lists.is_empty();
     // RFC 5621 8.4: also where the type is understood, but not the disposition.
     if !is_used && leaves.iter().any(Part::is_required) {
         return Err(Rejection::unsupported_body(ACCEPT));
@@ -50,19 +50,32 @@ fn of_leaves(leaves: &[Part]) -> Result<InviteBody, Rejection> {
     Ok(body)
 }
 
-/// The URIs of a recipient list, in its order, each once (byte for byte as they came).
+/// The URIs of recipient lists, in their order (byte for byte as they came).
 ///
 /// # Errors
-/// 400 for XML that is broken or names nobody, 413 for more than `max` entries.
-pub fn uris(list: &[u8], max: usize) -> Result<Vec<String>, Rejection> {
-    let limits = ListLimits { entries: max, ..ListLimits::default() };
-    resource_lists::uris(list, limits).map_err(|error| match error {
+/// 400 for XML that is broken, or where all lists together name nobody, 413 for more than `max` entries.
+pub fn uris(lists: &[Bytes], max: usize) -> Result<Vec<String>, Rejection> {
+    let mut found = Vec::new();
+    // RFC 5363 4.1: more than one recipient-list body part MUST be taken as one list that contains all their URIs.
+    for list in lists {
+        let limits = ListLimits { entries: max.saturating_sub(found.len()), ..ListLimits::default() };
+        match resource_lists::uris(list, limits) {
+            Ok(uris) => found.extend(uris),
+            Err(ListError::Empty) => {}
+            Err(error) => return Err(unusable(&error)),
+        }
+    }
+    if found.is_empty() { Err(unusable(&ListError::Empty)) } else { Ok(found) }
+}
+
+fn unusable(error: &ListError) -> Rejection {
+    match error {
         error if error.is_over_limit() => {
             Rejection::because(StatusCode::REQUEST_ENTITY_TOO_LARGE, "Recipient List Too Long")
         }
         ListError::Empty => Rejection::because(StatusCode::BAD_REQUEST, "Empty Recipient List"),
         other => Rejection::because(StatusCode::BAD_REQUEST, format!("Malformed Recipient List: {other}")),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -90,7 +103,7 @@ mod tests {
     // proves RFC 5621 sections 3.2 and 8.4
     #[test]
     fn parts_are_decoded_and_what_is_required_is_understood() {
-        let sdp = InviteBody { sdp: Some("v=0".into()), list: None };
+        let sdp = InviteBody { sdp: Some("v=0".into()), lists: Vec::new() };
         let encoded =
             "--b\r\nContent-Type: application/sdp\r\nContent-Transfer-Encoding: base64\r\n\r\ndj0w\r\n--b--";
         assert_eq!(multipart(encoded).unwrap(), sdp);
@@ -117,6 +130,40 @@ mod tests {
         assert_eq!(of("x/y", "?", "icon"), Err(415));
         assert_eq!(of("application/sdp", "v=0", "session").unwrap().sdp.unwrap(), "v=0");
         assert_eq!(of("application/sdp", "v=0", "early-session"), Err(415));
-        assert_eq!(of(LIST, "<x/>", "recipient-list").unwrap().list.unwrap(), "<x/>");
+        assert_eq!(of(LIST, "<x/>", "recipient-list").unwrap().lists, ["<x/>"]);
+    }
+
+    /// A resource list of these users, as a body part.
+    fn list(users: &[&str]) -> Part {
+        let xml = resource_lists::encode(users.iter().map(|user| format!("sip:{user}@s")));
+        Part::new(LIST, xml).with("Content-Disposition", "recipient-list")
+    }
+
+    fn users(parts: &[Part], max: usize) -> Result<String, u16> {
+        let mut request = Request::new(Method::Invite, "sip:store");
+        request.headers.push(HeaderName::ContentType, "multipart/mixed;boundary=o");
+        request.body = mime::encode(parts, "o");
+        let found = body(&request).and_then(|body| uris(&body.lists, max));
+        found
+            .map(|uris| uris.join(",").replace("sip:", "").replace("@s", ""))
+            .map_err(|refused| refused.status.0)
+    }
+
+    // proves RFC 5363 section 4.1
+    #[test]
+    fn several_lists_are_one() {
+        let sdp = Part::new("application/sdp", "v=0");
+        let both = [list(&["a", "b"]), sdp, list(&["c"])];
+        assert_eq!(users(&both, 3).unwrap(), "a,b,c");
+        assert_eq!(users(&both, 2), Err(413), "the limit is that of all together");
+        assert_eq!(users(&[list(&["a"]), list(&[])], 1).unwrap(), "a", "an empty one adds nothing");
+        assert_eq!(users(&[list(&[]), list(&[])], 1), Err(400));
+        let broken = Part::new(LIST, "<x/>").with("Content-Disposition", "recipient-list");
+        assert_eq!(users(&[list(&["a"]), broken], 9), Err(400));
+        // RFC 2046 5.1.4: of alternatives only one is meant, and it may consist of several.
+        let two = mime::encode(&[list(&["d"]), list(&["e"])], "i");
+        let either = mime::encode(&[list(&["c"]), Part::new("multipart/mixed;boundary=i", two)], "a");
+        let chosen = Part::new("multipart/alternative;boundary=a", either);
+        assert_eq!(users(&[list(&["a"]), chosen, list(&["f"])], 9).unwrap(), "a,d,e,f");
     }
 }

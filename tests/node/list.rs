@@ -55,7 +55,7 @@ fn any_uri_at_the_store_takes_a_list() {
     }
 }
 
-// proves RFC 5363 4.2: a URI that appears twice is served once
+// proves RFC 5363 4.1: a URI that appears twice is served once
 #[test]
 fn an_uri_twice_is_delivered_once() {
     let (node, ids) = stocked(Plan::new(), 2);

@@ -170,7 +170,7 @@ impl Shard {
 
     fn record(&mut self, visitor: &Visitor, owner: Owner, ctx: &mut Context<Self>) -> Result<(), Rejection> {
         let body = recipient_list::body(&visitor.request)?;
-        if body.sdp.is_none() && body.list.is_some() {
+        if body.sdp.is_none() && !body.lists.is_empty() {
             return Err(Rejection::unsupported_body(ACCEPT));
         }
         let limits = &self.shared.config.deposit;
@@ -245,13 +245,12 @@ impl Shard {
         Ok(())
     }
 
-    /// The URIs of a recipient list, each item once.
+    /// The URIs of the recipient lists, each item once.
     fn list(&self, body: &InviteBody) -> Result<Vec<String>, Rejection> {
-        let list = body
-            .list
-            .as_ref()
-            .ok_or_else(|| Rejection::because(StatusCode::BAD_REQUEST, "Missing Recipient List"))?;
-        let uris = recipient_list::uris(list, self.shared.config.retrieval.max_list)?;
+        if body.lists.is_empty() {
+            return Err(Rejection::because(StatusCode::BAD_REQUEST, "Missing Recipient List"));
+        }
+        let uris = recipient_list::uris(&body.lists, self.shared.config.retrieval.max_list)?;
         let mut items = FxHashSet::default();
         let mut others = FxHashSet::default();
         Ok(uris

@@ -55,8 +55,18 @@ pub struct Part {
     pub headers: Fields,
     /// The content, byte for byte.
     pub body: Bytes,
-    /// Whether this is one of several alternatives, of which only one must be understood.
-    pub alternative: bool,
+    /// The choices that lead to this part, from the outermost `multipart/alternative` on: of each only one
+    /// alternative is meant, and has to be understood.
+    pub alternatives: Vec<Alternative>,
+}
+
+/// One of the alternatives of a `multipart/alternative`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alternative {
+    /// Which multipart of the message.
+    pub choice: usize,
+    /// Which of its parts, the best first.
+    pub place: usize,
 }
 
 impl Part {
@@ -64,7 +74,7 @@ impl Part {
     #[must_use]
     pub fn new(content_type: impl Into<Bytes>, body: impl Into<Bytes>) -> Self {
         let headers = vec![(Bytes::from_static(b"Content-Type"), content_type.into())];
-        Self { headers, body: body.into(), alternative: false }
+        Self { headers, body: body.into(), alternatives: Vec::new() }
     }
 
     /// The same part with one header field more.
@@ -113,17 +123,22 @@ impl Part {
     /// [`MimeError`] when a multipart is broken, too deep or has too many parts, or a required part's
     /// encoding is not understood.
     pub fn leaves(&self) -> Result<Vec<Part>, MimeError> {
-        let mut found = Vec::new();
-        let mut budget = MOST_PARTS;
-        self.collect(0, &mut budget, &mut found)?;
-        Ok(found)
+        self.leaves_behind(&mut 0)
     }
 
-    fn collect(&self, depth: usize, budget: &mut usize, found: &mut Vec<Part>) -> Result<(), MimeError> {
+    /// The same, where so many choices of the message are known already; counts those that are found.
+    fn leaves_behind(&self, choices: &mut usize) -> Result<Vec<Part>, MimeError> {
+        let mut walk = Walk { budget: MOST_PARTS, choices: *choices, found: Vec::new() };
+        self.collect(0, &mut walk)?;
+        *choices = walk.choices;
+        Ok(walk.found)
+    }
+
+    fn collect(&self, depth: usize, walk: &mut Walk) -> Result<(), MimeError> {
         let media_type = self.media_type();
         if !media_type.starts_with("multipart/") {
             match self.decoded() {
-                Ok(part) => found.push(part),
+                Ok(part) => walk.found.push(part),
                 Err(_) if !self.is_required() => {}
                 Err(error) => return Err(error),
             }
@@ -135,14 +150,17 @@ impl Part {
         let boundary =
             self.header("Content-Type").and_then(|text| boundary(text)).ok_or(MimeError::NoBoundary)?;
         let mut inner = parts(&self.body, &boundary)?;
-        *budget = budget.checked_sub(inner.len()).ok_or(MimeError::TooMany)?;
-        let alternative = self.alternative || media_type == "multipart/alternative";
-        if media_type == "multipart/alternative" {
+        walk.budget = walk.budget.checked_sub(inner.len()).ok_or(MimeError::TooMany)?;
+        let choice = (media_type == "multipart/alternative").then(|| {
             // RFC 2046 5.1.4: the last part of those that are understood is the best choice.
             inner.reverse();
-        }
-        for part in inner {
-            Part { alternative, ..part }.collect(depth + 1, budget, found)?;
+            walk.choices += 1;
+            walk.choices
+        });
+        for (place, part) in inner.into_iter().enumerate() {
+            let mut alternatives = self.alternatives.clone();
+            alternatives.extend(choice.map(|choice| Alternative { choice, place }));
+            Part { alternatives, ..part }.collect(depth + 1, walk)?;
         }
         Ok(())
     }
@@ -157,8 +175,15 @@ impl Part {
         };
         let mut headers = self.headers.clone();
         headers.retain(|(name, _)| !name.eq_ignore_ascii_case(b"Content-Transfer-Encoding"));
-        Ok(Self { headers, body, alternative: self.alternative })
+        Ok(Self { headers, body, alternatives: self.alternatives.clone() })
     }
+}
+
+/// What is left of the budget, and what was found, while a body is taken apart.
+struct Walk {
+    budget: usize,
+    choices: usize,
+    found: Vec<Part>,
 }
 
 /// The parts of this media type and disposition. Without a disposition, the one wanted is the type's
@@ -178,16 +203,34 @@ pub fn matching<'a>(
     })
 }
 
-/// The body of the first part of this media type that is meant to be used as that type usually is,
-/// also where it stands in a multipart among `parts`: a URI-list as `recipient-list` (RFC 5363
-/// section 4.1), anything by its default disposition. Multiparts that are broken hold nothing.
+/// The bodies of the parts of this media type that are meant to be used as that type usually is, also where
+/// they stand in multiparts among `parts`: URI-lists as `recipient-list` (RFC 5363 section 4.1), anything by
+/// its default disposition. Of alternatives one counts. Multiparts that are broken hold nothing.
+#[must_use]
+pub fn bodies_of(parts: &[Part], media_type: &str) -> Vec<Bytes> {
+    let mut choices =
+        parts.iter().flat_map(|part| &part.alternatives).map(|one| one.choice).max().unwrap_or(0);
+    let leaves: Vec<Part> =
+        parts.iter().filter_map(|part| part.leaves_behind(&mut choices).ok()).flatten().collect();
+    let list = media_type.eq_ignore_ascii_case(resource_lists::MEDIA_TYPE);
+    let named: Vec<_> = matching(&leaves, media_type, list.then_some(resource_lists::DISPOSITION)).collect();
+    let found = if named.is_empty() { matching(&leaves, media_type, None).collect() } else { named };
+    let mut chosen: Vec<Alternative> = Vec::new();
+    let mut bodies = Vec::new();
+    for part in found {
+        let another = |own: &Alternative| chosen.iter().any(|it| it.choice == own.choice && it != own);
+        if !part.alternatives.iter().any(another) {
+            chosen.extend(&part.alternatives);
+            bodies.push(part.body.clone());
+        }
+    }
+    bodies
+}
+
+/// The first of [`bodies_of`].
 #[must_use]
 pub fn body_of(parts: &[Part], media_type: &str) -> Option<Bytes> {
-    let leaves: Vec<Part> = parts.iter().filter_map(|part| part.leaves().ok()).flatten().collect();
-    let list = media_type.eq_ignore_ascii_case(resource_lists::MEDIA_TYPE);
-    let named = matching(&leaves, media_type, list.then_some(resource_lists::DISPOSITION));
-    let found = named.chain(matching(&leaves, media_type, None)).next();
-    found.map(|part| part.body.clone())
+    bodies_of(parts, media_type).into_iter().next()
 }
 
 /// The first part that must be understood and is not of one of the `known` media types: the message has
@@ -198,8 +241,13 @@ pub fn not_understood<'a>(parts: &'a [Part], known: &[&str]) -> Option<&'a Part>
         let media_type = part.media_type();
         known.iter().any(|known| known.eq_ignore_ascii_case(&media_type))
     };
-    let chosen = parts.iter().any(|part| part.alternative && is_known(part));
-    parts.iter().find(|part| part.is_required() && !is_known(part) && !(part.alternative && chosen))
+    let understood: Vec<usize> = parts
+        .iter()
+        .filter(|part| is_known(part))
+        .flat_map(|part| part.alternatives.iter().map(|own| own.choice))
+        .collect();
+    let has_another = |part: &Part| part.alternatives.iter().any(|own| understood.contains(&own.choice));
+    parts.iter().find(|part| part.is_required() && !is_known(part) && !has_another(part))
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ pub fn encode(parts: &[Part], boundary: &str) -> Bytes {
 
 fn part(bytes: &Bytes) -> Result<Part, MimeError> {
     let (headers, body) = fields(bytes)?;
-    Ok(Part { headers, body, alternative: false })
+    Ok(Part { headers, body, ..Part::default() })
 }
 
 /// Whether the delimiter found at `at` is alone on its line: then whether it closes, and where the next
