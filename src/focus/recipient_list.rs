@@ -31,15 +31,22 @@ pub fn present(request: &Request) -> bool {
 /// Takes the body of an INVITE apart.
 ///
 /// # Errors
-/// 415 for types, dispositions and encodings that are required and not understood, 400 for a broken multipart.
+/// 415 for types, dispositions, encodings and codings that are required and not understood, 400 for a broken multipart.
 pub fn body(request: &Request) -> Result<InviteBody, Rejection> {
     of_leaves(&body::leaves(request, ACCEPT)?)
 }
 
 fn of_leaves(leaves: &[Part]) -> Result<InviteBody, Rejection> {
     // RFC 5621 8.4, RFC 3261 8.2.3: a part that is required and not understood: 415.
-    if mime::not_understood(leaves, &[SDP, LIST]).is_some() {
-        return Err(Rejection::unsupported_body(ACCEPT));
+    if let Some(part) = mime::not_understood(leaves, &[SDP, LIST]) {
+        let kind = part.media_type();
+        let readable = kind == SDP || kind == LIST || kind.starts_with("multipart/");
+        let coded = readable && part.is_coded();
+        return Err(if coded {
+            Rejection::unsupported_encoding()
+        } else {
+            Rejection::unsupported_body(ACCEPT)
+        });
     }
     let body = InviteBody { sdp: mime::body_of(leaves, SDP), lists: mime::bodies_of(leaves, LIST) };
     let is_used = body.sdp.is_some() || !body.lists.is_empty();
@@ -117,6 +124,34 @@ mod tests {
             "--b\r\nContent-Type: application/sdp\r\nContent-Transfer-Encoding: base64\r\n\r\n?\r\n--b--";
         assert_eq!(multipart(broken), Err(415));
         assert_eq!(multipart("--b\r\n"), Err(400));
+    }
+
+    // proves RFC 3261 sections 8.2.3 and 20.12
+    #[test]
+    fn a_part_that_matters_is_in_no_content_coding() {
+        let sdp = || Part::new("application/sdp", "v=0");
+        let gzip = |part: Part| part.with("Content-Encoding", "gzip");
+        let accepted = |parts: &[Part]| {
+            let mut request = Request::new(Method::Invite, "sip:store");
+            request.headers.push(HeaderName::ContentType, "multipart/mixed;boundary=o");
+            request.body = mime::encode(parts, "o");
+            body(&request).map_err(|refused| refused == Rejection::unsupported_encoding())
+        };
+        assert_eq!(accepted(&[gzip(sdp()), list(&["a"])]), Err(true));
+        assert_eq!(accepted(&[sdp(), list(&["a"]), gzip(list(&["b"]))]), Err(true));
+        let nested = gzip(Part::new("multipart/mixed;boundary=i", "?"));
+        assert_eq!(accepted(&[sdp(), nested]), Err(true));
+        assert_eq!(
+            accepted(&[sdp(), gzip(Part::new("x/y", "?"))]),
+            Err(false),
+            "the type is not known either"
+        );
+        let plain = sdp().with("Content-Encoding", "Identity");
+        let unused = gzip(Part::new("x/y", "?")).with("Content-Disposition", "icon;handling=optional");
+        assert_eq!(accepted(&[plain, unused]).unwrap().sdp.unwrap(), "v=0");
+        let either = mime::encode(&[sdp(), gzip(Part::new("application/sdp", "?"))], "a");
+        let either = Part::new("multipart/alternative;boundary=a", either);
+        assert_eq!(accepted(&[either]).unwrap().sdp.unwrap(), "v=0", "the other alternative is understood");
     }
 
     // proves RFC 3261 section 8.2.3

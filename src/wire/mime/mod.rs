@@ -106,6 +106,15 @@ impl Part {
         self.header("Content-Disposition").map(|text| value(text))
     }
 
+    /// Whether the content is in a content coding (RFC 3261 section 20.12), which is not undone here.
+    #[must_use]
+    pub fn is_coded(&self) -> bool {
+        let is_coding = |(name, value): &(Bytes, Bytes)| {
+            name.eq_ignore_ascii_case(b"Content-Encoding") && !value.eq_ignore_ascii_case(b"identity")
+        };
+        self.headers.iter().any(is_coding)
+    }
+
     /// Whether one who does not understand the part must refuse the message.
     #[must_use]
     pub fn is_required(&self) -> bool {
@@ -115,7 +124,7 @@ impl Part {
     }
 
     /// The parts that are no multiparts, however deep, in order; of alternatives the best first. A part
-    /// that is no multipart is its own only leaf. To take a message's body apart, make a `Part` of it
+    /// that is no multipart is its own only leaf, and so is a multipart in a content coding. To take a message's body apart, make a `Part` of it
     /// and its Content-* headers. Transfer encodings are undone; an optional part in one that is not
     /// understood is left out.
     ///
@@ -136,7 +145,7 @@ impl Part {
 
     fn collect(&self, depth: usize, walk: &mut Walk) -> Result<(), MimeError> {
         let media_type = self.media_type();
-        if !media_type.starts_with("multipart/") {
+        if !media_type.starts_with("multipart/") || self.is_coded() {
             match self.decoded() {
                 Ok(part) => walk.found.push(part),
                 Err(_) if !self.is_required() => {}
@@ -205,13 +214,18 @@ pub fn matching<'a>(
 
 /// The bodies of the parts of this media type that are meant to be used as that type usually is, also where
 /// they stand in multiparts among `parts`: URI-lists as `recipient-list` (RFC 5363 section 4.1), anything by
-/// its default disposition. Of alternatives one counts. Multiparts that are broken hold nothing.
+/// its default disposition. Of alternatives one counts. Multiparts that are broken hold nothing, and what is in a
+/// content coding is not of its type.
 #[must_use]
 pub fn bodies_of(parts: &[Part], media_type: &str) -> Vec<Bytes> {
     let mut choices =
         parts.iter().flat_map(|part| &part.alternatives).map(|one| one.choice).max().unwrap_or(0);
-    let leaves: Vec<Part> =
-        parts.iter().filter_map(|part| part.leaves_behind(&mut choices).ok()).flatten().collect();
+    let leaves: Vec<Part> = parts
+        .iter()
+        .filter_map(|part| part.leaves_behind(&mut choices).ok())
+        .flatten()
+        .filter(|part| !part.is_coded())
+        .collect();
     let list = media_type.eq_ignore_ascii_case(resource_lists::MEDIA_TYPE);
     let named: Vec<_> = matching(&leaves, media_type, list.then_some(resource_lists::DISPOSITION)).collect();
     let found = if named.is_empty() { matching(&leaves, media_type, None).collect() } else { named };
@@ -233,13 +247,13 @@ pub fn body_of(parts: &[Part], media_type: &str) -> Option<Bytes> {
     bodies_of(parts, media_type).into_iter().next()
 }
 
-/// The first part that must be understood and is not of one of the `known` media types: the message has
-/// to be refused with 415 (RFC 5621 section 8.4).
+/// The first part that must be understood and is not of one of the `known` media types, or in a content coding:
+/// the message has to be refused with 415 (RFC 5621 section 8.4).
 #[must_use]
 pub fn not_understood<'a>(parts: &'a [Part], known: &[&str]) -> Option<&'a Part> {
     let is_known = |part: &Part| {
         let media_type = part.media_type();
-        known.iter().any(|known| known.eq_ignore_ascii_case(&media_type))
+        !part.is_coded() && known.iter().any(|known| known.eq_ignore_ascii_case(&media_type))
     };
     let understood: Vec<usize> = parts
         .iter()
