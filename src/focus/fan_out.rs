@@ -12,10 +12,16 @@ use crate::queue::Queue;
 /// A participant's place in the list.
 pub type Participant = usize;
 
+/// Participants in the ring at once. Each that has more than a piece holds what the store has brought along of its
+/// item; the others of a long list enter as those before them end.
+pub const MOST_AT_ONCE: usize = 1000;
+
 /// The ring, the grants under way and the pieces that came back.
 #[derive(Debug)]
 pub struct FanOut<P> {
     ring: Queue<Participant>,
+    /// Who is not in the ring yet.
+    waiting: Queue<Participant>,
     slots: Queue<Slot<P>>,
     members: Vec<Member>,
     credit: usize,
@@ -40,6 +46,8 @@ enum SlotState<P> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Member {
+    /// Behind those in the ring.
+    Waiting,
     /// In the ring, or granted its first piece.
     Fresh,
     /// Has more than one piece: may have several grants under way.
@@ -51,13 +59,36 @@ impl<P> FanOut<P> {
     /// A ring of `participants`, in the list's order, with `credit` pieces to begin with.
     #[must_use]
     pub fn new(participants: usize, credit: usize) -> Self {
-        Self {
-            ring: (0..participants).collect(),
+        let mut fan_out = Self {
+            ring: Queue::new(),
+            waiting: (0..participants).collect(),
             slots: Queue::new(),
-            members: vec![Member::Fresh; participants],
+            members: vec![Member::Waiting; participants],
             credit,
             batch: (credit / 2).max(1),
             granting: false,
+        };
+        fan_out.begin();
+        fan_out
+    }
+
+    /// The first of those who wait enter the ring.
+    fn begin(&mut self) {
+        for _ in 0..self.waiting.len().min(MOST_AT_ONCE) {
+            self.enter();
+        }
+    }
+
+    /// The next of those who wait enters the ring.
+    fn enter(&mut self) {
+        while let Some(participant) = self.waiting.pop_front() {
+            if let Some(member) =
+                self.members.get_mut(participant).filter(|member| **member == Member::Waiting)
+            {
+                *member = Member::Fresh;
+                self.ring.push_back(participant);
+                return;
+            }
         }
     }
 
@@ -113,8 +144,9 @@ impl<P> FanOut<P> {
 
     /// Removes a participant that has ended; its grants that are still open become credit again.
     pub fn leave(&mut self, participant: Participant) {
-        if let Some(member) = self.members.get_mut(participant) {
-            *member = Member::Gone;
+        let member = self.members.get_mut(participant).map(|member| std::mem::replace(member, Member::Gone));
+        if matches!(member, Some(Member::Fresh | Member::Streaming)) {
+            self.enter();
         }
         for slot in self.slots.iter_mut() {
             if slot.participant == participant && matches!(slot.state, SlotState::Awaited) {
@@ -138,12 +170,14 @@ impl<P> FanOut<P> {
         self.slots.clear();
         self.members.fill(Member::Gone);
         self.ring.clear();
+        self.waiting.clear();
         for participant in participants {
             if let Some(member) = self.members.get_mut(*participant) {
-                *member = Member::Fresh;
-                self.ring.push_back(*participant);
+                *member = Member::Waiting;
+                self.waiting.push_back(*participant);
             }
         }
+        self.begin();
     }
 
     /// The next piece to relay, in the order of the grants; `None` while that one is awaited.
@@ -219,6 +253,24 @@ mod tests {
         // the two long ones share evenly
         let halfway = order.iter().take(1000).filter(|p| **p == 0).count();
         assert!((450..550).contains(&halfway), "{halfway}");
+    }
+
+    #[test]
+    fn a_long_list_enters_as_those_before_it_end() {
+        assert_eq!(play(&[1; 2500], 16), (0..2500).collect::<Vec<_>>());
+        let order = play(&[3; MOST_AT_ONCE + 2], 4);
+        let first = |participant| order.iter().position(|p| *p == participant).unwrap();
+        assert!(first(MOST_AT_ONCE) > 2 * MOST_AT_ONCE, "it begins when the first one has ended");
+        assert_eq!(order.len(), 3 * (MOST_AT_ONCE + 2));
+        // Who fails while he waits lets nobody in.
+        let mut fan_out = FanOut::<()>::new(MOST_AT_ONCE + 3, 1);
+        fan_out.leave(MOST_AT_ONCE);
+        assert_eq!(fan_out.ring.len(), MOST_AT_ONCE);
+        fan_out.leave(7);
+        let entered = |participant| fan_out.members[participant] == Member::Fresh;
+        assert!(entered(MOST_AT_ONCE + 1) && !entered(MOST_AT_ONCE + 2));
+        fan_out.restart(&[MOST_AT_ONCE + 2]);
+        assert_eq!(fan_out.grant(), Some(MOST_AT_ONCE + 2));
     }
 
     #[test]

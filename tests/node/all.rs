@@ -68,7 +68,8 @@ fn what_arrives_meanwhile_stays_for_the_next_time() {
 
 #[test]
 fn all_of_a_full_mailbox_is_sent() {
-    let node = Node::start();
+    // What bounds a URI-list does not bound this.
+    let node = Plan::new().set("retrieval", "max_list = 100").start();
     let mut alice = Ua::tcp(&node, "sip:alice@example.org");
     let mut ids: Vec<String> = (0..250).map(|_| deposit(&mut alice, BOB, "x")).collect();
     let mut bob = Ua::tcp(&node, "bob");

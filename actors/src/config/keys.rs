@@ -258,7 +258,7 @@ sections! {
     retrieval: Retrieval {
         /// What becomes of an item that was retrieved: `keep` (until it expires) or `delete`.
         after: After = After::Keep;
-        /// Entries a URI-list may have; more is answered 413.
+        /// Entries the URI-lists of one INVITE may have together; more is answered 413.
         max_list: usize = 1_000;
         /// Bytes of content that each item may be read ahead of what the client has taken.
         window: Size = Size::kib(64);

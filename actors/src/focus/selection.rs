@@ -1,10 +1,11 @@
 //! What a retrieval is about: the items that were asked for, as the store knows them.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use restante::focus::rejection::Rejection;
 use restante::focus::retrieval::named_item;
-use restante::store::{Item, ItemState, ListQuery, MessageId, Owner, StoreError};
+use restante::store::{Item, ItemHead, ItemState, ListQuery, MessageId, Owner, StoreError};
 use restante::wire::sip::StatusCode;
 
 use crate::shared::Shared;
@@ -91,14 +92,69 @@ async fn listed(shared: &Shared, owner: &Owner, uris: Vec<String>) -> Result<Fou
     if found.unknown.len() < found.list.len() { Ok(found) } else { Err(Missing::Unknown) }
 }
 
+/// Heads of items that are asked of the store at once: what they hold beside their ids is let go before the next.
+const PAGE: usize = 1000;
+
 async fn all_new(shared: &Shared, owner: Owner) -> Result<Found, Missing> {
-    let limit = shared.config.retrieval.max_list;
-    let query = ListQuery { state: Some(ItemState::New), after: None, limit };
-    let items = shared.in_time(shared.store.list(owner, query)).await?;
-    if items.is_empty() {
+    let ids = all_listed(PAGE, |query| shared.in_time(shared.store.list(owner.clone(), query))).await?;
+    if ids.is_empty() {
         return Err(Missing::NoneNew);
     }
-    let named = |id: &MessageId| (shared.realm.message_uri(id.bytes()), Some(id.detached()));
-    let list = items.iter().map(|item| named(&item.message_id)).collect();
+    let list = ids.into_iter().map(|id| (shared.realm.message_uri(id.bytes()), Some(id))).collect();
     Ok(Found { list, unknown: Vec::new(), only: None })
+}
+
+/// All new items that the store lists, `page` by `page`; the mailbox's quota bounds them.
+async fn all_listed<A: Future<Output = Result<Vec<ItemHead>, StoreError>>>(
+    page: usize,
+    list: impl Fn(ListQuery) -> A,
+) -> Result<Vec<MessageId>, StoreError> {
+    let mut ids = Vec::new();
+    let mut after = None;
+    loop {
+        let items = list(ListQuery { state: Some(ItemState::New), after, limit: page }).await?;
+        ids.extend(items.iter().map(|item| item.message_id.detached()));
+        if items.len() < page {
+            return Ok(ids);
+        }
+        after = items.last().map(|item| item.sequence);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use bytes::Bytes;
+    use restante::store::memory::Memory;
+    use restante::store::{After, Body, DepositKey, Envelope, PagerDeposit, Quota, Store};
+    use restante::time::Timestamp;
+
+    #[tokio::test]
+    async fn all_new_items_are_found_whatever_a_page_holds() {
+        let store = Memory::new();
+        let bob = Owner::new(b"bob", "example.com");
+        let ids: Vec<_> = (0..6).map(|index| MessageId::new(format!("m{index}"))).collect();
+        for id in &ids {
+            let deposit = PagerDeposit {
+                owner: bob.clone(),
+                sender: Owner::new(b"alice", "example.org"),
+                key: DepositKey { call_id: id.bytes().clone(), from_tag: "t".into(), cseq: 1 },
+                envelope: Envelope::default(),
+                body: Body::Inline(Bytes::from_static(b"x")),
+                quota: Quota { items: 9, bytes: 99, ..Quota::default() },
+                now: Timestamp(1),
+                ends: Timestamp(u64::MAX),
+                remember: std::time::Duration::ZERO,
+            };
+            store.deposit(deposit).await.unwrap();
+        }
+        let old = MessageId::new("m1");
+        store.retrieved(bob.clone(), old.clone(), After::Keep).await.unwrap();
+        let new: Vec<_> = ids.into_iter().filter(|id| *id != old).collect();
+        for page in [1, 2, 5, 6] {
+            let found = all_listed(page, |query| store.list(bob.clone(), query)).await.unwrap();
+            assert_eq!(found, new, "{page}");
+        }
+    }
 }
