@@ -173,8 +173,16 @@ impl ConferenceSubscribers {
         }
     }
 
-    /// The conference is over: every subscriber gets a last NOTIFY.
+    /// The conference is over: every subscriber is told at once what is left to tell, and gets a last NOTIFY.
     pub fn end(&mut self, now: Instant) {
+        self.over = true;
+        for subscriber in &mut self.subscribers {
+            subscriber.notifier.hasten(now);
+        }
+    }
+
+    /// The conference has failed: the next NOTIFY of every subscriber is the last.
+    pub fn fail(&mut self, now: Instant) {
         self.over = true;
         for subscriber in &mut self.subscribers {
             subscriber.notifier.terminate(now, TerminationReason::NoResource, None);
@@ -212,8 +220,17 @@ impl ConferenceSubscribers {
         for subscriber in &mut self.subscribers {
             if subscriber.notifier.due(now) {
                 let document = subscriber.view.document(entries);
+                let more = subscriber.view.has_more();
+                if self.over && !more {
+                    subscriber.notifier.terminate(now, TerminationReason::NoResource, None);
+                }
                 let body = Body::new(conference_info::MEDIA_TYPE, document);
                 let request = subscriber.notifier.notify(now, Some(body));
+                match (more, self.over) {
+                    (true, true) => subscriber.notifier.hasten(now),
+                    (true, false) => subscriber.notifier.changed(now),
+                    (false, _) => {}
+                }
                 let next_hop = subscriber.notifier.dialog().next_hop();
                 let leave = subscriber.leave.take();
                 port.send(request, next_hop, subscriber.notifier.flow(), subscriber.ticket, leave);

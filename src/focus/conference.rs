@@ -1,10 +1,11 @@
 //! The conference state of a focus (RFC 4575): one `user` per stored-message URI, full at first,
-//! then partial documents with rising version.
+//! then partial documents with rising version. What is too much for one document follows in the next ones.
 
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use super::NOTIFY_BODY;
 use super::fan_out::Participant;
 use super::retrieval::{Entry, State};
 use crate::wire::conference_info::{ConferenceInfo, DisconnectionMethod, Endpoint, EndpointStatus, User};
@@ -34,21 +35,37 @@ impl Conference {
         self.full = true;
     }
 
-    /// The next document: full state at first, else the participants that changed.
+    /// Whether something is left for another document.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.full || !self.changed.is_empty()
+    }
+
+    /// The next document: full state at first, else the participants that changed; of either as many users as one
+    /// NOTIFY holds, and at least one.
     pub fn document(&mut self, entries: &[Entry]) -> Bytes {
         self.version += 1;
-        let changed = std::mem::take(&mut self.changed);
-        let info = if std::mem::take(&mut self.full) {
-            let mut info =
-                ConferenceInfo::full(&self.entity, self.version, entries.iter().map(user).collect());
-            info.user_count = u32::try_from(entries.len()).ok();
-            info.active = Some(true);
-            info
-        } else {
-            let users =
-                changed.into_iter().filter_map(|participant| entries.get(participant)).map(user).collect();
-            ConferenceInfo::partial(&self.entity, self.version, users)
-        };
+        let full = std::mem::take(&mut self.full);
+        if full {
+            self.changed = (0..entries.len()).collect();
+        }
+        let (mut users, mut written) = (Vec::new(), 0);
+        while let Some(participant) = self.changed.pop_first() {
+            let Some(user) = entries.get(participant).map(user) else { continue };
+            written += user.written();
+            if written > NOTIFY_BODY && !users.is_empty() {
+                self.changed.insert(participant);
+                break;
+            }
+            users.push(user);
+        }
+        if !full {
+            return ConferenceInfo::partial(&self.entity, self.version, users).encode();
+        }
+        let mut info = ConferenceInfo::full(&self.entity, self.version, users);
+        // RFC 4575 5.5.1: how many there are, also those of whom the next documents tell.
+        info.user_count = u32::try_from(entries.len()).ok();
+        info.active = Some(true);
         info.encode()
     }
 }
@@ -94,5 +111,25 @@ mod tests {
         let disconnection = endpoint.disconnection.unwrap();
         assert_eq!(disconnection.method, DisconnectionMethod::Failed);
         assert!(disconnection.reason.unwrap().contains("404"));
+    }
+
+    #[test]
+    fn a_document_holds_what_a_notify_does_and_the_next_ones_tell_the_rest() {
+        let uri = |index: usize| format!("sip:{index:04}{}@store", "x".repeat(100));
+        let mut list: Vec<_> = (0..500).map(|index| (uri(index), None)).collect();
+        list.push((format!("sip:{}@store", "y".repeat(NOTIFY_BODY)), None));
+        let retrieval = Retrieval::new(list);
+        let mut conference = Conference::new("sip:focus-1@store");
+        let mut told = Vec::new();
+        while conference.has_more() {
+            let bytes = conference.document(retrieval.entries());
+            let info = ConferenceInfo::parse(&bytes).unwrap();
+            assert!(bytes.len() < NOTIFY_BODY + 1024 || info.users.len() == 1, "{}", bytes.len());
+            let state = if told.is_empty() { Completeness::Full } else { Completeness::Partial };
+            assert_eq!((info.state, info.user_count.unwrap_or(501)), (state, 501));
+            told.extend(info.users.into_iter().map(|user| user.entity));
+        }
+        let all: Vec<_> = retrieval.entries().iter().map(|entry| entry.uri.clone()).collect();
+        assert_eq!(told, all);
     }
 }

@@ -145,6 +145,37 @@ fn the_state_of_each_is_told_to_the_end() {
 }
 
 #[test]
+fn the_state_of_a_long_list_is_told_to_the_end() {
+    let node = Node::start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let id = deposit(&mut alice, BOB, "x");
+    let unknown = (0..400).map(|index| message_uri(&format!("unknown-{index}-{}@h", "x".repeat(60))));
+    let uris: Vec<String> = unknown.chain([message_uri(&id)]).collect();
+    let mut bob = Ua::tcp(&node, "bob");
+    let mut call = Invite::list(&bob, &uris, Offer::active()).call_unbound(&mut bob);
+    // By UDP alone no more can be told than a datagram holds.
+    let mut watcher = Ua::udp(&node, "bob");
+    let dialog = watch(&mut watcher, &call);
+    let (mut known, mut largest) = (BTreeMap::new(), 0);
+    let mut joined = false;
+    loop {
+        let (notify, info) = next(&mut watcher, &dialog);
+        largest = largest.max(notify.body.len());
+        known.extend(info.unwrap().users);
+        if !std::mem::replace(&mut joined, true) {
+            call.join();
+            call.finish(&mut bob, 1);
+        }
+        if notify.need("Subscription-State").starts_with("terminated") {
+            break;
+        }
+    }
+    assert!((32 << 10..50 << 10).contains(&largest), "{largest}");
+    assert_eq!(known.len(), uris.len());
+    assert!(known.values().all(|user| user.status == "disconnected"));
+}
+
+#[test]
 fn a_refused_message_is_told_as_failed() {
     let node = Node::start();
     let mut alice = Ua::udp(&node, "sip:alice@example.org");

@@ -327,7 +327,7 @@ impl Drop for Focus {
     fn drop(&mut self) {
         if supervision::has_failed() {
             tracing::error!(parent: &self.span, delivered = self.retrieval.delivered(), of = self.retrieval.entries().len(), "the focus has failed: the client gets a BYE or 500; what was not acknowledged stays new");
-            self.conference.end(clock::now());
+            self.conference.fail(clock::now());
             self.conference.drain(clock::now(), self.retrieval.entries(), self.party.port());
         }
         self.conference.forget(self.party.port());

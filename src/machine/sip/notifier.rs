@@ -269,6 +269,13 @@ impl Notifier {
         }
     }
 
+    /// There is more to tell, which need not wait for the least interval.
+    pub fn hasten(&mut self, now: Instant) {
+        if self.phase == Phase::Active {
+            self.news = Some((now, true));
+        }
+    }
+
     /// Ends the subscription with a last NOTIFY, which is due at once; `retry_after` in seconds.
     pub fn terminate(&mut self, now: Instant, reason: TerminationReason, retry_after: Option<u32>) {
         if self.phase == Phase::Active {

@@ -73,6 +73,14 @@ impl ConferenceInfo {
 }
 
 impl User {
+    /// How many bytes the element takes in a document, at most.
+    #[must_use]
+    pub fn written(&self) -> usize {
+        let mut out = String::new();
+        self.encode(&mut out, State::Partial);
+        out.len()
+    }
+
     fn encode(&self, out: &mut String, parent: State) {
         let state = within(parent, self.state);
         out.push_str("<user");
