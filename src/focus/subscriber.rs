@@ -1,11 +1,13 @@
 //! One subscription to a mailbox's message summary: what it was told, and what it is to be told next.
 
+use bytes::Bytes;
+
 use crate::machine::sip::{Notifier, NotifierRecord, NotifyOutcome};
 use crate::store::{ItemState, ListQuery, MAX_LIST, Overview};
 use crate::time::Instant;
 use crate::wire::sip::{Request, StatusCode};
 
-use super::summary::{Listing, SummaryRules};
+use super::summary::{Described, Listing, SummaryRules};
 
 /// Names a subscription among those of its mailbox; never used twice. It has another one when it moves to another
 /// connection with a NOTIFY on its way.
@@ -96,17 +98,25 @@ impl Subscriber {
         }
     }
 
-    /// Takes what was asked for; leaves in it what the NOTIFY lists.
-    pub(super) fn take(&mut self, told: &mut Overview, rules: &SummaryRules) {
+    /// Takes what was asked for, and has `describe` write the NOTIFY's body of it.
+    pub(super) fn take(
+        &mut self,
+        mut told: Overview,
+        rules: &SummaryRules,
+        describe: impl FnOnce(&SummaryRules, &Overview) -> Described,
+    ) -> Bytes {
         let newest = told.items.last().map(|item| item.sequence);
         // RFC 3842 3.5: no headers of items in the first NOTIFY.
         if rules.listing == Listing::Added && self.first {
             told.items.clear();
         }
-        self.more = told.items.len() > rules.max_items;
+        let found = told.items.len();
         told.items.truncate(rules.max_items);
-        let last = told.items.last().map(|item| item.sequence);
+        let Described { body, listed } = describe(rules, &told);
+        let last = told.items.iter().take(listed).last().map(|item| item.sequence);
+        self.more = listed < found;
         self.offered = if self.more { last } else { last.or(newest) }.or(self.listed);
+        body
     }
 
     /// Builds the NOTIFY of a body.

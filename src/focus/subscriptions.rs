@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::rejection::Rejection;
 use super::subscriber::{Subscriber, Ticket, Written};
 use super::subscription_terms::SubscriptionTerms;
-use super::summary::SummaryRules;
+use super::summary::{Described, SummaryRules};
 use crate::machine::sip::{Body, Flow, Notifier, NotifyOutcome, Refreshed};
 use crate::store::{ListQuery, Overview};
 use crate::time::{Instant, Timestamp};
@@ -265,14 +265,14 @@ impl Subscriptions {
         now: Instant,
         ticket: Ticket,
         told: Option<Overview>,
-        describe: impl FnOnce(&SummaryRules, &Overview) -> Bytes,
+        describe: impl FnOnce(&SummaryRules, &Overview) -> Described,
     ) {
         let Some(subscriber) = self.subscribers.iter_mut().find(|known| known.ticket == ticket) else {
             return;
         };
-        let Some(mut told) = told else { return subscriber.notifier.defer(now) };
-        subscriber.take(&mut told, &self.rules.summary);
-        let body = Body::new(message_summary::MEDIA_TYPE, describe(&self.rules.summary, &told));
+        let Some(told) = told else { return subscriber.notifier.defer(now) };
+        let body = subscriber.take(told, &self.rules.summary, describe);
+        let body = Body::new(message_summary::MEDIA_TYPE, body);
         let request = Box::new(subscriber.notify(now, body));
         let next_hop = subscriber.notifier.dialog().next_hop();
         let flow = subscriber.notifier.flow();

@@ -154,7 +154,7 @@ impl Bench {
         let told = (!self.broken).then_some(told);
         self.machine.handle_told(now, ticket, told, |_, told| {
             let listed: Vec<String> = told.items.iter().map(|item| item.sequence.to_string()).collect();
-            Bytes::from(listed.join(" "))
+            Described { body: Bytes::from(listed.join(" ")), listed: listed.len() }
         });
     }
 

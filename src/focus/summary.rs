@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::NOTIFY_BODY;
 use super::realm::Realm;
 use crate::store::{Counts, ItemHead, Owner, Tally};
 use crate::wire::message_summary::{self, ItemHeaders, Summary};
@@ -28,7 +29,20 @@ pub struct SummaryRules {
     pub max_items: usize,
 }
 
-/// Writes the summary of `owner`'s mailbox with the headers of `items`.
+/// The most that is shown of a header field: a sender may have sent it as long as a message may be.
+const LONGEST_FIELD: usize = 1024;
+
+/// A summary as one NOTIFY tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// The body.
+    pub body: Bytes,
+    /// How many of the items it lists: the first ones.
+    pub listed: usize,
+}
+
+/// Writes the summary of `owner`'s mailbox with the headers of `items`: of as many as one NOTIFY holds, and of one at
+/// least.
 #[must_use]
 pub fn summary(
     realm: &Realm,
@@ -36,14 +50,25 @@ pub fn summary(
     owner: &Owner,
     counts: &Counts,
     items: &[ItemHead],
-) -> Bytes {
-    Summary {
+) -> Described {
+    let (mut shown, mut written) = (Vec::new(), 0);
+    for item in items {
+        let headers = headers(rules, item);
+        written += headers.written();
+        if written > NOTIFY_BODY && !shown.is_empty() {
+            break;
+        }
+        shown.push(headers);
+    }
+    let listed = shown.len();
+    let body = Summary {
         account: realm.message_account(owner),
         text: tally(counts.text),
         multimedia: tally(counts.multimedia),
-        items: items.iter().map(|item| headers(rules, item)).collect(),
+        items: shown,
     }
-    .encode()
+    .encode();
+    Described { body, listed }
 }
 
 const fn tally(tally: Tally) -> message_summary::Counts {
@@ -63,12 +88,13 @@ fn headers(rules: &SummaryRules, item: &ItemHead) -> ItemHeaders {
             continue;
         }
         let value = match field {
-            "To" => Some(without_tag(&envelope.to)),
-            "From" => Some(without_tag(&envelope.from)),
-            "Subject" => envelope.subject.clone(),
-            "Date" => Some(envelope.date.clone()),
+            "To" => party(&envelope.to),
+            "From" => party(&envelope.from),
+            "Subject" => envelope.subject.as_ref().map(cut),
+            "Date" => whole(envelope.date.clone()),
             // RFC 3261 20.26: a request without Priority is of normal priority.
-            "Priority" => Some(envelope.priority.clone().unwrap_or(Bytes::from_static(b"normal"))),
+            "Priority" => whole(envelope.priority.clone().unwrap_or(Bytes::from_static(b"normal"))),
+            // By it the item is retrieved, so all of it is told.
             _ => Some(item.message_id.bytes().clone()),
         };
         if let Some(value) = value.filter(|value| !value.is_empty()) {
@@ -78,27 +104,44 @@ fn headers(rules: &SummaryRules, item: &ItemHead) -> ItemHeaders {
     headers
 }
 
+/// What says nothing in part is left out where it is too long.
+fn whole(value: Bytes) -> Option<Bytes> {
+    Some(value).filter(|value| value.len() <= LONGEST_FIELD)
+}
+
+/// The beginning of a text, up to the end of a UTF-8 character.
+fn cut(value: &Bytes) -> Bytes {
+    let is_boundary = |at: &usize| value.get(*at).is_none_or(|byte| byte & 0xC0 != 0x80);
+    // A character has at most three bytes behind its first; where there are more, it is no UTF-8.
+    let end = (LONGEST_FIELD - 3..=LONGEST_FIELD).rev().find(is_boundary).unwrap_or(LONGEST_FIELD);
+    value.slice(..end.min(value.len()))
+}
+
 /// The party as the figure of OMA SIMPLE IM 7.3.3 shows it, `<alice@example.org>`: an optional
-/// display name and the address; neither scheme nor dialog parameters.
-fn without_tag(value: &Bytes) -> Bytes {
-    let Some(party) = crate::wire::cpim::Party::from_sip(value) else { return value.clone() };
+/// display name and the address; neither scheme nor dialog parameters. Too long a name is left out, and a party whose
+/// address is too long.
+fn party(value: &Bytes) -> Option<Bytes> {
+    let Some(party) = crate::wire::cpim::Party::from_sip(value) else { return whole(value.clone()) };
     let address = party.uri.strip_prefix("sip:").unwrap_or(&party.uri);
-    Bytes::from(match party.display.filter(|display| !display.is_empty()) {
-        Some(display) => format!("\"{}\" <{address}>", display.replace('\\', "\\\\").replace('"', "\\\"")),
-        None => format!("<{address}>"),
-    })
+    let alone = format!("<{address}>");
+    let named = party
+        .display
+        .filter(|display| !display.is_empty())
+        .map(|display| format!("\"{}\" {alone}", display.replace('\\', "\\\\").replace('"', "\\\"")));
+    let fits = |text: &String| text.len() <= LONGEST_FIELD;
+    named.filter(fits).or(Some(alone)).filter(fits).map(Bytes::from)
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use crate::store::{Envelope, ItemKind, ItemState, MessageId};
     use crate::time::Timestamp;
 
-    #[test]
-    fn the_figure_of_the_change_request_is_written() {
-        let item = ItemHead {
-            message_id: MessageId::new("32098d@alicepc.example.org"),
+    fn item(message_id: impl Into<Bytes>) -> ItemHead {
+        ItemHead {
+            message_id: MessageId::new(message_id),
             kind: ItemKind::Pager,
             state: ItemState::New,
             sequence: 1,
@@ -114,7 +157,10 @@ mod tests {
             },
             messages: 1,
             bytes: 1,
-        };
+        }
+    }
+
+    fn described(items: &[ItemHead]) -> Described {
         let rules = SummaryRules {
             listing: Listing::Pending,
             fields: message_summary::FIELDS.map(str::to_owned).into(),
@@ -123,13 +169,50 @@ mod tests {
         let realm = Realm::new(&["example.com".into()], "mailserver.example.com", None);
         let counts =
             Counts { text: Tally { new: 2, urgent_new: 1, ..Tally::default() }, ..Counts::default() };
-        let body = summary(&realm, &rules, &Owner::new(b"charlie", "example.com"), &counts, &[item]);
+        summary(&realm, &rules, &Owner::new(b"charlie", "example.com"), &counts, items)
+    }
+
+    #[test]
+    fn the_figure_of_the_change_request_is_written() {
+        let described = described(&[item("32098d@alicepc.example.org")]);
+        assert_eq!(described.listed, 1);
         assert_eq!(
-            String::from_utf8_lossy(&body),
+            String::from_utf8_lossy(&described.body),
             "Messages-Waiting: yes\r\nMessage-Account: sip:charlie@mailserver.example.com\r\n\
              Text-Message: 2/0 (1/0)\r\n\r\nTo: <charlie@example.com>\r\nFrom: <alice@example.org>\r\n\
              Subject: carpool tomorrow?\r\nDate: Sun, 09 Jul 2000 21:23:01 -0700\r\nPriority: normal\r\n\
              Message-ID: 32098d@alicepc.example.org\r\n"
         );
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_or_left_out() {
+        let long = |text: &str| Bytes::from(text.repeat(LONGEST_FIELD + 1));
+        let mut item = item(long("i"));
+        let envelope = &mut item.envelope;
+        envelope.subject = Some(Bytes::from(format!("x{}", "\u{20ac}".repeat(500))));
+        envelope.from = Bytes::from(format!("\"{}\" <sip:alice@example.org>", "A".repeat(LONGEST_FIELD)));
+        envelope.to = Bytes::from(format!("<sip:{}@example.com>", "b".repeat(LONGEST_FIELD)));
+        envelope.date = long("d");
+        envelope.priority = Some(long("p"));
+        let told = Summary::parse(&described(&[item.clone()]).body).unwrap();
+        let [shown] = &told.items[..] else { panic!("one item") };
+        assert_eq!(*shown.value("Subject").unwrap(), format!("x{}", "\u{20ac}".repeat(341)));
+        assert_eq!(*shown.value("From").unwrap(), "<alice@example.org>");
+        assert_eq!(*shown.value("Message-ID").unwrap(), long("i"), "it is always whole");
+        assert_eq!(["To", "Date", "Priority"].map(|name| shown.value(name)), [None; 3]);
+        assert_eq!(cut(&Bytes::from(vec![0x80; 2000])).len(), LONGEST_FIELD, "what is no UTF-8 is cut, too");
+        assert_eq!(cut(&Bytes::from_static(b"short")), "short");
+    }
+
+    #[test]
+    fn a_notify_lists_what_it_holds_and_one_item_at_least() {
+        let long = |bytes: usize| item("i".repeat(bytes));
+        let all = vec![long(8000); 20];
+        let first = described(&all);
+        assert_eq!(first.listed, 6);
+        assert!((40_000..NOTIFY_BODY + 1024).contains(&first.body.len()), "{}", first.body.len());
+        assert_eq!(described(&all[..3]).listed, 3);
+        assert_eq!(described(&[long(2 * NOTIFY_BODY), long(1)]).listed, 1);
     }
 }

@@ -68,6 +68,13 @@ impl ItemHeaders {
         self.0.push((name.into(), value.into()));
     }
 
+    /// How many bytes they take in a summary, at most.
+    #[must_use]
+    pub fn written(&self) -> usize {
+        self.0.iter().map(|(name, value)| name.len() + value.len() + ": \r\n".len()).sum::<usize>()
+            + "\r\n".len()
+    }
+
     /// The value of the header `name`, compared without case.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&Bytes> {

@@ -208,3 +208,25 @@ fn a_page_that_is_refused_for_a_while_is_sent_again_and_the_others_follow() {
     }
     assert!(refused.elapsed().as_millis() >= 1000);
 }
+
+#[test]
+fn long_subjects_do_not_keep_a_mailbox_from_being_watched() {
+    let node = Plan::new().set("summary", "min_interval = \"10ms\"").start();
+    let mut alice = Ua::tcp(&node, "sip:alice@example.org");
+    let ids: Vec<String> = (0..60).map(|index| format!("n{index}")).collect();
+    let long = "y".repeat(60_000);
+    for id in &ids {
+        deposit_with(&mut alice, id, &[("Subject", &long)]);
+    }
+    // Nothing listens at his port for TCP.
+    let mut charlie = Ua::udp(&node, "charlie");
+    let dialog = subscribe(&mut charlie, "sip:charlie@example.com", 600);
+    let mut listed = Vec::new();
+    while listed.len() < ids.len() {
+        let summary = Summary::of(&notified(&mut charlie, &dialog));
+        assert_eq!(summary.totals(), (60, 0), "the counts stay true");
+        assert!(summary.text.len() < 50_000, "{}", summary.text.len());
+        listed.extend(summary.ids());
+    }
+    assert_eq!(listed, ids, "the oldest first, each once");
+}

@@ -239,9 +239,9 @@ sections! {
         /// Item headers in NOTIFYs: `pending` (the first lists every new item), `added` (RFC 3842 to the letter:
         /// nothing in the first one), `none`.
         headers: SummaryHeaders = SummaryHeaders::Pending;
-        /// Which headers of an item are listed.
+        /// Which headers of an item are listed: of a Subject 1 KiB, the others whole or, above that, not; the Message-ID always.
         fields: Vec<SummaryField> = SummaryField::ALL.to_vec();
-        /// Items listed in one NOTIFY; the rest follow in the next ones.
+        /// Items listed in one NOTIFY, in 48 KiB at most; the rest follow in the next ones.
         max_items: usize = 100;
         /// Shortest time between two NOTIFYs of one subscription; changes in between are merged.
         min_interval: Duration = seconds(1);
