@@ -14,6 +14,7 @@ pub mod demo;
 pub mod dialog_port;
 pub mod embedded;
 pub mod endpoint;
+pub mod expiry;
 pub mod fault;
 pub mod focus;
 pub mod gate;

@@ -201,7 +201,10 @@ impl Mailbox {
 
     fn ask(&self, ticket: Ticket, query: Option<ListQuery>, ctx: &mut Context<Self>) {
         let asking = self.shared.store.summary(self.owner.clone(), query);
-        ctx.spawn(asking.into_actor(self).map(move |told, mailbox, ctx| {
+        ctx.spawn(asking.into_actor(self).map(move |mut told, mailbox, ctx| {
+            if let Ok(told) = &mut told {
+                told.pass_over_ended(mailbox.shared.expiry.now());
+            }
             if let Err(error) = &told {
                 tracing::error!(parent: &mailbox.span, %error, "summary not composed, to be tried again");
             }

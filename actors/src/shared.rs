@@ -18,6 +18,7 @@ use restante::wire::sip::{HeaderName, NameAddr, Request};
 
 use crate::chance::Chance;
 use crate::config::{Advertise, Config, Listen};
+use crate::expiry::Expiry;
 use crate::link::{MsrpTransport, Resolver, SipTransport};
 use crate::records::Records;
 
@@ -33,6 +34,8 @@ pub struct Shared {
     pub subscriptions: Arc<SubscriptionRules>,
     /// The message store.
     pub store: Arc<dyn Store>,
+    /// The clock by which items end.
+    pub expiry: Arc<Expiry>,
     /// SIP connections.
     pub sip: SipTransport,
     /// MSRP connections.

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use restante::focus::expiry_clock::{ExpiryClock, Jump};
+use restante::focus::expiry_clock::Jump;
 use restante::store::Store;
 
-use crate::clock;
+use crate::expiry::Expiry;
 use crate::http::Readiness;
 
 /// Items that expire in one step.
@@ -17,9 +17,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// A store that does not answer for so long is not ready.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Keeps up `store`, and `readiness` true to it, for ever.
-pub async fn keep_up(store: Arc<dyn Store>, readiness: Readiness) {
-    let mut clock = ExpiryClock::default();
+/// Keeps up `store` by the clock of `expiry`, and `readiness` true to it, for ever.
+pub async fn keep_up(store: Arc<dyn Store>, expiry: Arc<Expiry>, readiness: Readiness) {
     let mut stalled = false;
     loop {
         if !store.working() && readiness.is_ready() {
@@ -30,7 +29,7 @@ pub async fn keep_up(store: Arc<dyn Store>, readiness: Readiness) {
             tokio::time::sleep(INTERVAL).await;
             continue;
         }
-        let (now, jump) = clock.read(clock::wall(), clock::now());
+        let (now, jump) = expiry.read();
         report(jump);
         let mut expiring = store.expire(now, AT_ONCE);
         let expired = match tokio::time::timeout(SILENCE, &mut expiring).await {
@@ -102,7 +101,7 @@ mod tests {
         let store = Faulty::new(Memory::new(), Plan::default(), 1);
         let readiness = Readiness::new();
         readiness.set(true);
-        let upkeep = tokio::spawn(keep_up(Arc::new(store.clone()), readiness.clone()));
+        let upkeep = tokio::spawn(keep_up(Arc::new(store.clone()), Arc::default(), readiness.clone()));
         until(|| store.struck().calls > 3).await;
         assert!(readiness.is_ready());
         store.follow(Plan { breaks_at: Some(0), ..Plan::default() });
@@ -115,7 +114,7 @@ mod tests {
         let store = Faulty::new(Memory::new(), Plan { late: 1000, ..Plan::default() }, 1);
         let readiness = Readiness::new();
         readiness.set(true);
-        let upkeep = tokio::spawn(keep_up(Arc::new(store.clone()), readiness.clone()));
+        let upkeep = tokio::spawn(keep_up(Arc::new(store.clone()), Arc::default(), readiness.clone()));
         until(|| !readiness.is_ready()).await;
         store.follow(Plan::default());
         store.release();

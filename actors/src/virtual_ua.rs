@@ -13,6 +13,7 @@ use restante::focus::fan_out::Participant;
 use restante::focus::retrieval::Failure;
 use restante::store::{Answer, Content, Item, MessageId, Store, StoreError, StoredMessage};
 
+use crate::expiry::Expiry;
 use crate::{fault, supervision};
 
 /// Credit for one more piece.
@@ -94,6 +95,8 @@ pub struct VirtualUaBirth {
     pub round: u32,
     /// Where the item is.
     pub store: Arc<dyn Store>,
+    /// The clock by which it ends.
+    pub expiry: Arc<Expiry>,
     /// What the client takes.
     pub client: Arc<ClientLimits>,
     /// Who grants and is replayed to.
@@ -145,6 +148,9 @@ impl VirtualUa {
     fn opened(&mut self, opened: Result<Option<Item>, StoreError>, ctx: &mut Context<Self>) {
         fault::strike("virtual_ua.open", self.birth.message_id.bytes());
         match opened {
+            Ok(Some(item)) if item.head.has_ended(self.birth.expiry.now()) => {
+                self.end(Err(Failure::NotFound), ctx);
+            }
             Ok(Some(item)) => match self.unacceptable(&item) {
                 None => {
                     self.replay = Some(Replay { item, message: 0, offset: None });

@@ -38,6 +38,14 @@ pub struct ExpiryClock {
 }
 
 impl ExpiryClock {
+    /// The time by which items expire `now`, as [`read`](Self::read) would give it, between two readings.
+    #[must_use]
+    pub fn peek(&self, wall: Timestamp, now: Instant) -> Timestamp {
+        let Some((last, then)) = self.believed else { return wall };
+        let expected = last.after(now - then);
+        if wall > expected.after(TOLERANCE) { expected } else { wall }
+    }
+
     /// The time by which items expire `now`, when the wall clock says `wall`; and what is to be
     /// told, once each.
     pub fn read(&mut self, wall: Timestamp, now: Instant) -> (Timestamp, Option<Jump>) {
@@ -78,9 +86,11 @@ mod tests {
     #[test]
     fn a_clock_that_runs_is_believed() {
         let mut clock = ExpiryClock::default();
+        assert_eq!(clock.peek(Timestamp(7), at(0)), Timestamp(7));
         for hour in 0..5 {
             let wall = Timestamp(1000 + hour * HOUR + hour * 100);
             assert_eq!(clock.read(wall, at(hour * HOUR)), (wall, None));
+            assert_eq!(clock.peek(Timestamp(wall.0 + 3), at(hour * HOUR + 2)), Timestamp(wall.0 + 3));
         }
     }
 
@@ -88,6 +98,7 @@ mod tests {
     fn a_jump_ahead_ends_nothing_until_it_has_lasted() {
         let mut clock = ExpiryClock::default();
         clock.read(Timestamp(0), at(0));
+        assert_eq!(clock.peek(Timestamp(1000 * HOUR), at(5)), Timestamp(5));
         let ahead = |hour: u64| Timestamp(1000 * HOUR + hour * HOUR);
         let told = Jump::Ahead(Duration::from_millis(1000 * HOUR));
         assert_eq!(clock.read(ahead(1), at(HOUR)), (Timestamp(HOUR), Some(told)));

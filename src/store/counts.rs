@@ -1,6 +1,7 @@
 //! How much a mailbox holds, as RFC 3842 counts it.
 
 use super::{Envelope, ItemHead, ItemState};
+use crate::time::Timestamp;
 
 /// Counts of one message class (RFC 3842 5.2): `new/old (urgent new/urgent old)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -58,6 +59,20 @@ pub struct Overview {
     pub items: Vec<ItemHead>,
 }
 
+impl Overview {
+    /// Leaves out, and does not count, items that have ended by `now` and were not removed yet.
+    pub fn pass_over_ended(&mut self, now: Timestamp) {
+        let counts = &mut self.counts;
+        self.items.retain(|item| {
+            let ended = item.has_ended(now);
+            if ended {
+                counts.leave(&item.envelope, item.state);
+            }
+            !ended
+        });
+    }
+}
+
 impl Counts {
     /// Items not yet retrieved, of both classes.
     #[must_use]
@@ -96,6 +111,27 @@ impl Counts {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+
+    #[test]
+    fn what_has_ended_is_not_told_of() {
+        let item = |sequence, ends| ItemHead {
+            message_id: crate::store::MessageId::EMPTY,
+            kind: crate::store::ItemKind::Pager,
+            state: ItemState::New,
+            sequence,
+            arrived: Timestamp(0),
+            ends: Timestamp(ends),
+            envelope: Envelope { text: true, ..Envelope::default() },
+            messages: 1,
+            bytes: 1,
+        };
+        let text = Tally { new: 3, ..Tally::default() };
+        let counts = Counts { text, ..Counts::default() };
+        let mut overview = Overview { counts, items: vec![item(1, 5), item(2, 6)] };
+        overview.pass_over_ended(Timestamp(5));
+        assert_eq!(overview.items.iter().map(|item| item.sequence).collect::<Vec<_>>(), [2]);
+        assert_eq!(overview.counts.text.new, 2, "another one was not asked for");
+    }
 
     #[test]
     fn what_enters_and_leaves_counts_as_nothing() {

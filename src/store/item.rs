@@ -69,6 +69,14 @@ pub struct ItemHead {
     pub bytes: u64,
 }
 
+impl ItemHead {
+    /// Whether it has ended by `now`, though the store may not have removed it yet.
+    #[must_use]
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.ends <= now
+    }
+}
+
 /// One message of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredMessage {

@@ -120,10 +120,10 @@ pub trait Store: Send + Sync + 'static {
     /// Items that cannot be read are reported in the log and left out.
     fn list(&self, owner: Owner, query: ListQuery) -> Answer<Vec<ItemHead>>;
 
-    /// Of each id, whether an item of it is there, in the order of `ids`.
+    /// Of each id, when the item of it ends, if one is there, in the order of `ids`.
     ///
-    /// One that is there but cannot be read counts: whoever opens it is told.
-    fn held(&self, owner: Owner, ids: Vec<MessageId>) -> Answer<Vec<bool>>;
+    /// One that is there but cannot be read counts, and never ends: whoever opens it is told.
+    fn held(&self, owner: Owner, ids: Vec<MessageId>) -> Answer<Vec<Option<Timestamp>>>;
 
     /// One item with its messages; `None` when there is none of this id.
     ///
@@ -193,6 +193,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes what has ended by `now`: items, remembered deposits, subscriptions; at most `limit`
     /// of them, so that deposits do not wait long.
+    ///
+    /// Until then an item is listed and opened: who asks for it looks whether it [has ended](ItemHead::has_ended).
     fn expire(&self, now: Timestamp, limit: usize) -> Answer<Expired>;
 
     /// Keeps a subscription's record under (`owner`, `key`), in place of an earlier one; durable

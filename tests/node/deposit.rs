@@ -1,7 +1,7 @@
 //! Deposit of a pager message: what is taken, and that it is kept as it came.
 
 use crate::support::*;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const BOB: &str = "sip:bob@example.com";
 
@@ -130,6 +130,25 @@ fn a_message_ends_when_it_says() {
     let after = Summary::of(&notified(&mut bob, &dialog));
     assert_eq!((after.waiting, after.totals()), (false, (0, 0)));
     assert_eq!(Invite::new(&bob, &message_uri(&id), Offer::active()).refused(&mut bob).status(), 404);
+}
+
+// proves RFC 3428 4: not even until what has ended is removed
+#[test]
+fn a_message_is_gone_at_the_moment_when_it_ends() {
+    let node = Node::start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let message = alice.request("MESSAGE", BOB).add("Expires", "1").body("text/plain", "soon gone");
+    let uri = message_uri(&message.call_id());
+    assert_eq!(alice.ask(message).status(), 202);
+    let answered = std::time::Instant::now();
+    let mut bob = Ua::udp(&node, "bob");
+    assert_eq!(fetch(&node, "bob").totals(), (1, 0));
+    std::thread::sleep(Duration::from_secs(1).saturating_sub(answered.elapsed()));
+    assert_eq!(Invite::new(&bob, &uri, Offer::active()).refused(&mut bob).status(), 404);
+    assert_eq!(Invite::list(&bob, &[uri], Offer::active()).refused(&mut bob).status(), 404);
+    assert_eq!(Invite::new(&bob, BOB, Offer::active()).refused(&mut bob).status(), 480);
+    let summary = fetch(&node, "bob");
+    assert_eq!((summary.totals(), summary.waiting), ((0, 0), false));
 }
 
 #[test]

@@ -232,7 +232,7 @@ impl Store for Archive {
         self.reading(move |reader| reader.list(&owner, query))
     }
 
-    fn held(&self, owner: Owner, ids: Vec<MessageId>) -> Answer<Vec<bool>> {
+    fn held(&self, owner: Owner, ids: Vec<MessageId>) -> Answer<Vec<Option<Timestamp>>> {
         self.reading(move |reader| reader.held(&owner, &ids))
     }
 

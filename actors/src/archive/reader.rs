@@ -8,6 +8,7 @@ use restante::store::{
     Content, Counts, Item, ItemHead, ListQuery, MAX_LIST, MAX_READ, MessageId, Overview, Owner, RecordId,
     StoreError, StoredMessage, SubscriptionCursor, SubscriptionRecord,
 };
+use restante::time::Timestamp;
 
 use super::content::Contents;
 use super::keys::{self, Key, MailboxId, MessageKey};
@@ -79,14 +80,19 @@ impl Reader {
         }
     }
 
-    pub(super) fn held(&self, owner: &Owner, ids: &[MessageId]) -> Result<Vec<bool>, StoreError> {
+    pub(super) fn held(
+        &self,
+        owner: &Owner,
+        ids: &[MessageId],
+    ) -> Result<Vec<Option<Timestamp>>, StoreError> {
         let moment = self.tree.moment();
-        let Some(mailbox) = lookup::mailbox(&moment, owner)? else { return Ok(vec![false; ids.len()]) };
-        let stands = |id| match lookup::known(&moment, mailbox, id)? {
-            Standing::Live(..) | Standing::Damaged => Ok(true),
-            Standing::Free(_) | Standing::Gone(..) => Ok(false),
+        let Some(mailbox) = lookup::mailbox(&moment, owner)? else { return Ok(vec![None; ids.len()]) };
+        let ends = |id| match lookup::known(&moment, mailbox, id)? {
+            Standing::Live(_, Some(record)) => Ok(Some(record.head.ends)),
+            Standing::Live(_, None) | Standing::Damaged => Ok(Some(Timestamp(u64::MAX))),
+            Standing::Free(_) | Standing::Gone(..) => Ok(None),
         };
-        ids.iter().map(stands).collect()
+        ids.iter().map(ends).collect()
     }
 
     pub(super) fn open(&self, owner: &Owner, id: &MessageId) -> Result<Option<Item>, StoreError> {

@@ -187,8 +187,8 @@ impl Focus {
         self.relay.forward(&mut self.retrieval, self.party.session(), self.party.tap());
         if self.party.is_bound() {
             let window = self.shared.config.retrieval.window.as_usize();
-            let nursery =
-                Nursery { owner: self.party.port().peer(), store: &self.shared.store, window, focus: ctx };
+            let owner = self.party.port().peer();
+            let nursery = Nursery { owner, shared: &self.shared, window, focus: ctx };
             self.relay.grant(&self.retrieval, &nursery, self.party.tap());
         }
     }

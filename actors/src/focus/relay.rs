@@ -6,10 +6,11 @@ use actix::{Actor, Addr, AsyncContext, Context};
 use restante::focus::delivery::{ClientLimits, Presented};
 use restante::focus::fan_out::{FanOut, Participant};
 use restante::focus::retrieval::Retrieval;
-use restante::store::{Owner, Store};
+use restante::store::Owner;
 
 use crate::records::{Column, Said, Tap, Way};
 use crate::session::{Deliver, MsrpSession, Withdraw};
+use crate::shared::Shared;
 use crate::virtual_ua::{Begin, Frame, Grant, HangUp, Limits, Piece, Replayed, VirtualUa, VirtualUaBirth};
 
 use super::Focus;
@@ -20,7 +21,7 @@ pub const CREDIT: usize = 16;
 /// What every virtual user agent of a focus is born with.
 pub(super) struct Nursery<'a> {
     pub(super) owner: &'a Owner,
-    pub(super) store: &'a Arc<dyn Store>,
+    pub(super) shared: &'a Shared,
     /// Bytes of a piece at most.
     pub(super) window: usize,
     /// Who grants and is replayed to.
@@ -96,7 +97,7 @@ impl Relay {
         }
         // One visit to the store serves all that are born together.
         let ids = born.iter().map(|(_, id, _)| id.clone()).collect();
-        let opening = nursery.store.open_all(nursery.owner.clone(), ids);
+        let opening = nursery.shared.store.open_all(nursery.owner.clone(), ids);
         let focus = nursery.focus.address().recipient();
         for ((participant, message_id, acknowledged), opening) in born.into_iter().zip(opening) {
             let birth = VirtualUaBirth {
@@ -104,7 +105,8 @@ impl Relay {
                 message_id,
                 acknowledged,
                 round: self.round,
-                store: Arc::clone(nursery.store),
+                store: Arc::clone(&nursery.shared.store),
+                expiry: Arc::clone(&nursery.shared.expiry),
                 client: Arc::clone(client),
                 focus: focus.clone(),
                 window: nursery.window,

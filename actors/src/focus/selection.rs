@@ -6,6 +6,7 @@ use std::sync::Arc;
 use restante::focus::rejection::Rejection;
 use restante::focus::retrieval::named_item;
 use restante::store::{Item, ItemHead, ItemState, ListQuery, MessageId, Owner, StoreError};
+use restante::time::Timestamp;
 use restante::wire::sip::StatusCode;
 
 use crate::shared::Shared;
@@ -73,7 +74,8 @@ impl Selection {
 }
 
 async fn one(shared: &Shared, owner: Owner, id: MessageId, uri: String) -> Result<Found, Missing> {
-    let item = shared.in_time(shared.store.open(owner, id)).await?.ok_or(Missing::Unknown)?;
+    let item = shared.in_time(shared.store.open(owner, id)).await?;
+    let item = item.filter(|item| !item.head.has_ended(shared.expiry.now())).ok_or(Missing::Unknown)?;
     let list = vec![(uri, Some(item.head.message_id.detached()))];
     Ok(Found { list, unknown: Vec::new(), only: Some(item) })
 }
@@ -81,10 +83,21 @@ async fn one(shared: &Shared, owner: Owner, id: MessageId, uri: String) -> Resul
 async fn listed(shared: &Shared, owner: &Owner, uris: Vec<String>) -> Result<Found, Missing> {
     let list: Vec<_> = uris.into_iter().map(|uri| (named_item(&shared.realm, &uri), uri)).collect();
     let ids = list.iter().filter_map(|(id, _)| id.clone()).collect();
-    let mut held = shared.in_time(shared.store.held(owner.clone(), ids)).await?.into_iter();
+    let held = shared.in_time(shared.store.held(owner.clone(), ids)).await?;
+    standing(list, held, shared.expiry.now())
+}
+
+/// The participants of a list, of whose items the store has told when they end.
+fn standing(
+    list: Vec<(Option<MessageId>, String)>,
+    held: Vec<Option<Timestamp>>,
+    now: Timestamp,
+) -> Result<Found, Missing> {
+    let mut held = held.into_iter();
     let mut found = Found { list: Vec::with_capacity(list.len()), unknown: Vec::new(), only: None };
     for (place, (id, uri)) in list.into_iter().enumerate() {
-        if !(id.is_some() && held.next().unwrap_or(false)) {
+        let ends = if id.is_some() { held.next().flatten() } else { None };
+        if ends.is_none_or(|ends| ends <= now) {
             found.unknown.push(place);
         }
         found.list.push((uri, id));
@@ -96,7 +109,8 @@ async fn listed(shared: &Shared, owner: &Owner, uris: Vec<String>) -> Result<Fou
 const PAGE: usize = 1000;
 
 async fn all_new(shared: &Shared, owner: Owner) -> Result<Found, Missing> {
-    let ids = all_listed(PAGE, |query| shared.in_time(shared.store.list(owner.clone(), query))).await?;
+    let now = shared.expiry.now();
+    let ids = all_listed(PAGE, now, |query| shared.in_time(shared.store.list(owner.clone(), query))).await?;
     if ids.is_empty() {
         return Err(Missing::NoneNew);
     }
@@ -104,16 +118,18 @@ async fn all_new(shared: &Shared, owner: Owner) -> Result<Found, Missing> {
     Ok(Found { list, unknown: Vec::new(), only: None })
 }
 
-/// All new items that the store lists, `page` by `page`; the mailbox's quota bounds them.
+/// All new items that the store lists and that have not ended, `page` by `page`; the mailbox's quota bounds them.
 async fn all_listed<A: Future<Output = Result<Vec<ItemHead>, StoreError>>>(
     page: usize,
+    now: Timestamp,
     list: impl Fn(ListQuery) -> A,
 ) -> Result<Vec<MessageId>, StoreError> {
     let mut ids = Vec::new();
     let mut after = None;
     loop {
         let items = list(ListQuery { state: Some(ItemState::New), after, limit: page }).await?;
-        ids.extend(items.iter().map(|item| item.message_id.detached()));
+        let standing = items.iter().filter(|item| !item.has_ended(now));
+        ids.extend(standing.map(|item| item.message_id.detached()));
         if items.len() < page {
             return Ok(ids);
         }
@@ -128,13 +144,13 @@ mod tests {
     use bytes::Bytes;
     use restante::store::memory::Memory;
     use restante::store::{After, Body, DepositKey, Envelope, PagerDeposit, Quota, Store};
-    use restante::time::Timestamp;
 
     #[tokio::test]
     async fn all_new_items_are_found_whatever_a_page_holds() {
         let store = Memory::new();
         let bob = Owner::new(b"bob", "example.com");
         let ids: Vec<_> = (0..6).map(|index| MessageId::new(format!("m{index}"))).collect();
+        let ended = MessageId::new("m3");
         for id in &ids {
             let deposit = PagerDeposit {
                 owner: bob.clone(),
@@ -144,17 +160,28 @@ mod tests {
                 body: Body::Inline(Bytes::from_static(b"x")),
                 quota: Quota { items: 9, bytes: 99, ..Quota::default() },
                 now: Timestamp(1),
-                ends: Timestamp(u64::MAX),
+                ends: if *id == ended { Timestamp(5) } else { Timestamp(6) },
                 remember: std::time::Duration::ZERO,
             };
             store.deposit(deposit).await.unwrap();
         }
         let old = MessageId::new("m1");
         store.retrieved(bob.clone(), old.clone(), After::Keep).await.unwrap();
-        let new: Vec<_> = ids.into_iter().filter(|id| *id != old).collect();
+        let new: Vec<_> = ids.into_iter().filter(|id| *id != old && *id != ended).collect();
         for page in [1, 2, 5, 6] {
-            let found = all_listed(page, |query| store.list(bob.clone(), query)).await.unwrap();
+            let found = all_listed(page, Timestamp(5), |query| store.list(bob.clone(), query)).await.unwrap();
             assert_eq!(found, new, "{page}");
         }
+    }
+
+    #[test]
+    fn of_a_list_what_has_ended_is_unknown() {
+        let named = |id: &'static str| (Some(MessageId::new(id)), id.to_owned());
+        let list = vec![named("a"), (None, "tel:1".to_owned()), named("b"), named("c")];
+        let ends = vec![Some(Timestamp(6)), None, Some(Timestamp(5))];
+        let found = standing(list.clone(), ends, Timestamp(5)).unwrap_or_else(|_| unreachable!());
+        assert_eq!((found.list.len(), found.unknown), (4, vec![1, 2, 3]));
+        let all = vec![Some(Timestamp(5)); 3];
+        assert!(matches!(standing(list, all, Timestamp(5)), Err(Missing::Unknown)));
     }
 }

@@ -177,6 +177,7 @@ impl Node {
             deposit: terms::deposit_rules(&config),
             subscriptions: Arc::new(terms::subscription_rules(&config)),
             store,
+            expiry: Arc::default(),
             sip: sip.clone(),
             msrp,
             resolver: Resolver::new(&terms::dns_settings(&config))?,
@@ -275,7 +276,11 @@ impl Node {
 
     /// Keeps the store up, and `readiness` true to it.
     pub(crate) fn sweep(&self, readiness: Readiness) {
-        actix::spawn(upkeep::keep_up(Arc::clone(&self.shared.store), readiness));
+        actix::spawn(upkeep::keep_up(
+            Arc::clone(&self.shared.store),
+            Arc::clone(&self.shared.expiry),
+            readiness,
+        ));
     }
 
     /// What is there that would be gone if nobody had anything to do with the node, in words.

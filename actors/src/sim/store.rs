@@ -181,7 +181,7 @@ impl Store for Weathered {
         self.operate(move |memory| memory.list(owner, query))
     }
 
-    fn held(&self, owner: Owner, ids: Vec<MessageId>) -> Answer<Vec<bool>> {
+    fn held(&self, owner: Owner, ids: Vec<MessageId>) -> Answer<Vec<Option<Timestamp>>> {
         self.operate(move |memory| memory.held(owner, ids))
     }
 

@@ -186,7 +186,7 @@ impl Store for Faulty {
         self.hit(|store| store.list(owner, query))
     }
 
-    fn held(&self, owner: Owner, ids: Vec<MessageId>) -> Answer<Vec<bool>> {
+    fn held(&self, owner: Owner, ids: Vec<MessageId>) -> Answer<Vec<Option<Timestamp>>> {
         self.hit(|store| store.held(owner, ids))
     }
 

@@ -102,8 +102,10 @@ impl Store for Memory {
         self.run(None, |state| Ok(state.list(&owner, query)))
     }
 
-    fn held(&self, owner: Owner, ids: Vec<MessageId>) -> Answer<Vec<bool>> {
-        self.run(None, |state| Ok(ids.iter().map(|id| state.item(&owner, id).is_some()).collect()))
+    fn held(&self, owner: Owner, ids: Vec<MessageId>) -> Answer<Vec<Option<Timestamp>>> {
+        self.run(None, |state| {
+            Ok(ids.iter().map(|id| state.item(&owner, id).map(|item| item.head.ends)).collect())
+        })
     }
 
     fn open(&self, owner: Owner, id: MessageId) -> Answer<Option<Item>> {

@@ -37,11 +37,8 @@ fn a_damaged_item_is_skipped_and_expires_with_the_counts_set_right() {
     assert_eq!(heads.iter().map(|head| head.sequence).collect::<Vec<_>>(), [1, 3]);
     assert!(matches!(wait(store.open(bob(), id("b"))), Err(StoreError::Damaged { .. })));
     let asked = ["a", "b", "x", "c"].map(id).to_vec();
-    assert_eq!(
-        wait(store.held(bob(), asked)).unwrap(),
-        [true, true, false, true],
-        "the damaged one is there"
-    );
+    let held: Vec<_> = wait(store.held(bob(), asked)).unwrap().iter().map(Option::is_some).collect();
+    assert_eq!(held, [true, true, false, true], "the damaged one is there");
     assert!(wait(store.open(bob(), id("c"))).unwrap().is_some());
     let counts = wait(store.delete(bob(), id("b"))).unwrap().unwrap();
     assert_eq!((counts.items, counts.bytes, counts.text.new), (2, 2, 2));
