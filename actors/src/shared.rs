@@ -50,6 +50,8 @@ pub struct Shared {
     pub sending_limits: Arc<SessionLimits>,
     /// The limits of sessions that receive.
     pub receiving_limits: Arc<SessionLimits>,
+    /// The SIP listeners, with the addresses that are bound.
+    pub sip_listeners: Vec<Listen>,
     /// The MSRP listeners, with the addresses that are bound.
     pub msrp_listeners: Vec<Listen>,
 }
@@ -86,18 +88,13 @@ impl Shared {
         }
     }
 
-    /// The `host:port` under which the node is reached again over this flow.
-    #[must_use]
-    pub fn contact_host(&self, flow: &Flow) -> String {
-        self.sip_host(flow.transport, flow.local)
-    }
-
     /// A Contact value for `user` reached over `flow`, on which `request` came (RFC 3261 8.1.1.8), without
     /// header parameters.
     #[must_use]
     pub fn contact(&self, user: &str, flow: &Flow, request: &Request) -> String {
-        let secure = flow.transport.is_secure() && begins_secure(request);
-        let transport = match flow.transport {
+        let secure = begins_secure(request);
+        let (transport, local) = self.reached(flow, secure);
+        let parameter = match transport {
             Transport::Udp => "",
             // RFC 3261 26.2.2: in a SIPS URI, TLS over TCP is meant by "tcp"
             Transport::Tls if secure => ";transport=tcp",
@@ -106,7 +103,20 @@ impl Shared {
             Transport::Ws | Transport::Wss => ";transport=ws",
         };
         let scheme = if secure { "sips" } else { "sip" };
-        format!("<{scheme}:{user}@{}{transport}>", self.contact_host(flow))
+        format!("<{scheme}:{user}@{}{parameter}>", self.sip_host(transport, local))
+    }
+
+    /// Where a dialog that began over `flow` finds the node: what begins securely and came in the clear, from a proxy that ends
+    /// TLS, at a listener for TLS, if there is one.
+    fn reached(&self, flow: &Flow, secure: bool) -> (Transport, SocketAddr) {
+        let own = (flow.transport, flow.local);
+        if !secure || flow.transport.is_secure() || flow.transport.is_web() {
+            return own;
+        }
+        let near = |listener: &&Listen| listener.address.is_ipv4() == flow.local.is_ipv4();
+        let mut fitting = self.sip_listeners.iter().filter(|listener| listener.transport == Transport::Tls);
+        let listener = fitting.clone().find(near).or_else(|| fitting.next());
+        listener.map_or(own, |listener| (listener.transport, listener.address))
     }
 
     /// A new MSRP URI of this node, near the address that the client knows it by (RFC 4975 14.1:

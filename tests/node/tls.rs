@@ -102,6 +102,41 @@ fn deposit_summary_and_retrieval_go_over_tls() {
     assert_eq!(bodies, [b"hello".to_vec(), b"a session".to_vec()]);
 }
 
+// proves RFC 3261 12.1.1: whatever the INVITE came over, as from a proxy that ends TLS
+#[test]
+fn a_sips_dialog_that_came_in_the_clear_has_a_sips_contact() {
+    let secure = SecureNode::start();
+    let plain = Node::start();
+    for (node, port) in [(&secure.node, secure.sips.port()), (&plain, plain.sip.port())] {
+        for (mut ua, transport) in [(Ua::udp(node, "alice"), ""), (Ua::tcp(node, "alice"), ";transport=tcp")]
+        {
+            let named = |ua: &mut Ua, uri: &str, header: Option<(&str, &str)>| {
+                let mut invite = Invite::new(ua, uri, Offer::active());
+                if let Some((name, value)) = header {
+                    invite.request = invite.request.with(name, value);
+                }
+                invite.call(ua).ok.need("Contact")
+            };
+            // At a listener for TLS, if there is one.
+            let at = format!("@127.0.0.1:{port}");
+            for (uri, header) in [
+                ("sips:bob@example.com", None),
+                (BOB, Some(("Contact", "<sips:alice@127.0.0.1:5>"))),
+                (BOB, Some(("Record-Route", "<sips:127.0.0.1:5;lr>"))),
+            ] {
+                let contact = named(&mut ua, uri, header);
+                assert!(
+                    contact.starts_with("<sips:deposit-") && contact.contains(&at),
+                    "{header:?}: {contact}"
+                );
+            }
+            let contact = named(&mut ua, BOB, None);
+            let own = format!("@127.0.0.1:{}{transport}>", node.sip.port());
+            assert!(contact.starts_with("<sip:") && contact.ends_with(&own), "{contact}");
+        }
+    }
+}
+
 #[test]
 fn a_large_session_goes_over_msrps_unharmed() {
     let secure = SecureNode::start();

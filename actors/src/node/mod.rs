@@ -172,6 +172,8 @@ impl Node {
         gate.attach(sip.clone());
         let msrp = MsrpTransport::new(terms::msrp_limits(&config), Arc::clone(&tls), cores, stopper);
         let bound_msrp = listening::msrp(&msrp, &config)?;
+        // Listeners are bound before the shards start, whose Vias name them; the router holds what comes in between.
+        let bound_sip = listening::sip(&sip, &config)?;
         let shared = Arc::new(Shared {
             realm,
             deposit: terms::deposit_rules(&config),
@@ -185,11 +187,10 @@ impl Node {
             timers: Arc::new(terms::timers(&config)),
             sending_limits: Arc::new(terms::session_limits(&config, false)),
             receiving_limits: Arc::new(terms::session_limits(&config, true)),
+            sip_listeners: bound_sip.clone(),
             msrp_listeners: bound_msrp.clone(),
             config,
         });
-        // Listeners are bound before the shards start, whose Vias name them; the router holds what comes in between.
-        let bound_sip = listening::sip(&sip, &shared.config)?;
 
         let watched: Watched = Arc::default();
         let feed = Arc::clone(&watched);
