@@ -113,7 +113,7 @@ sections! {
         /// Host, or host:port, to write into Via and Contact; empty = the listener's own address. The port is that of
         /// `udp:` and `tcp:` listeners; others write their own.
         advertise: Option<Advertise> = None;
-        /// Size of one SIP message with its header fields; more is answered 513.
+        /// Size of one SIP message with its header fields; more is answered 413.
         max_message: Size = Size::kib(512);
         /// Number of header fields of one SIP message.
         max_headers: usize = 128;
