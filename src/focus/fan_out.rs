@@ -20,8 +20,8 @@ pub const MOST_AT_ONCE: usize = 1000;
 #[derive(Debug)]
 pub struct FanOut<P> {
     ring: Queue<Participant>,
-    /// Who is not in the ring yet.
-    waiting: Queue<Participant>,
+    /// Before this one nobody waits.
+    next: Participant,
     slots: Queue<Slot<P>>,
     members: Vec<Member>,
     credit: usize,
@@ -61,7 +61,7 @@ impl<P> FanOut<P> {
     pub fn new(participants: usize, credit: usize) -> Self {
         let mut fan_out = Self {
             ring: Queue::new(),
-            waiting: (0..participants).collect(),
+            next: 0,
             slots: Queue::new(),
             members: vec![Member::Waiting; participants],
             credit,
@@ -74,17 +74,19 @@ impl<P> FanOut<P> {
 
     /// The first of those who wait enter the ring.
     fn begin(&mut self) {
-        for _ in 0..self.waiting.len().min(MOST_AT_ONCE) {
+        self.next = 0;
+        let first = self.members.len().min(MOST_AT_ONCE);
+        for _ in 0..first {
             self.enter();
         }
     }
 
     /// The next of those who wait enters the ring.
     fn enter(&mut self) {
-        while let Some(participant) = self.waiting.pop_front() {
-            if let Some(member) =
-                self.members.get_mut(participant).filter(|member| **member == Member::Waiting)
-            {
+        while let Some(member) = self.members.get_mut(self.next) {
+            let participant = self.next;
+            self.next += 1;
+            if *member == Member::Waiting {
                 *member = Member::Fresh;
                 self.ring.push_back(participant);
                 return;
@@ -163,18 +165,16 @@ impl<P> FanOut<P> {
         }
     }
 
-    /// Begins again with these participants alone, in this order: no piece is under way any more. Credit of
+    /// Begins again with these participants alone, in the list's order: no piece is under way any more. Credit of
     /// pieces that were relayed is still to come back.
     pub fn restart(&mut self, participants: &[Participant]) {
         self.credit += self.slots.len();
         self.slots.clear();
         self.members.fill(Member::Gone);
         self.ring.clear();
-        self.waiting.clear();
         for participant in participants {
             if let Some(member) = self.members.get_mut(*participant) {
                 *member = Member::Waiting;
-                self.waiting.push_back(*participant);
             }
         }
         self.begin();
