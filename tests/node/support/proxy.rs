@@ -85,8 +85,9 @@ impl Proxy {
     /// Deposits a message for each of so many.
     pub fn deposit(&mut self, count: usize) {
         self.ask_all(count, 202, |proxy, user| {
-            let message = proxy.request("MESSAGE", user).add("Subject", "s".repeat(1_500));
-            message.body("text/plain", "x")
+            // Of each field no more than this is told.
+            let message = proxy.request("MESSAGE", user).add("Subject", "s".repeat(1_000));
+            message.add("Priority", "p".repeat(500)).body("text/plain", "x")
         });
     }
 
