@@ -2,7 +2,7 @@
 
 use crate::config::{Log, LogFilter, LogFormat};
 use crate::redact;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -28,7 +28,24 @@ pub fn init(log: &Log) -> Result<(), LoggingError> {
     redact::open_addresses(log.addresses);
     let filter = filter(log, std::env::var("RUST_LOG").ok().as_deref())?;
     let colours = std::io::stderr().is_terminal();
-    Ok(subscriber(log.format, filter, std::io::stderr, colours).try_init()?)
+    Ok(subscriber(log.format, filter, || Unfailing(io::stderr()), colours).try_init()?)
+}
+
+/// Lines that may be lost: a full disk or a reader that is gone must not take the node with it. They are counted.
+struct Unfailing<W>(W);
+
+impl<W: Write> Write for Unfailing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.write_all(bytes).is_err() {
+            metrics::counter!("restante_log_lines_lost_total").increment(1);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let _ = self.0.flush();
+        Ok(())
+    }
 }
 
 /// The directives in force.
@@ -107,6 +124,22 @@ mod tests {
         let first = text.lines().next().unwrap();
         assert!(first.starts_with('{') && first.ends_with('}'), "{first}");
         assert!(first.contains("\"message\":\"deposited\"") && first.contains("\"bytes\":5"), "{first}");
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_written_is_lost_and_nothing_else() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> IoResult<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+
+            fn flush(&mut self) -> IoResult<()> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+        }
+        assert_eq!(Unfailing(Full).write(b"a line").unwrap(), 6);
+        Unfailing(Full).flush().unwrap();
     }
 
     #[test]

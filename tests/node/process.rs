@@ -251,3 +251,20 @@ fn the_content_of_a_message_is_never_logged() {
     retrieve(&mut bob, &message_uri(&session), 1);
     assert!(!node.log().contains("the-secret-content"));
 }
+
+#[test]
+fn a_log_that_cannot_be_written_takes_nothing_else_with_it() {
+    let node = Plan::new().prepare();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut process = node.command().stderr(full).spawn().unwrap();
+    until("somebody listens", || TcpStream::connect(node.sip).ok());
+    let mut alice = Ua::tcp(&node, "sip:alice@example.org");
+    let kept = deposit(&mut alice, BOB, "kept");
+    let mut bob = Ua::tcp(&node, "bob");
+    retrieve(&mut bob, &message_uri(&kept), 1);
+    let (_, metrics) = node.get("/metrics");
+    let lost = metrics.lines().find_map(|line| line.strip_prefix("restante_log_lines_lost_total "));
+    assert!(lost.is_some_and(|lost| lost.parse::<u64>().unwrap() > 2), "{metrics}");
+    assert!(Command::new("kill").arg(process.id().to_string()).status().unwrap().success());
+    assert_eq!(process.wait().unwrap().code(), Some(0));
+}

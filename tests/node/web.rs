@@ -1,5 +1,6 @@
 //! WebSocket for SIP (RFC 7118) and MSRP (RFC 7977): what a browser does.
 
+use crate::limits;
 use crate::support::tunnel::tunnel_port;
 use crate::support::websocket::{WebFrame, WebSocket, encode};
 use crate::support::*;
@@ -244,4 +245,24 @@ fn a_foreign_client_is_understood() {
     socket.close(None).unwrap();
     while socket.read().is_ok() {}
     assert_eq!(fetch(&web.node, "bob").ids(), [message.call_id()]);
+}
+
+#[test]
+fn pings_of_who_does_not_read_take_no_memory() {
+    let web = WebNode::plain(Plan::new());
+    let before = limits::resident(&web.node);
+    let pings: Vec<u8> = (0..500).flat_map(|_| encode(9, &[b'p'; 125])).collect();
+    for framing in [Framing::Sip, Framing::Msrp] {
+        let carrier = web.carrier(framing);
+        WebSocket::open(&carrier, if framing == Framing::Sip { "sip" } else { "msrp" });
+        let flood = WebSocket::over(carrier);
+        for _ in 0..(24 << 20) / pings.len() {
+            flood.send_raw(&pings);
+        }
+        // One that is read has its answer behind them all: the last pings were read, too.
+        let mut other = web.ua("bob");
+        assert_eq!(other.ask_options().status(), 200);
+        let grown = limits::resident(&web.node).saturating_sub(before);
+        assert!(grown < (8 << 20), "memory grew by {grown}");
+    }
 }

@@ -14,6 +14,8 @@ use tungstenite::{Error, Message, Utf8Bytes};
 
 /// What is read at once: a waiting socket holds as much.
 const READ: usize = 4 << 10;
+/// What waits to be written at most: pongs for a peer that does not read, of which only the last is kept beyond.
+const WAITING: usize = 128 << 10;
 /// Silence of so many pings means that the peer is gone.
 const PATIENCE: u32 = 3;
 
@@ -34,6 +36,8 @@ impl WebSocket {
     pub(crate) fn accepted(below: Stream, limits: &super::WebLimits) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ)
+            .write_buffer_size(WAITING / 2)
+            .max_write_buffer_size(WAITING)
             .max_message_size(Some(limits.message))
             .max_frame_size(Some(limits.message));
         let context = WebSocketContext::new(Role::Server, Some(config));
@@ -88,7 +92,11 @@ impl WebSocket {
             Ok(text) => Message::Text(text),
             Err(_) => Message::Binary(message.clone()),
         };
-        match state.context.write(&mut stream, message) {
+        // Nothing waits now, so that there is room for a message of any size.
+        state.context.set_config(|config| config.max_write_buffer_size = WAITING + message.len());
+        let written = state.context.write(&mut stream, message);
+        state.context.set_config(|config| config.max_write_buffer_size = WAITING);
+        match written {
             // It is taken; what the system does not take now goes by a flush.
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             written => written.map_err(cause)?,
