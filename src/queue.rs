@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 /// A queue that takes one pointer while it is empty, which most of a session that waits are.
 #[derive(Debug)]
+#[allow(clippy::box_collection, reason = "a queue of its own takes four times the room of a pointer")]
 pub(crate) struct Queue<T>(Option<Box<VecDeque<T>>>);
 
 impl<T> Queue<T> {
