@@ -1,5 +1,6 @@
 //! What a store's error, or a session description that cannot be met, means to who deposits or asks.
 
+use bytes::Bytes;
 use restante::focus::rejection::Rejection;
 use restante::machine::offer_answer::Refusal;
 use restante::store::StoreError;
@@ -50,6 +51,16 @@ pub const fn msrp_of_store(error: &StoreError) -> (u16, Blame) {
     }
 }
 
+/// What the sender of a message that could not be stored is told: what he can mend. What the store suffers from, paths and
+/// all, is for the log.
+#[must_use]
+pub fn comment_of_store(error: &StoreError) -> Bytes {
+    match msrp_of_store(error).1 {
+        Blame::Sender => Bytes::from(error.to_string()),
+        Blame::Store => Bytes::from_static(b"The store failed"),
+    }
+}
+
 /// Counts a response that is sent.
 pub fn count(status: StatusCode) {
     metrics::counter!("restante_sip_responses_total", "class" => status.class().label()).increment(1);
@@ -68,5 +79,8 @@ mod tests {
         assert_eq!(of_store(&StoreError::Busy, "store").status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(msrp_of_store(&StoreError::QuotaBytes { limit: 3 }), (413, Blame::Sender));
         assert_eq!(msrp_of_store(&StoreError::Unavailable(String::new())).1, Blame::Store);
+        let local = StoreError::Unavailable("/var/lib/restante/content: No space left".to_owned());
+        assert_eq!(comment_of_store(&local), "The store failed");
+        assert_eq!(comment_of_store(&StoreError::TooLarge { what: "it" }), "it is too large to be stored");
     }
 }

@@ -120,8 +120,11 @@ impl Target {
     }
 }
 
-/// Retrieves the items of these Message-IDs that are not there yet.
-pub(super) async fn ids(client: &Client, ids: Vec<String>, target: Target) -> Result<Outcome, Trouble> {
+/// Items that are asked for by one list: a store takes as many of them by default.
+const MOST_OF_A_LIST: usize = 1000;
+
+/// Retrieves the items of these Message-IDs that are not there yet, by as many lists as it takes.
+pub(super) async fn ids(client: &Client, ids: Vec<String>, mut target: Target) -> Result<Outcome, Trouble> {
     let missing = match &target {
         Target::Files(directory) => directory.missing(ids),
         Target::Stdout(_) => ids,
@@ -129,8 +132,26 @@ pub(super) async fn ids(client: &Client, ids: Vec<String>, target: Target) -> Re
     if missing.is_empty() {
         return Ok(Outcome::Done);
     }
-    let selection = client.select(&missing).await?;
-    retrieve(client, &selection, target).await
+    let mut fetched = Fetched::default();
+    let mut failed = None;
+    for list in missing.chunks(MOST_OF_A_LIST) {
+        let selection = client.select(list).await?;
+        match client.fetch_into(&selection, target.keep()).await {
+            Ok(more) => {
+                fetched.items.extend(more.items);
+                fetched.unkept.extend(more.unkept);
+            }
+            Err(error) => {
+                failed = Some(advised(404, UNKNOWN_ITEM)(error));
+                break;
+            }
+        }
+    }
+    match failed {
+        Some(error) if fetched.items.is_empty() => Err(error),
+        Some(error) => conclude(&fetched, target).and(Err(error)),
+        None => conclude(&fetched, target),
+    }
 }
 
 async fn retrieve(client: &Client, selection: &Selection, mut target: Target) -> Result<Outcome, Trouble> {
@@ -145,11 +166,15 @@ async fn retrieve(client: &Client, selection: &Selection, mut target: Target) ->
         }
         Err(error) => return Err(advised(404, UNKNOWN_ITEM)(error)),
     };
+    conclude(&fetched, target)
+}
+
+fn conclude(fetched: &Fetched, target: Target) -> Result<Outcome, Trouble> {
     target.finish(&fetched.items)?;
-    for line in complaints(&fetched) {
+    for line in complaints(fetched) {
         eprintln!("restante: {}", visible(line.as_bytes()));
     }
-    judge(&fetched)
+    judge(fetched)
 }
 
 /// What was not fetched, and why.

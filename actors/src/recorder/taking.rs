@@ -153,7 +153,7 @@ impl Recorder {
                 } else {
                     tracing::warn!(parent: &self.span, %error, status, "message refused");
                 }
-                self.judge(id, Verdict::Refused(status, Bytes::from(error.to_string())));
+                self.judge(id, Verdict::Refused(status, refusals::comment_of_store(&error)));
             }
         }
         self.drain(ctx);

@@ -50,3 +50,17 @@ fn a_message_uri_does_as_well_as_an_id() {
     let uri = message_uri(&id);
     assert_eq!(client(&node, "bob", &["fetch", &uri]).ok(), "hello");
 }
+
+#[test]
+fn more_than_a_store_takes_of_a_list_is_fetched_by_several() {
+    let node = Plan::new().set("summary", "min_interval = \"10ms\"\nmax_items = 1000").start();
+    let mut alice = Ua::tcp(&node, "sip:alice@example.org");
+    for index in 0..1003 {
+        deposit(&mut alice, "sip:bob@example.com", &format!("{index} "));
+    }
+    let fetched = client(&node, "bob", &["fetch", "--new"]).ok();
+    let expected: String = (0..1003).map(|index| format!("{index} ")).collect();
+    let differs = fetched.split(' ').zip(expected.split(' ')).position(|(one, other)| one != other);
+    assert_eq!((differs, fetched.len()), (None, expected.len()), "{} words", fetched.split(' ').count());
+    assert_eq!(crate::support::fetch(&node, "bob").totals(), (0, 1003));
+}
