@@ -266,3 +266,19 @@ fn pings_of_who_does_not_read_take_no_memory() {
         assert!(grown < (8 << 20), "memory grew by {grown}");
     }
 }
+
+#[test]
+fn a_message_in_pieces_must_be_complete_in_time() {
+    let web = WebNode::plain(Plan::new().set("sip", "request_timeout = \"1s\""));
+    let carrier = web.carrier(Framing::Sip);
+    WebSocket::open(&carrier, "sip");
+    let mut slow = WebSocket::over(carrier);
+    let mut first = encode(1, b"MESSAGE sip:bob@exam");
+    // RFC 6455 5.4: the FIN bit is that of the last fragment.
+    first[0] &= 0x7f;
+    slow.send_raw(&first);
+    while let Some(frame) = slow.next_frame() {
+        assert_ne!(frame.opcode, 1, "no message is answered");
+    }
+    web.node.wait_log("a message was not completed in time");
+}

@@ -162,7 +162,8 @@ impl Traffic for SipTraffic {
 
     fn deadline(&self, intake: &Intake) -> (Instant, CloseCause) {
         let idle = intake.heard + self.hub.limits.idle_timeout;
-        match self.begun.map(|begun| begun + self.hub.limits.request_timeout) {
+        let begun = self.begun.or_else(|| intake.stream.web()?.begun());
+        match begun.map(|begun| begun + self.hub.limits.request_timeout) {
             Some(complete) if complete < idle => (complete, CloseCause::SlowSender),
             _ => (idle, CloseCause::Idle),
         }

@@ -3,7 +3,7 @@
 use crate::link::outbox::CloseCause;
 use crate::link::stream::{Got, Octets, Stream};
 use bytes::{Bytes, BytesMut};
-use std::io;
+use std::io::{self, Read, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -29,6 +29,32 @@ pub(crate) struct WebSocket {
 struct State {
     context: WebSocketContext,
     pinged: Option<Instant>,
+    /// When bytes came that make no whole message or sign yet.
+    begun: Option<Instant>,
+}
+
+/// A stream of which is known how much was read.
+struct Counted<'a> {
+    stream: Octets<'a>,
+    read: usize,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.read(buffer)?;
+        self.read += count;
+        Ok(count)
+    }
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
 }
 
 impl WebSocket {
@@ -41,7 +67,7 @@ impl WebSocket {
             .max_message_size(Some(limits.message))
             .max_frame_size(Some(limits.message));
         let context = WebSocketContext::new(Role::Server, Some(config));
-        Self { below, state: Mutex::new(State { context, pinged: None }), ping: limits.ping }
+        Self { below, state: Mutex::new(State { context, pinged: None, begun: None }), ping: limits.ping }
     }
 
     /// The same socket, its connection's events told to the runtime this is called on.
@@ -61,8 +87,15 @@ impl WebSocket {
     /// Appends the next message to `buffer`.
     pub(crate) fn try_read(&self, buffer: &mut BytesMut) -> io::Result<Got> {
         let mut state = self.state();
+        let mut stream = Counted { stream: Octets(&self.below), read: 0 };
         loop {
-            match state.context.read(&mut Octets(&self.below)) {
+            let read = state.context.read(&mut stream);
+            state.begun = match &read {
+                Err(Error::Io(_)) if stream.read > 0 => state.begun.or_else(|| Some(Instant::now())),
+                Err(Error::Io(_)) => state.begun,
+                _ => None,
+            };
+            match read {
                 Ok(Message::Text(text)) if text.is_empty() => return Ok(Got::Sign),
                 Ok(Message::Text(text)) => return Ok(append(buffer, text.as_bytes())),
                 Ok(Message::Binary(bytes)) if bytes.is_empty() => return Ok(Got::Sign),
@@ -119,6 +152,11 @@ impl WebSocket {
             let _ = state.context.close(&mut Octets(&self.below), None);
         }
         let _ = state.context.flush(&mut Octets(&self.below));
+    }
+
+    /// Since when a message or sign is incomplete.
+    pub(crate) fn begun(&self) -> Option<Instant> {
+        self.state().begun
     }
 
     /// When the peer, last `heard`, is to be pinged, or given up.
