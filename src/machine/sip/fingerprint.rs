@@ -145,7 +145,7 @@ fn cseq_number(headers: &Headers) -> [u8; 4] {
 }
 
 /// Fields one after the other, each with its length, so that none runs into the next.
-struct Fields(SmallVec<[u8; 128]>);
+struct Fields(SmallVec<[u8; 256]>);
 
 impl Fields {
     fn new(kind: u8) -> Self {
@@ -153,7 +153,7 @@ impl Fields {
     }
 
     fn add(mut self, field: &[u8]) -> Self {
-        self.0.extend_from_slice(&(field.len() as u64).to_be_bytes());
+        self.0.extend_from_slice(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
         self.0.extend_from_slice(field);
         self
     }
