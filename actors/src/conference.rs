@@ -1,6 +1,7 @@
 //! The subscribers to a focus' conference state (RFC 4575), as the focus keeps them.
 
 use bytes::Bytes;
+use restante::focus::NOTIFY_BODY;
 use restante::focus::conference::Conference;
 use restante::focus::fan_out::Participant;
 use restante::focus::retrieval::Entry;
@@ -28,6 +29,11 @@ const TERMS: SubscriptionTerms = SubscriptionTerms {
 /// RFC 4575 3.9: at most one NOTIFY a second; the first and the last are not held up.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// Bytes of users of a NOTIFY over a connection, of which others may hold as much beside it.
+const STREAM_BODY: usize = 512 << 10;
+/// Bytes of users of a NOTIFY that none follows: more would close the connection.
+const LAST_BODY: usize = 1 << 20;
+
 /// All subscribers of one focus.
 pub struct ConferenceSubscribers {
     subscribers: Vec<Subscriber>,
@@ -48,6 +54,16 @@ impl Subscriber {
     /// Whether a request is within its dialog.
     fn is_of(&self, request: &Request) -> bool {
         request.headers.to_tag().is_some_and(|tag| tag == self.tag)
+    }
+
+    /// Bytes of users that the next NOTIFY may hold: by datagram less than by a connection. The last one, and the one of
+    /// a fetch, tells all that it can: none follows.
+    fn room(&self) -> usize {
+        match self.notifier.flow() {
+            _ if !self.notifier.is_active() => LAST_BODY,
+            Some(flow) if flow.transport.is_reliable() => STREAM_BODY,
+            _ => NOTIFY_BODY,
+        }
     }
 }
 
@@ -113,6 +129,10 @@ impl ConferenceSubscribers {
         if !subscribes {
             let refused = subscriber.notifier.handle_other(request);
             return Some(refused.unwrap_or_else(|| capabilities::within_subscription(request)));
+        }
+        if self.over {
+            // There is nothing left to subscribe to: what is left to tell is told all the same.
+            return Some(request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST));
         }
         let granted = match TERMS.grant(request) {
             Ok(granted) => granted,
@@ -219,7 +239,7 @@ impl ConferenceSubscribers {
     pub fn drain(&mut self, now: Instant, entries: &[Entry], port: &DialogPort) {
         for subscriber in &mut self.subscribers {
             if subscriber.notifier.due(now) {
-                let document = subscriber.view.document(entries);
+                let document = subscriber.view.document(entries, subscriber.room());
                 let more = subscriber.view.has_more();
                 if self.over && !more {
                     subscriber.notifier.terminate(now, TerminationReason::NoResource, None);

@@ -166,9 +166,6 @@ impl Party {
         user: &Recipient<SessionReport>,
     ) -> Result<Option<Agreed>, Rejection> {
         let agent = self.shared.agent();
-        if self.shared.msrp.is_full() {
-            return Err(Rejection::unavailable(5));
-        }
         let uri = self
             .shared
             .mint_msrp_uri(self.port.flow(), offer.map(AsRef::as_ref))
@@ -191,6 +188,9 @@ impl Party {
                 agent,
                 "Media type not available",
             ));
+        }
+        if self.shared.msrp.is_full() {
+            return Err(Rejection::unavailable(5));
         }
         let config = self.shared.session_config(uri, max_size.is_some());
         let resolver = self.shared.resolver.clone();

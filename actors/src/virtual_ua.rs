@@ -74,6 +74,9 @@ pub struct Replayed {
     pub outcome: Result<Piece, Failure>,
 }
 
+/// Messages that a piece begins at most: each is a SEND that is remembered until it is answered, however small.
+const MOST_OF_A_PIECE: usize = 32;
+
 /// At most a window of content.
 #[derive(Debug)]
 pub struct Piece {
@@ -176,7 +179,7 @@ impl VirtualUa {
 
     /// Gathers frames until a window is full or content has to be read.
     fn replay_piece(&mut self, ctx: &mut Context<Self>) {
-        let mut frames = Vec::new();
+        let (mut frames, mut begun) = (Vec::new(), 0);
         let mut room = self.birth.window.max(1);
         while let Some(replay) = &mut self.replay {
             let Some(message) = replay.item.messages.get(replay.message) else {
@@ -189,7 +192,11 @@ impl VirtualUa {
                     replay.message += 1;
                     continue;
                 }
+                None if begun == MOST_OF_A_PIECE => {
+                    return self.hand_over(Piece { frames, more: true }, ctx);
+                }
                 None => {
+                    begun += 1;
                     let Some(presented) = delivery::present(&replay.item.head, message, &self.birth.client)
                     else {
                         return self.end(Err(Failure::NotAcceptable), ctx);

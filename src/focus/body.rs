@@ -44,7 +44,7 @@ pub fn leaves(request: &Request, accept: &'static str) -> Result<Vec<Part>, Reje
 pub fn none(request: &Request) -> Result<(), Rejection> {
     // RFC 3261 8.2.3: MUST be 415 with Accept, unless the body is optional; 20.1: an empty one accepts nothing.
     const NOTHING: &str = "";
-    if !pager::coded(request) && !whole(request).is_required() {
+    if request.body.is_empty() || !whole(request).is_required() {
         return Ok(());
     }
     match mime::not_understood(&leaves(request, NOTHING)?, &[]) {

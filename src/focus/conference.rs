@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::NOTIFY_BODY;
 use super::fan_out::Participant;
 use super::retrieval::{Entry, State};
 use crate::wire::conference_info::{ConferenceInfo, DisconnectionMethod, Endpoint, EndpointStatus, User};
@@ -41,9 +40,9 @@ impl Conference {
         self.full || !self.changed.is_empty()
     }
 
-    /// The next document: full state at first, else the participants that changed; of either as many users as one
-    /// NOTIFY holds, and at least one.
-    pub fn document(&mut self, entries: &[Entry]) -> Bytes {
+    /// The next document: full state at first, else the participants that changed; of either as many users as `room`
+    /// bytes hold, and at least one.
+    pub fn document(&mut self, entries: &[Entry], room: usize) -> Bytes {
         self.version += 1;
         let full = std::mem::take(&mut self.full);
         if full {
@@ -53,7 +52,7 @@ impl Conference {
         while let Some(participant) = self.changed.pop_first() {
             let Some(user) = entries.get(participant).map(user) else { continue };
             written += user.written();
-            if written > NOTIFY_BODY && !users.is_empty() {
+            if written > room && !users.is_empty() {
                 self.changed.insert(participant);
                 break;
             }
@@ -90,6 +89,7 @@ fn user(entry: &Entry) -> User {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::focus::NOTIFY_BODY;
     use crate::focus::retrieval::{Failure, Retrieval};
     use crate::store::MessageId;
     use crate::wire::conference_info::State as Completeness;
@@ -100,11 +100,11 @@ mod tests {
         let list = ["a", "b"].map(|id| (format!("sip:{id}@store"), Some(MessageId::new(id))));
         let mut retrieval = Retrieval::new(list.into());
         let mut conference = Conference::new("sip:focus-1@store");
-        let first = ConferenceInfo::parse(&conference.document(retrieval.entries())).unwrap();
+        let first = ConferenceInfo::parse(&conference.document(retrieval.entries(), NOTIFY_BODY)).unwrap();
         assert_eq!((first.state, first.version, first.users.len()), (Completeness::Full, 1, 2));
         retrieval.failed(1, Failure::NotFound);
         conference.changed(1);
-        let second = ConferenceInfo::parse(&conference.document(retrieval.entries())).unwrap();
+        let second = ConferenceInfo::parse(&conference.document(retrieval.entries(), NOTIFY_BODY)).unwrap();
         assert_eq!((second.state, second.version, second.users.len()), (Completeness::Partial, 2, 1));
         let endpoint = second.users.first().unwrap().endpoints.first().unwrap().clone();
         assert_eq!(endpoint.status, Some(EndpointStatus::Disconnected));
@@ -122,7 +122,7 @@ mod tests {
         let mut conference = Conference::new("sip:focus-1@store");
         let mut told = Vec::new();
         while conference.has_more() {
-            let bytes = conference.document(retrieval.entries());
+            let bytes = conference.document(retrieval.entries(), NOTIFY_BODY);
             let info = ConferenceInfo::parse(&bytes).unwrap();
             assert!(bytes.len() < NOTIFY_BODY + 1024 || info.users.len() == 1, "{}", bytes.len());
             let state = if told.is_empty() { Completeness::Full } else { Completeness::Partial };

@@ -137,13 +137,13 @@ fn a_message_ends_when_it_says() {
 fn a_message_is_gone_at_the_moment_when_it_ends() {
     let node = Node::start();
     let mut alice = Ua::udp(&node, "sip:alice@example.org");
-    let message = alice.request("MESSAGE", BOB).add("Expires", "1").body("text/plain", "soon gone");
+    let message = alice.request("MESSAGE", BOB).add("Expires", "3").body("text/plain", "soon gone");
     let uri = message_uri(&message.call_id());
     assert_eq!(alice.ask(message).status(), 202);
     let answered = std::time::Instant::now();
     let mut bob = Ua::udp(&node, "bob");
     assert_eq!(fetch(&node, "bob").totals(), (1, 0));
-    std::thread::sleep(Duration::from_secs(1).saturating_sub(answered.elapsed()));
+    std::thread::sleep(Duration::from_secs(3).saturating_sub(answered.elapsed()));
     assert_eq!(Invite::new(&bob, &uri, Offer::active()).refused(&mut bob).status(), 404);
     assert_eq!(Invite::list(&bob, &[uri], Offer::active()).refused(&mut bob).status(), 404);
     assert_eq!(Invite::new(&bob, BOB, Offer::active()).refused(&mut bob).status(), 480);

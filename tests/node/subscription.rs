@@ -216,12 +216,17 @@ fn other_requests_in_a_subscription_are_answered_and_it_goes_on() {
     for name in ["Allow", "Accept", "Accept-Encoding", "Supported", "Allow-Events"] {
         assert_eq!(within.need(name), outside.need(name), "the answer is the one outside of the dialog");
     }
-    for (method, status) in [("INVITE", 405), ("MESSAGE", 405), ("BYE", 405), ("INFO", 405), ("FOO", 501)] {
-        let other = dialog.request(&bob, method);
+    for (method, status) in
+        [("INVITE", 405), ("UPDATE", 405), ("MESSAGE", 405), ("BYE", 405), ("INFO", 405), ("FOO", 501)]
+    {
+        let other = dialog.request(&bob, method).with("Contact", "<sip:bob@127.0.0.9:9>");
         let response = bob.ask(other);
         assert_eq!(response.status(), status, "{response}");
         assert_eq!(response.words("Allow"), ["subscribe", "options"], "{method}: {response}");
     }
+    // RFC 3261 14.2: what was refused has left the dialog as it was.
+    deposit(&mut bob, BOB, "news");
+    assert_eq!(Summary::of(&notified(&mut bob, &dialog)).totals(), (1, 0));
     let other = dialog.request(&bob, "SUBSCRIBE").add("Event", "presence");
     let response = bob.ask(other);
     assert_eq!((response.status(), response.need("Allow-Events")), (489, outside.need("Allow-Events")));

@@ -118,7 +118,10 @@ async fn all_new(shared: &Shared, owner: Owner) -> Result<Found, Missing> {
     Ok(Found { list, unknown: Vec::new(), only: None })
 }
 
-/// All new items that the store lists and that have not ended, `page` by `page`; the mailbox's quota bounds them.
+/// Items of one retrieval of all, where the mailbox's quota allows more or sets no bound; the others stay new.
+const MOST_OF_ALL: usize = 100_000;
+
+/// All new items that the store lists and that have not ended, `page` by `page`.
 async fn all_listed<A: Future<Output = Result<Vec<ItemHead>, StoreError>>>(
     page: usize,
     now: Timestamp,
@@ -130,7 +133,7 @@ async fn all_listed<A: Future<Output = Result<Vec<ItemHead>, StoreError>>>(
         let items = list(ListQuery { state: Some(ItemState::New), after, limit: page }).await?;
         let standing = items.iter().filter(|item| !item.has_ended(now));
         ids.extend(standing.map(|item| item.message_id.detached()));
-        if items.len() < page {
+        if items.len() < page || ids.len() >= MOST_OF_ALL {
             return Ok(ids);
         }
         after = items.last().map(|item| item.sequence);

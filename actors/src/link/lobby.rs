@@ -1,6 +1,6 @@
 //! The lobby: a peer for whom there is no connection left is told so before he is sent away (RFC 3261 21.5.4).
 //!
-//! Few are in it at once, for a second each: who finds no room here either is closed at once.
+//! Few are in it at once, for three seconds each at most: who finds no room here either is closed at once.
 
 use super::net::TcpStream;
 use super::open::see_off;

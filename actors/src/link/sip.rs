@@ -8,7 +8,7 @@ use super::lobby::Lobby;
 use super::net;
 use super::open::{HandshakeLimits, Opening};
 use super::outbox::{CloseCause, OutboxLimits};
-use super::sip_connection::{Connection, Connections, Pending, Target};
+use super::sip_connection::{Connection, Connections, Pending, Target, is_response};
 use super::sip_stream;
 use super::stop::Stopper;
 use super::tls::Tls;
@@ -339,7 +339,7 @@ impl SipSender {
     /// Whether the connection of `flow` is open.
     #[must_use]
     pub fn is_open(&self, flow: &Flow) -> bool {
-        self.hub.connections.get(flow.connection).is_some_and(|connection| connection.outbox().is_open())
+        self.hub.connections.get(flow.connection).is_some_and(|connection| connection.takes_requests())
     }
 }
 
@@ -379,7 +379,7 @@ impl Hub {
         if !to.transport.is_reliable() {
             return None;
         }
-        let is_open = |connection: &Arc<Connection>| connection.outbox().is_open();
+        let is_open = |connection: &Arc<Connection>| connection.takes_requests();
         let of_flow = to.flow.and_then(|flow| self.connections.get(flow.connection)).filter(is_open);
         of_flow.or_else(|| self.connections.to(&Target::of(to)).filter(is_open))
     }
@@ -398,7 +398,8 @@ impl Hub {
 
     fn send_stream(self: &Arc<Self>, to: &Destination, bytes: Bytes, pending: Pending) {
         let mut pending = pending;
-        if let Some(connection) = to.flow.and_then(|flow| self.connections.get(flow.connection)) {
+        let of_flow = to.flow.and_then(|flow| self.connections.get(flow.connection));
+        if let Some(connection) = of_flow.filter(|found| found.takes_requests() || is_response(&bytes)) {
             match connection.push(bytes.clone(), Some(pending)) {
                 Ok(()) => return,
                 Err(back) => match back {

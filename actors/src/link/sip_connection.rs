@@ -97,6 +97,12 @@ impl Connection {
         self.owed.part()
     }
 
+    /// Whether requests can be sent: the connection is open, and its peer has not closed his side, or all of it, which
+    /// cannot be told apart.
+    pub(crate) fn takes_requests(&self) -> bool {
+        self.outbox.is_open() && !self.owed.parting.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn id(&self) -> u64 {
         self.id
     }
@@ -139,7 +145,12 @@ impl Connection {
     }
 }
 
-/// Whether a message is a final response (RFC 3261 7.2).
+/// Whether a message is a response (RFC 3261 7.2).
+pub(crate) fn is_response(message: &[u8]) -> bool {
+    message.starts_with(b"SIP/2.0 ")
+}
+
+/// Whether a message is a final response.
 fn is_final(message: &[u8]) -> bool {
     message.strip_prefix(b"SIP/2.0 ").and_then(<[u8]>::first).is_some_and(|class| *class != b'1')
 }
@@ -209,7 +220,7 @@ impl Connections {
     ) -> Result<Option<Arc<Connection>>, Pending> {
         let entry = self.by_target.entry(target.clone());
         if let Entry::Occupied(present) = &entry
-            && present.get().outbox.is_open()
+            && present.get().takes_requests()
         {
             return match present.get().push(bytes, Some(pending)) {
                 Ok(()) | Err(None) => Ok(None),
@@ -232,5 +243,32 @@ impl Connections {
     pub(crate) fn remove(&self, connection: &Connection) {
         self.by_id.remove(&connection.id);
         self.by_target.remove_if(&connection.target, |_, present| present.id == connection.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_peer_who_parts_is_owed_his_answers_and_sent_nothing_else() {
+        let connections = Connections::default();
+        let limits = Arc::new(OutboxLimits::default());
+        let addr = "192.0.2.1:40000".parse().unwrap();
+        let connection = connections.accepted(Transport::Tcp, addr, Vec::new(), &limits);
+        let say = |bytes: &'static [u8]| connection.push(Bytes::from_static(bytes), None).is_ok();
+        connection.asked();
+        connection.asked();
+        assert!(connection.takes_requests());
+        assert!(connection.part() && !connection.takes_requests());
+        assert!(say(b"SIP/2.0 100 Trying\r\n") && say(b"SIP/2.0 200 OK\r\n") && connection.part());
+        assert!(say(b"SIP/2.0 404 Not Found\r\n") && !connection.part());
+        assert!(say(b"SIP/2.0 404 Not Found\r\n") && !connection.part(), "a repetition owes nothing less");
+        // A request to him goes by a connection of its own.
+        let pending = || Pending::new(TransmitId::Stateless, Bytes::new(), Arc::new(|_| {}));
+        let queued =
+            connections.queue(connection.target(), &limits, Bytes::from_static(b"NOTIFY"), pending());
+        assert_ne!(queued.ok().flatten().unwrap().id(), connection.id());
     }
 }

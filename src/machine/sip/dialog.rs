@@ -259,12 +259,7 @@ impl Dialog {
         if matches!(request.method, Method::Ack | Method::Cancel) {
             return Ok(());
         }
-        let number = request.headers.cseq()?.number;
-        // RFC 3261 12.2.2: a lower number is out of order and MUST be rejected with a 500. The same
-        // number again is no retransmission, which the transaction absorbs, so it is out of order too.
-        if self.remote_cseq.is_some_and(|last| number <= last) {
-            return Err(Unfit::OutOfOrder);
-        }
+        let number = self.next_number(request)?;
         // RFC 3261 12.2.2: a target refresh MUST replace the remote target by the Contact, if present.
         let target = if refreshes_target(&request.method) { one_contact(request)? } else { None };
         self.remote_cseq = Some(number);
@@ -272,6 +267,26 @@ impl Dialog {
             *self = Self::from(Parts { remote_target, ..Parts::from(self.clone()) });
         }
         Ok(())
+    }
+
+    /// Takes note of a request that is refused: of its sequence number alone, since the dialog stays as it was
+    /// (RFC 3261 14.2).
+    ///
+    /// # Errors
+    /// It is out of order, or malformed.
+    pub fn pass(&mut self, request: &Request) -> Result<(), Unfit> {
+        self.remote_cseq = Some(self.next_number(request)?);
+        Ok(())
+    }
+
+    fn next_number(&self, request: &Request) -> Result<u32, Unfit> {
+        let number = request.headers.cseq()?.number;
+        // RFC 3261 12.2.2: a lower number is out of order and MUST be rejected with a 500. The same
+        // number again is no retransmission, which the transaction absorbs, so it is out of order too.
+        match self.remote_cseq.is_some_and(|last| number <= last) {
+            true => Err(Unfit::OutOfOrder),
+            false => Ok(number),
+        }
     }
 
     /// Builds the next request of the dialog (RFC 3261 12.2.1.1); body and other header fields are

@@ -204,7 +204,8 @@ impl Notifier {
         if self.is_ended() || !self.dialog.matches(request) {
             return Some(request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST));
         }
-        self.dialog.accept(request).err().map(|unfit| unfit.response(request))
+        // None of them changes anything in the dialog of a subscription.
+        self.dialog.pass(request).err().map(|unfit| unfit.response(request))
     }
 
     fn grant(&mut self, now: Instant, request: &Request, granted: Duration) -> Response {

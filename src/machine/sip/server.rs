@@ -164,9 +164,14 @@ impl Endpoint {
     fn take_request(&mut self, now: Instant, request: Request, flow: Flow, via: &Via) {
         let key = self.fingerprints.server(&request, via, &request.method);
         if let Some(&id) = self.server_keys.get(&key) {
-            // The peer listens where it has asked last: on another connection perhaps.
+            // A peer that asks again by a connection listens there. Of a datagram that is not known, nor is it of
+            // another address; and what was asked in secret is not answered in the clear.
             let to = self.answers_go(via, flow);
-            if let Some(server) = self.servers.get_mut(id) {
+            if let Some(server) = self.servers.get_mut(id)
+                && flow.transport.is_reliable()
+                && server.to.addr.ip() == flow.peer.ip()
+                && (flow.transport.is_secure() || !server.to.transport.is_secure())
+            {
                 server.to = to;
             }
             self.drive_server(now, id, Heard::Request, None);

@@ -4,6 +4,7 @@
 
 use super::test_support::*;
 use super::{EndpointEvent, Terms, TransmitId};
+use crate::machine::sip::{Flow, Transport};
 use crate::wire::sip::{HeaderName, Method, Request, Response, StatusCode};
 
 /// There is more to do than can be done.
@@ -384,6 +385,28 @@ fn a_repetition_on_another_connection_is_answered_there() {
         }
         let to: Vec<_> = sent(&mut endpoint).into_iter().map(|transmit| transmit.to.flow).collect();
         assert_eq!(to, [Some(tcp())], "{answered_before}");
+    }
+}
+
+#[test]
+fn a_repetition_from_elsewhere_has_no_answer_sent_there() {
+    let secure = Flow { transport: Transport::Tls, ..tcp() };
+    let elsewhere = |flow: Flow| Flow { peer: "192.0.2.66:40000".parse().unwrap(), ..flow };
+    let port = Flow { peer: "192.0.2.1:6666".parse().unwrap(), ..udp() };
+    for (first, again) in
+        [(udp(), elsewhere(udp())), (udp(), port), (tcp(), udp()), (tcp(), elsewhere(tcp())), (secure, tcp())]
+    {
+        let mut endpoint = endpoint();
+        let invite = incoming(Method::Invite, "z9hG4bKforged");
+        endpoint.handle_request(at(0), invite.clone(), first);
+        let Some(EndpointEvent::Request { txn, request, .. }) = endpoint.poll_event() else {
+            panic!("a request")
+        };
+        endpoint.handle_request(at(1), invite, again);
+        endpoint.respond(at(2), txn, tagged(&request, StatusCode::OK));
+        for transmit in sent(&mut endpoint) {
+            assert_eq!(transmit.to.flow, Some(first), "{again:?}");
+        }
     }
 }
 
