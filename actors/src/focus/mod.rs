@@ -409,7 +409,10 @@ impl Handler<DialogInput> for Focus {
         match input {
             DialogInput::Drain => {
                 self.broken("the node stops");
-                self.party.bye(Some(NODE_STOPS));
+                // An INVITE that is not answered yet gets the answer that it deserves.
+                if self.party.session().is_some() {
+                    self.party.bye(Some(NODE_STOPS));
+                }
             }
             input => {
                 if let Some(input) = self.conference.handle(clock::now(), input, &self.party) {
