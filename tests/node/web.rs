@@ -250,6 +250,8 @@ fn a_foreign_client_is_understood() {
 #[test]
 fn pings_of_who_does_not_read_take_no_memory() {
     let web = WebNode::plain(Plan::new());
+    // What the first one costs is not what the flood does.
+    assert_eq!(web.ua("bob").ask_options().status(), 200);
     let before = limits::resident(&web.node);
     let pings: Vec<u8> = (0..500).flat_map(|_| encode(9, &[b'p'; 125])).collect();
     for framing in [Framing::Sip, Framing::Msrp] {
@@ -263,7 +265,8 @@ fn pings_of_who_does_not_read_take_no_memory() {
         let mut other = web.ua("bob");
         assert_eq!(other.ask_options().status(), 200);
         let grown = limits::resident(&web.node).saturating_sub(before);
-        assert!(grown < (8 << 20), "memory grew by {grown}");
+        // All of them would be 24 MiB and more.
+        assert!(grown < (16 << 20), "memory grew by {grown}");
     }
 }
 
