@@ -1,6 +1,6 @@
 //! The lobby: a peer for whom there is no connection left is told so before he is sent away (RFC 3261 21.5.4).
 //!
-//! Few are in it at once, for three seconds each at most: who finds no room here either is closed at once.
+//! Few are in it at once, for four seconds each at most: who finds no room here either is closed at once.
 
 use super::net::TcpStream;
 use super::open::see_off;
@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 /// Peers that are in it at once.
 const ROOM: usize = 64;
 /// How long each has to say what he wants.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes that are read of each.
 const MOST: usize = 64 << 10;
 /// Seconds after which to try again.
