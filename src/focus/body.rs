@@ -47,10 +47,8 @@ pub fn none(request: &Request) -> Result<(), Rejection> {
     if request.body.is_empty() || !whole(request).is_required() {
         return Ok(());
     }
-    match mime::not_understood(&leaves(request, NOTHING)?, &[]) {
-        Some(_) => Err(Rejection::unsupported_body(NOTHING)),
-        None => Ok(()),
-    }
+    let refused = mime::not_understood(&leaves(request, NOTHING)?, &[]).is_some();
+    if refused { Err(Rejection::unsupported_body(NOTHING)) } else { Ok(()) }
 }
 
 /// The body of a request as a part.

@@ -41,20 +41,22 @@ impl ExpiryClock {
     /// The time by which items expire `now`, as [`read`](Self::read) would give it, between two readings.
     #[must_use]
     pub fn peek(&self, wall: Timestamp, now: Instant) -> Timestamp {
-        let Some((last, then)) = self.believed else { return wall };
-        let expected = last.after(now - then);
-        if wall > expected.after(TOLERANCE) { expected } else { wall }
+        self.expected(now).filter(|expected| is_ahead(wall, *expected)).unwrap_or(wall)
+    }
+
+    /// What the wall clock should say `now`, by the last reading.
+    fn expected(&self, now: Instant) -> Option<Timestamp> {
+        self.believed.map(|(last, then)| last.after(now - then))
     }
 
     /// The time by which items expire `now`, when the wall clock says `wall`; and what is to be
     /// told, once each.
     pub fn read(&mut self, wall: Timestamp, now: Instant) -> (Timestamp, Option<Jump>) {
-        let Some((last, then)) = self.believed else {
+        let Some(expected) = self.expected(now) else {
             self.believed = Some((wall, now));
             return (wall, None);
         };
-        let expected = last.after(now - then);
-        if wall > expected.after(TOLERANCE) {
+        if is_ahead(wall, expected) {
             let Some(since) = self.ahead_since else {
                 self.ahead_since = Some(now);
                 return (expected, Some(Jump::Ahead(wall.saturating_since(expected))));
@@ -71,6 +73,10 @@ impl ExpiryClock {
         let back = wall.after(TOLERANCE) < expected;
         (wall, over.or_else(|| back.then(|| Jump::Back(expected.saturating_since(wall)))))
     }
+}
+
+fn is_ahead(wall: Timestamp, expected: Timestamp) -> bool {
+    wall > expected.after(TOLERANCE)
 }
 
 #[cfg(test)]

@@ -5,6 +5,15 @@ use std::collections::BTreeMap;
 
 const BOB: &str = "sip:bob@example.com";
 
+/// Bob, and his retrieval of a list of one, whose connection is still to come.
+fn focus_of_one(node: &Node) -> (Ua, Call) {
+    let mut alice = Ua::udp(node, "sip:alice@example.org");
+    let id = deposit(&mut alice, BOB, "x");
+    let mut bob = Ua::udp(node, "bob");
+    let call = Invite::list(&bob, &[message_uri(&id)], Offer::active()).call_unbound(&mut bob);
+    (bob, call)
+}
+
 /// One user of a document: status, and how it left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct User {
@@ -205,10 +214,7 @@ fn a_refused_message_is_told_as_failed() {
 #[test]
 fn a_retrieval_of_one_has_a_focus_too() {
     let node = Node::start();
-    let mut alice = Ua::udp(&node, "sip:alice@example.org");
-    let id = deposit(&mut alice, BOB, "x");
-    let mut bob = Ua::udp(&node, "bob");
-    let mut call = Invite::list(&bob, &[message_uri(&id)], Offer::active()).call_unbound(&mut bob);
+    let (mut bob, mut call) = focus_of_one(&node);
     let mut dialog = watch(&mut bob, &call);
     next(&mut bob, &dialog);
     let end = dialog.request(&bob, "SUBSCRIBE").add("Event", "conference").add("Expires", "0");
@@ -223,10 +229,7 @@ fn a_retrieval_of_one_has_a_focus_too() {
 #[test]
 fn a_watcher_who_comes_back_by_another_connection_is_told_at_once() {
     let node = Node::start();
-    let mut alice = Ua::udp(&node, "sip:alice@example.org");
-    let id = deposit(&mut alice, BOB, "x");
-    let mut bob = Ua::udp(&node, "bob");
-    let mut call = Invite::list(&bob, &[message_uri(&id)], Offer::active()).call_unbound(&mut bob);
+    let (mut bob, mut call) = focus_of_one(&node);
     let mut left = Ua::tcp(&node, "bob");
     let mut dialog = watch(&mut left, &call);
     let unanswered = left.wait_request("NOTIFY", &dialog.call_id);
@@ -248,10 +251,7 @@ fn a_watcher_who_comes_back_by_another_connection_is_told_at_once() {
 #[test]
 fn nobody_else_may_watch() {
     let node = Node::start();
-    let mut alice = Ua::udp(&node, "sip:alice@example.org");
-    let id = deposit(&mut alice, BOB, "x");
-    let mut bob = Ua::udp(&node, "bob");
-    let mut call = Invite::list(&bob, &[message_uri(&id)], Offer::active()).call_unbound(&mut bob);
+    let (mut bob, mut call) = focus_of_one(&node);
     let mut eve = Ua::udp(&node, "eve");
     let focus = address(&call.ok.need("Contact"));
     let request = eve.request("SUBSCRIBE", &focus).add("Event", "conference").add("Expires", "600");
@@ -267,10 +267,7 @@ fn nobody_else_may_watch() {
 #[test]
 fn a_watcher_is_refused_what_is_not_there() {
     let node = Node::start();
-    let mut alice = Ua::udp(&node, "sip:alice@example.org");
-    let id = deposit(&mut alice, BOB, "x");
-    let mut bob = Ua::udp(&node, "bob");
-    let mut call = Invite::list(&bob, &[message_uri(&id)], Offer::active()).call_unbound(&mut bob);
+    let (mut bob, mut call) = focus_of_one(&node);
     let focus = address(&call.ok.need("Contact"));
     let request = |bob: &Ua| bob.request("SUBSCRIBE", &focus).add("Event", "conference");
     let brief = request(&bob).add("Expires", "5");
@@ -294,10 +291,7 @@ fn a_watcher_is_refused_what_is_not_there() {
 #[test]
 fn other_requests_of_a_watcher_are_answered_and_he_goes_on() {
     let node = Node::start();
-    let mut alice = Ua::udp(&node, "sip:alice@example.org");
-    let id = deposit(&mut alice, BOB, "x");
-    let mut bob = Ua::udp(&node, "bob");
-    let mut call = Invite::list(&bob, &[message_uri(&id)], Offer::active()).call_unbound(&mut bob);
+    let (mut bob, mut call) = focus_of_one(&node);
     let mut dialog = watch(&mut bob, &call);
     next(&mut bob, &dialog);
     let options = dialog.request(&bob, "OPTIONS");
@@ -319,10 +313,7 @@ fn other_requests_of_a_watcher_are_answered_and_he_goes_on() {
 #[test]
 fn a_watcher_who_fails_for_a_while_is_told_all_then() {
     let node = Node::start();
-    let mut alice = Ua::udp(&node, "sip:alice@example.org");
-    let id = deposit(&mut alice, BOB, "x");
-    let mut bob = Ua::udp(&node, "bob");
-    let mut call = Invite::list(&bob, &[message_uri(&id)], Offer::active()).call_unbound(&mut bob);
+    let (mut bob, mut call) = focus_of_one(&node);
     let dialog = watch(&mut bob, &call);
     let failed = bob.wait_request("NOTIFY", &dialog.call_id);
     bob.reply_with(&failed, &failed.msg.respond(500, "Not Now").add("Retry-After", "1"));

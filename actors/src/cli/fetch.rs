@@ -58,7 +58,7 @@ impl Fetch {
     async fn fetch(&self, client: &Client) -> Result<Outcome, Trouble> {
         let target = Target::new(self.out.as_deref(), self.force, self.access.json)?;
         if self.all {
-            return retrieve(client, &Selection::New, target).await;
+            return all_new(client, target).await;
         }
         if !self.new {
             return ids(client, self.ids.clone(), target).await;
@@ -154,13 +154,11 @@ pub(super) async fn ids(client: &Client, ids: Vec<String>, mut target: Target) -
     }
 }
 
-async fn retrieve(client: &Client, selection: &Selection, mut target: Target) -> Result<Outcome, Trouble> {
-    let fetched = match client.fetch_into(selection, target.keep()).await {
+async fn all_new(client: &Client, mut target: Target) -> Result<Outcome, Trouble> {
+    let fetched = match client.fetch_into(&Selection::New, target.keep()).await {
         Ok(fetched) => fetched,
         // The store's answer to "everything new" where nothing is.
-        Err(ClientError::Refused(Refusal { status, .. }))
-            if status.0 == 480 && *selection == Selection::New =>
-        {
+        Err(ClientError::Refused(Refusal { status, .. })) if status.0 == 480 => {
             tell_nothing(target.is_json());
             return Ok(Outcome::Nothing);
         }

@@ -12,7 +12,7 @@ use restante::entropy::Entropy as _;
 use restante::wire::sip::{
     HeaderName, Limits, Message, Method, Request, StatusCode, StreamDecoder, StreamEvent, stamp_via,
 };
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,16 +63,7 @@ impl Lobby {
 
 async fn tell(stream: &Stream, peer: SocketAddr, limits: Limits) -> io::Result<()> {
     let request = first_request(stream, limits).await?;
-    let mut answer = refusal(request, peer);
-    while !answer.is_empty() {
-        stream.writable().await?;
-        match stream.try_write(&[IoSlice::new(&answer)]) {
-            Ok(count) => drop(answer.split_to(count)),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+    stream.write_all(&refusal(request, peer)).await
 }
 
 /// The first request that gets a response.

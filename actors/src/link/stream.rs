@@ -118,6 +118,24 @@ impl Stream {
         }
     }
 
+    /// Writes all, waiting where there is no room; for who has the stream alone. Not for WebSockets either.
+    pub(crate) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match Octets(self).write(bytes) {
+                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
+                Err(error) => return Err(error),
+            }
+        }
+        while let Err(error) = self.try_flush() {
+            if error.kind() != io::ErrorKind::WouldBlock {
+                return Err(error);
+            }
+            self.writable().await?;
+        }
+        Ok(())
+    }
+
     /// Discards some of what is there to read; `false` at its end.
     pub(crate) fn try_discard(&self) -> bool {
         // On the stack here, so that no waiting task carries it.

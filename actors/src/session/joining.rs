@@ -31,16 +31,16 @@ pub(super) fn register(
     transport: &MsrpTransport,
     config: &SessionConfig,
     session: Addr<MsrpSession>,
-) -> MsrpRegistration {
+) -> Box<MsrpRegistration> {
     let guard = if config.local.is_secure() { Guard::Unanswered(Arc::default()) } else { Guard::Plain };
-    transport.register(config.local.shared_session_id(), guard, port(session))
+    Box::new(transport.register(config.local.shared_session_id(), guard, port(session)))
 }
 
 impl MsrpSession {
     /// Leaves the connection for another that is to come.
     fn renew(&mut self, remote: Vec<MsrpUri>, ctx: &Context<Self>) {
         // Registered anew, the session is bound to nothing; the former registration ends.
-        self.registration = Some(Box::new(register(&self.transport, self.machine.config(), ctx.address())));
+        self.registration = Some(register(&self.transport, self.machine.config(), ctx.address()));
         self.link = None;
         self.begin_anew(remote);
     }

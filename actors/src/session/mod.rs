@@ -74,7 +74,7 @@ impl MsrpSession {
                 user: user.downgrade(),
                 transport,
                 resolver,
-                registration: Some(Box::new(registration)),
+                registration: Some(registration),
                 link: None,
                 alarm: Alarm::default(),
                 turn: Turn::default(),

@@ -410,15 +410,21 @@ fn what_was_being_sent_is_forgotten_with_its_connection() {
     assert_eq!(sent[0].head.to_path, [uri("msrp://alice.example.com:7777/a2;tcp")]);
 }
 
-// proves RFC 4975 7.3: it MUST generate a 481 error and ignore the request
-#[test]
-fn a_frame_that_is_refused_by_its_path_binds_nothing() {
+/// A session that nothing has bound yet, with a message that waits to be sent.
+fn unbound() -> Session {
     let mut store = Session::new(config(), &mut crate::entropy::Sequence::new(1));
     let id = store.begin(
         T0,
         Outgoing { message_id: "m100".into(), content_type: "a/b".into(), headers: vec![], total: 1 },
     );
     store.data(T0, id, "x".into());
+    store
+}
+
+// proves RFC 4975 7.3: it MUST generate a 481 error and ignore the request
+#[test]
+fn a_frame_that_is_refused_by_its_path_binds_nothing() {
+    let mut store = unbound();
     let two = send("tran1", &[], None, '$').replace(STORE, &format!("{STORE} {ALICE}"));
     feed(&mut store, T0, two);
     assert_eq!((kinds(&mut store), store.is_bound()), (vec!["481".to_owned()], false));
@@ -429,12 +435,7 @@ fn a_frame_that_is_refused_by_its_path_binds_nothing() {
 
 #[test]
 fn the_first_frame_binds_and_releases_what_waits() {
-    let mut store = Session::new(config(), &mut crate::entropy::Sequence::new(1));
-    let id = store.begin(
-        T0,
-        Outgoing { message_id: "m100".into(), content_type: "a/b".into(), headers: vec![], total: 1 },
-    );
-    store.data(T0, id, "x".into());
+    let mut store = unbound();
     assert_eq!(store.poll_transmit(), None);
     feed(&mut store, T0, send("tran1", &[], None, '$'));
     assert!(events(&mut store).contains(&Event::Bound));

@@ -4,7 +4,7 @@ use super::WebLimits;
 use crate::link::stream::{Octets, Stream};
 use httparse::{EMPTY_HEADER, Request, Status};
 use std::fmt::Write as _;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use tungstenite::handshake::derive_accept_key;
 
 /// Bytes of the largest request.
@@ -93,7 +93,7 @@ pub(crate) async fn handshake(
         Ok(response) => response.clone(),
         Err(refusal) => refusal.response(protocol),
     };
-    write_all(stream, response.as_bytes()).await?;
+    stream.write_all(response.as_bytes()).await?;
     Ok(verdict.map(drop))
 }
 
@@ -113,23 +113,6 @@ fn read_once(stream: &Stream, head: &mut Vec<u8>) -> io::Result<usize> {
     let count = Octets(stream).read(&mut scratch)?;
     head.extend_from_slice(scratch.get(..count).unwrap_or_default());
     Ok(count)
-}
-
-async fn write_all(stream: &Stream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match Octets(stream).write(bytes) {
-            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
-            Err(error) => return Err(error),
-        }
-    }
-    while let Err(error) = stream.try_flush() {
-        if error.kind() != io::ErrorKind::WouldBlock {
-            return Err(error);
-        }
-        stream.writable().await?;
-    }
-    Ok(())
 }
 
 /// The response to a request, why it is refused, or `None` while it is not complete.
