@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::capabilities;
 use crate::dialog_port::DialogPort;
+use crate::meters::{Package, Subscribed};
 use crate::party::Party;
 use crate::ports::{DialogInput, Leave};
 
@@ -37,6 +38,7 @@ const LAST_BODY: usize = 1 << 20;
 /// All subscribers of one focus.
 pub struct ConferenceSubscribers {
     subscribers: Vec<Subscriber>,
+    subscribed: Subscribed,
     next_ticket: u64,
     over: bool,
 }
@@ -70,7 +72,12 @@ impl Subscriber {
 impl Default for ConferenceSubscribers {
     /// Nobody yet.
     fn default() -> Self {
-        Self { subscribers: Vec::new(), next_ticket: 1, over: false }
+        Self {
+            subscribers: Vec::new(),
+            subscribed: Subscribed::to(Package::Conference),
+            next_ticket: 1,
+            over: false,
+        }
     }
 }
 
@@ -85,6 +92,7 @@ impl ConferenceSubscribers {
                 None
             }
             DialogInput::Response { ticket, response } if self.knows(ticket) => {
+                Package::Conference.notified(Some(response.status));
                 if let Some(subscriber) = self.find(ticket) {
                     let outcome = subscriber.notifier.handle_response(response.status);
                     if outcome == NotifyOutcome::Refused
@@ -96,6 +104,7 @@ impl ConferenceSubscribers {
                 None
             }
             DialogInput::Failed { ticket, .. } if self.knows(ticket) => {
+                Package::Conference.notified(None);
                 if let Some(subscriber) = self.find(ticket) {
                     subscriber.notifier.handle_failed();
                 }
@@ -264,6 +273,7 @@ impl ConferenceSubscribers {
             }
             !ended
         });
+        self.subscribed.count(self.subscribers.len());
     }
 }
 

@@ -23,6 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
+use crate::meters;
 use crate::records::Records;
 use restante::wire::sip::unescape;
 
@@ -71,6 +72,7 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
         return Ok(handle.clone());
     }
     let handle = builder()?.install_recorder()?;
+    meters::describe();
     *installed = Some(handle.clone());
     Ok(handle)
 }

@@ -22,6 +22,7 @@ pub mod http;
 pub mod link;
 pub mod logging;
 pub mod mailbox;
+pub mod meters;
 pub mod node;
 pub mod pager_depositing;
 pub mod party;

@@ -18,6 +18,7 @@ use crate::capabilities;
 use crate::clock;
 use crate::fault;
 use crate::gate::Guest;
+use crate::meters::{Package, Subscribed};
 use crate::ports::{Adopt, Asked, Await, DialogInput, DialogUser, Forget, Leave, SendRequest, ToEndpoint};
 use crate::refusals;
 use crate::shard::{Idle, Shard};
@@ -57,6 +58,7 @@ pub struct Mailbox {
     user: Option<DialogUser>,
     /// Boxed, since it is rare: most mailboxes never wait.
     leaves: Option<Box<Leaves>>,
+    subscribed: Subscribed,
     alarm: Alarm,
     span: tracing::Span,
 }
@@ -98,6 +100,7 @@ impl Mailbox {
             answer: None,
             user: None,
             leaves: None,
+            subscribed: Subscribed::to(Package::MessageSummary),
             alarm: Alarm::default(),
             span,
         }
@@ -129,6 +132,7 @@ impl Mailbox {
 
     fn answered(&mut self, ticket: Ticket, response: &Response) {
         let (now, status) = (clock::now(), response.status.0);
+        Package::MessageSummary.notified(Some(response.status));
         match self.subscriptions.handle_response(now, ticket, response.status) {
             NotifyOutcome::Waiting | NotifyOutcome::Delivered => {}
             NotifyOutcome::Refused => match self.subscriptions.retry(now, ticket, response) {
@@ -157,6 +161,7 @@ impl Mailbox {
             leaves.0.retain(|(ticket, _)| self.subscriptions.is_composing(*ticket));
             self.leaves.take_if(|leaves| leaves.0.is_empty());
         }
+        self.subscribed.count(self.subscriptions.len());
         if self.subscriptions.is_empty() {
             self.shard.do_send(Idle { owner: self.owner.clone(), received: self.received });
         }
@@ -336,6 +341,7 @@ impl Handler<DialogInput> for Mailbox {
             DialogInput::Response { ticket, response } => self.answered(ticket, &response),
             DialogInput::Failed { ticket, cause } => {
                 tracing::warn!(parent: &self.span, ?cause, "NOTIFY not answered: subscription ended");
+                Package::MessageSummary.notified(None);
                 self.subscriptions.handle_failed(ticket);
             }
             DialogInput::Crowded { ticket } => self.subscriptions.handle_crowded(clock::now(), ticket),

@@ -49,6 +49,7 @@ pub async fn keep_up(store: Arc<dyn Store>, expiry: Arc<Expiry>, readiness: Read
         match expired {
             Ok(expired) => {
                 if expired.removed > 0 {
+                    metrics::counter!("restante_expired_items_total").increment(expired.removed as u64);
                     tracing::debug!(items = expired.removed, "expired");
                 }
                 if expired.more {

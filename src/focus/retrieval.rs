@@ -204,12 +204,12 @@ impl Retrieval {
     }
 
     /// The participant can not deliver its item. Once the store is being told, only the store's
-    /// answer counts.
-    pub fn failed(&mut self, participant: Participant, failure: Failure) {
+    /// answer counts. Whether it was not known before that it can not.
+    pub fn failed(&mut self, participant: Participant, failure: Failure) -> bool {
         self.step(participant, |state| match state {
             State::Dialing | State::Connected { .. } => Some(State::Failed(failure)),
             _ => None,
-        });
+        })
     }
 
     /// The client's session is over: whatever was not acknowledged has failed.
@@ -239,9 +239,10 @@ impl Retrieval {
         }
     }
 
-    fn step(&mut self, participant: Participant, transition: impl FnOnce(&State) -> Option<State>) {
-        let Some(entry) = self.entries.get_mut(participant) else { return };
-        let Some(next) = transition(&entry.state) else { return };
+    /// Whether it has made the transition.
+    fn step(&mut self, participant: Participant, transition: impl FnOnce(&State) -> Option<State>) -> bool {
+        let Some(entry) = self.entries.get_mut(participant) else { return false };
+        let Some(next) = transition(&entry.state) else { return false };
         let ended = matches!(next, State::Departed | State::Failed(_));
         entry.state = next;
         self.events.push_back(Event::Changed(participant));
@@ -251,6 +252,7 @@ impl Retrieval {
                 self.events.push_back(Event::Finished);
             }
         }
+        true
     }
 }
 
@@ -359,6 +361,14 @@ mod tests {
     }
 
     #[test]
+    fn what_has_ended_does_not_fail_again() {
+        let mut retrieval = retrieval(1);
+        assert!(retrieval.failed(0, Failure::Refused(413)));
+        assert!(!retrieval.failed(0, Failure::Broken) && !retrieval.failed(9, Failure::Broken));
+        assert_eq!(retrieval.entries()[0].state, State::Failed(Failure::Refused(413)));
+    }
+
+    #[test]
     fn every_input_in_every_state_is_harmless() {
         let reach: [fn(&mut Retrieval); 5] = [
             |_| {},
@@ -372,14 +382,14 @@ mod tests {
                 r.replayed(0);
                 r.marked(0, true);
             },
-            |r| r.failed(0, Failure::NotFound),
+            |r| _ = r.failed(0, Failure::NotFound),
         ];
         let inputs: [fn(&mut Retrieval, Participant); 7] = [
             |r, p| r.opened(p),
             |r, p| r.begun(p, 0),
             |r, p| r.acknowledged(p, 0),
             |r, p| r.marked(p, false),
-            |r, p| r.failed(p, Failure::Store),
+            |r, p| _ = r.failed(p, Failure::Store),
             |r, _| r.broken(),
             |r, _| drop(r.restart()),
         ];

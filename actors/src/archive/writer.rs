@@ -289,12 +289,17 @@ impl Work {
                 Err(_) => break,
             }
         }
+        metrics::counter!("restante_store_operations_total").increment(replies.len() as u64);
+        let begun = Instant::now();
         let committed = match self.broken.load(Ordering::Acquire) {
             true => Err(broken()),
             false => transaction.commit(durable).map_err(|error| self.failed(error, replies.len())),
         };
         let committed = committed.and_then(|committed| {
             let written = committed.written;
+            if written && durable == Durable::First {
+                metrics::histogram!("restante_store_commit_seconds").record(begun.elapsed());
+            }
             self.tell(committed);
             self.settle(written, durable)
         });

@@ -21,6 +21,7 @@ use crate::clock;
 use crate::conference::ConferenceSubscribers;
 use crate::dialog_port::DialogPort;
 use crate::fault;
+use crate::meters;
 use crate::party::{Agreed, NODE_STOPS, Party, PartyEvent};
 use crate::ports::DialogInput;
 use crate::session::SessionReport;
@@ -195,7 +196,12 @@ impl Focus {
 
     fn fail(&mut self, participant: usize, failure: Failure) {
         self.relay.leave(participant, self.party.session());
-        self.retrieval.failed(participant, failure);
+        let (cause, status) = (failure.text(), failure.status());
+        if self.retrieval.failed(participant, failure) {
+            let message_id = self.retrieval.entries().get(participant).and_then(|it| it.message_id.as_ref());
+            let message_id = message_id.map(tracing::field::debug);
+            tracing::info!(parent: &self.span, participant, message_id, cause, status, "not delivered");
+        }
     }
 
     /// The client is gone, or the node stops: nothing more can be delivered.
@@ -280,6 +286,7 @@ impl Focus {
 
     fn finish(&mut self) {
         self.conference.end(clock::now());
+        meters::retrieval_ended(self.retrieval.entries());
         if !self.party.is_over() {
             tracing::info!(parent: &self.span, delivered = self.retrieval.delivered(), of = self.retrieval.entries().len(), "retrieval ended");
         }

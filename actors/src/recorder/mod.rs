@@ -21,6 +21,7 @@ use crate::alarm::Alarm;
 use crate::clock;
 use crate::dialog_port::DialogPort;
 use crate::fault;
+use crate::meters;
 use crate::party::{Agreed, NODE_STOPS, Party, PartyEvent};
 use crate::ports::DialogInput;
 use crate::refusals;
@@ -155,6 +156,7 @@ impl Recorder {
         }
         self.closed = true;
         let Some(draft) = self.draft.get().copied() else {
+            meters::session_deposit("empty");
             tracing::info!(parent: &self.span, "session without a complete message: no item");
             return;
         };
@@ -185,7 +187,8 @@ impl Recorder {
     fn settled(&self, closed: Result<Closed, StoreError>) {
         match closed {
             Ok(Closed::Item(deposited)) => {
-                tracing::info!(parent: &self.span, message_id = ?deposited.message_id, messages = self.stored, "deposited")
+                meters::session_deposit("stored");
+                tracing::info!(parent: &self.span, message_id = ?deposited.message_id, messages = self.stored, "deposited");
             }
             Ok(Closed::Settled) => {
                 tracing::info!(parent: &self.span, messages = self.stored, "session closed before")

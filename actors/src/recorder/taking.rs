@@ -14,6 +14,7 @@ use restante::wire::sip::{Request, StatusCode};
 use super::Recorder;
 use super::arriving::{self, Arriving, Content};
 use crate::clock;
+use crate::meters;
 use crate::records::{Said, Way};
 use crate::refusals;
 use crate::session::{Judge, ReadCredit};
@@ -90,9 +91,13 @@ impl Recorder {
         ctx.spawn(storing.into_actor(self).map(move |stored, recorder, ctx| {
             recorder.storing -= 1;
             let response = match stored {
-                Ok(_) => accepted,
+                Ok(_) => {
+                    meters::session_message("stored");
+                    accepted
+                }
                 Err(error) => {
                     recorder.stored -= 1;
+                    meters::session_message("refused");
                     tracing::warn!(parent: &recorder.span, %error, "MESSAGE in the dialog refused");
                     refusals::of_store(&error, recorder.shared.agent()).response(&request)
                 }
@@ -160,6 +165,7 @@ impl Recorder {
     }
 
     fn judge(&self, id: IncomingId, verdict: Verdict) {
+        meters::session_message(if verdict == Verdict::Stored { "stored" } else { "refused" });
         self.party.tap().msrp(Way::Out, || match &verdict {
             Verdict::Stored => Said::Answer(200),
             Verdict::Refused(status, comment) => {
