@@ -3,10 +3,12 @@
 
 use bytes::Bytes;
 
+use super::pager::LONGEST_DESCRIPTION;
 use crate::machine::offer_answer::AcceptTypes;
 use crate::store::{ItemHead, ItemKind, StoredMessage};
 use crate::wire::cpim::{self, Party, Wrapper};
 use crate::wire::date::{self, Date};
+use crate::wire::line::beginning;
 use crate::wire::mime;
 use crate::wire::msrp::DEFERRED_MESSAGE_ID;
 
@@ -55,13 +57,20 @@ pub fn is_presentable(item: &ItemHead, message: &StoredMessage, client: &ClientL
     })
 }
 
-/// The media type of a stored message; without a Content-Type it is text/plain (RFC 2045 5.2).
+/// The media type of a stored message; without a Content-Type it is text/plain (RFC 2045 5.2). Of one that is too long for
+/// the head of a SEND the parameters are left out.
 #[must_use]
 pub fn content_type(item: &ItemHead, message: &StoredMessage) -> Bytes {
     let is_type = |(name, _): &&(Bytes, Bytes)| name.eq_ignore_ascii_case(b"content-type");
     let of_item = || fields(item, message).find(is_type).map(|(_, value)| value.clone());
     let told = message.content_type.clone().or_else(of_item);
-    told.filter(|value| !value.is_empty()).unwrap_or(Bytes::from_static(b"text/plain"))
+    match told {
+        Some(long) if long.len() > LONGEST_DESCRIPTION => {
+            Some(Bytes::from(mime::value(&long))).filter(|essence| essence.len() <= LONGEST_DESCRIPTION)
+        }
+        told => told.filter(|value| !value.is_empty()),
+    }
+    .unwrap_or(Bytes::from_static(b"text/plain"))
 }
 
 /// The headers kept with a message: those of a pager request are kept with its item.
@@ -113,13 +122,18 @@ fn deferred(item: &ItemHead) -> (Bytes, Bytes) {
     (Bytes::from_static(DEFERRED_MESSAGE_ID.as_bytes()), item.message_id.bytes().clone())
 }
 
-/// The Content-* headers beside Content-Type that describe the content.
+/// The Content-* headers beside Content-Type that describe the content, as many as the head of a SEND has room for.
 fn described<'a>(item: &'a ItemHead, message: &'a StoredMessage) -> impl Iterator<Item = &'a (Bytes, Bytes)> {
-    fields(item, message).filter(|(name, _)| {
+    let mut room = LONGEST_DESCRIPTION;
+    let fits = move |(name, value): &&(Bytes, Bytes)| {
+        room.checked_sub(name.len() + value.len()).map(|left| room = left).is_some()
+    };
+    let describes = |(name, _): &&(Bytes, Bytes)| {
         name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"content-"))
             && !name.eq_ignore_ascii_case(b"content-type")
             && !name.eq_ignore_ascii_case(b"content-length")
-    })
+    };
+    fields(item, message).filter(describes).filter(fits)
 }
 
 /// MSRP carries binary (RFC 4975 7.1: no Content-Transfer-Encoding), so it is told in CPIM only.
@@ -128,9 +142,12 @@ fn is_transfer_encoding(name: &[u8]) -> bool {
 }
 
 fn wrapper(item: &ItemHead, message: &StoredMessage, content_type: &Bytes) -> Wrapper {
-    let party = |value: &Bytes| {
-        Party::from_sip(value)
-            .unwrap_or_else(|| Party { display: None, uri: "sip:anonymous@anonymous.invalid".into() })
+    // Readers need not take header fields of any length.
+    let shortened =
+        |text: Bytes| String::from_utf8_lossy(&beginning(&text, LONGEST_DESCRIPTION)).into_owned();
+    let party = |value: &Bytes| match Party::from_sip(value) {
+        Some(Party { display, uri }) => Party { display: display.map(|name| shortened(name.into())), uri },
+        None => Party { display: None, uri: "sip:anonymous@anonymous.invalid".into() },
     };
     let mut content = vec![(Bytes::from_static(b"Content-Type"), content_type.clone())];
     content.extend(described(item, message).cloned());
@@ -138,11 +155,7 @@ fn wrapper(item: &ItemHead, message: &StoredMessage, content_type: &Bytes) -> Wr
         from: party(&item.envelope.from),
         to: party(&item.envelope.to),
         date_time: Some(date_time(item, message)),
-        subject: item
-            .envelope
-            .subject
-            .as_deref()
-            .map(|subject| String::from_utf8_lossy(subject).into_owned()),
+        subject: item.envelope.subject.clone().map(shortened),
         content,
     }
 }
@@ -239,6 +252,30 @@ mod tests {
                 .unwrap();
         assert!(presented.prefix.is_empty());
         assert_eq!(presented.total, 5);
+    }
+
+    // What a peer has deposited long ago, or by MSRP, must not make a head that clients refuse to read.
+    #[test]
+    fn what_describes_a_content_is_never_longer_than_a_head_may_be() {
+        let long = |length: usize| Bytes::from("A".repeat(length));
+        let mut item = item(ItemKind::Pager);
+        item.envelope.subject = Some(long(50_000));
+        item.envelope.from = Bytes::from(format!("\"{}\" <sip:alice@example.org>;tag=1", "A".repeat(50_000)));
+        let mut message = message("text/plain");
+        message.content_type = Some(Bytes::from(format!("image/png;x={}", "A".repeat(20_000))));
+        message.headers.push((Bytes::from_static(b"Content-Disposition"), long(20_000)));
+        message.headers.push((Bytes::from_static(b"Content-ID"), long(100)));
+        let bare = present(&item, &message, &client(&["image/*"], None)).unwrap();
+        assert_eq!(bare.content_type, "image/png");
+        let names: Vec<_> = bare.headers.iter().map(|(name, _)| name.clone()).collect();
+        assert_eq!(names, ["Deferred-Message-ID", "Content-Language", "Content-ID"]);
+        let wrapped = present(&item, &message, &client(&["message/cpim"], None)).unwrap();
+        let cpim = cpim::Cpim::parse(&wrapped.prefix).unwrap();
+        assert_eq!(cpim.from().unwrap().uri, "sip:alice@example.org");
+        assert_eq!(cpim.subject().unwrap().len(), LONGEST_DESCRIPTION);
+        assert!(wrapped.prefix.len() < 3 * LONGEST_DESCRIPTION, "{}", wrapped.prefix.len());
+        message.content_type = Some(long(20_000));
+        assert_eq!(content_type(&item, &message), "text/plain", "a type must be told");
     }
 
     #[test]

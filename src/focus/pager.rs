@@ -14,6 +14,10 @@ use crate::wire::sip::{HeaderError, HeaderName, MediaType, Request, StatusCode};
 /// A request is not longer on its way: an older Date is that of a wrong clock, or of a wrong time zone.
 const LONGEST_WAY: Duration = Duration::from_secs(3600);
 
+/// Bytes of the header fields that describe a content, at most: a client need not read MSRP heads of more than a few
+/// kilobytes, nor does this node.
+pub(super) const LONGEST_DESCRIPTION: usize = 4096;
+
 /// What the node limits and assumes about deposits.
 #[derive(Clone, Debug)]
 pub struct DepositRules {
@@ -46,7 +50,7 @@ pub enum Pager {
 /// Judges a MESSAGE that arrived at `now` for a mailbox of this store.
 ///
 /// # Errors
-/// 400 for headers that cannot be kept, 500 for privacy that cannot be given, 413 for a body over the limit, 415 for a content coding: MSRP,
+/// 400 for headers that cannot be kept, 500 for privacy that cannot be given, 413 for a body or a description of it over the limit, 415 for a content coding: MSRP,
 /// by which it would be retrieved, has none.
 pub fn pager(request: &Request, rules: &DepositRules, now: Timestamp) -> Result<Pager, Rejection> {
     if request.body.len() > rules.max_body {
@@ -62,7 +66,7 @@ pub fn pager(request: &Request, rules: &DepositRules, now: Timestamp) -> Result<
         return Ok(Pager::Ignored);
     }
     let mut envelope = envelope(request, now)?;
-    envelope.content = content_headers(request);
+    envelope.content = content_headers(request)?;
     // A body without a type is text (RFC 2045 5.2).
     envelope.text = content_type.is_ok_and(|kind| kind.is_none_or(|kind| is_text(&kind, &request.body)));
     let ends = ends(envelope.expires, rules, now);
@@ -134,13 +138,27 @@ fn sent(request: &Request, now: Timestamp) -> Timestamp {
     date.filter(believed).map_or(now, |date| date.at)
 }
 
-/// The Content-* headers that describe the body, as sent; its length is the body's own affair.
-fn content_headers(request: &Request) -> Vec<(Bytes, Bytes)> {
+/// The Content-* headers that describe the body, as sent; its length is the body's own affair. Refused where they are
+/// longer than the head of an MSRP request should have to be, in which they leave again.
+fn content_headers(request: &Request) -> Result<Vec<(Bytes, Bytes)>, Rejection> {
     let described = |name: &HeaderName| {
         name.is_content() && !matches!(name, HeaderName::ContentLength | HeaderName::MimeVersion)
     };
     let headers = request.headers.iter().filter(|header| described(&header.name));
-    headers.map(|header| (header.name.to_bytes(), header.value.clone())).collect()
+    let headers: Vec<_> = headers.map(|header| (header.name.to_bytes(), header.value.clone())).collect();
+    let longest = headers.iter().max_by_key(|(_, value)| value.len());
+    match longest.filter(|_| size_of_fields(&headers) > LONGEST_DESCRIPTION) {
+        Some((name, _)) => {
+            let reason = format!("{} Too Long", String::from_utf8_lossy(name));
+            Err(Rejection::because(StatusCode::REQUEST_ENTITY_TOO_LARGE, reason))
+        }
+        None => Ok(headers),
+    }
+}
+
+/// What these header fields take, in bytes.
+pub(super) fn size_of_fields(fields: &[(Bytes, Bytes)]) -> usize {
+    fields.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 /// RFC 3842 counts by message context: what is text is a Text-Message, all else is multimedia; of
@@ -286,6 +304,21 @@ mod tests {
         let composing =
             message(&[(HeaderName::ContentType, "application/IM-iscomposing+xml; charset=utf-8")]);
         assert_eq!(pager(&composing, &rules(), Timestamp(0)).unwrap(), Pager::Ignored);
+    }
+
+    // What could not be retrieved must not be taken.
+    #[test]
+    fn a_description_over_the_limit_is_refused() {
+        let described = |length: usize| {
+            let mut request = message(&[(HeaderName::ContentType, "text/plain")]);
+            let value = format!("render;x={}", "A".repeat(length));
+            request.headers.push(HeaderName::ContentDisposition, value);
+            pager(&request, &rules(), Timestamp(0))
+        };
+        assert!(described(4000).is_ok());
+        let refused = described(4100).unwrap_err();
+        assert_eq!(refused.status, StatusCode::REQUEST_ENTITY_TOO_LARGE);
+        assert_eq!(refused.reason.as_deref(), Some("Content-Disposition Too Long"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::NOTIFY_BODY;
 use super::realm::Realm;
 use crate::store::{Counts, ItemHead, Owner, Tally};
+use crate::wire::line::beginning;
 use crate::wire::message_summary::{self, ItemHeaders, Summary};
 
 /// Which items a NOTIFY lists.
@@ -109,12 +110,8 @@ fn whole(value: Bytes) -> Option<Bytes> {
     Some(value).filter(|value| value.len() <= LONGEST_FIELD)
 }
 
-/// The beginning of a text, up to the end of a UTF-8 character.
 fn cut(value: &Bytes) -> Bytes {
-    let is_boundary = |at: &usize| value.get(*at).is_none_or(|byte| byte & 0xC0 != 0x80);
-    // A character has at most three bytes behind its first; where there are more, it is no UTF-8.
-    let end = (LONGEST_FIELD - 3..=LONGEST_FIELD).rev().find(is_boundary).unwrap_or(LONGEST_FIELD);
-    value.slice(..end.min(value.len()))
+    beginning(value, LONGEST_FIELD)
 }
 
 /// The party as the figure of OMA SIMPLE IM 7.3.3 shows it, `<alice@example.org>`: an optional

@@ -8,6 +8,8 @@ use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::line::printable;
+
 /// The media type of message summaries.
 pub const MEDIA_TYPE: &str = "application/simple-message-summary";
 
@@ -203,16 +205,16 @@ fn count(text: &str) -> Option<u64> {
 }
 
 /// Writes one header line. RFC 3842 3.5: formatted like SIP extension-headers; a value is kept on its
-/// line: every run of line ends, with the white space around it, becomes one space.
+/// line: every run of line ends and other control characters, with the white space around it, becomes one space.
 fn line(out: &mut BytesMut, name: &str, value: &[u8]) {
     out.put_slice(name.as_bytes());
     out.put_slice(b": ");
-    let pieces = value.split(|byte| matches!(byte, b'\r' | b'\n' | b'\0')).map(<[u8]>::trim_ascii);
+    let pieces = value.split(|byte| byte.is_ascii_control() && *byte != b'\t').map(<[u8]>::trim_ascii);
     for (index, piece) in pieces.filter(|piece| !piece.is_empty()).enumerate() {
         if index > 0 {
             out.put_u8(b' ');
         }
-        out.put_slice(piece);
+        out.put_slice(&printable(piece));
     }
     out.put_slice(b"\r\n");
 }

@@ -5,6 +5,7 @@ pub mod conference_info;
 pub mod cpim;
 pub mod date;
 pub mod fingerprint;
+pub mod line;
 pub mod message_summary;
 pub mod mime;
 pub mod msrp;

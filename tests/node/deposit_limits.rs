@@ -162,3 +162,15 @@ fn one_sender_does_not_fill_a_mailbox() {
     deposit(&mut carol, BOB, "hers has room");
     deposit(&mut alice, "sip:dora@example.com", "so has another mailbox");
 }
+
+/// What describes a content leaves again in the head of an MSRP request, which nobody has to read at any length.
+#[test]
+fn a_description_of_the_content_has_an_end() {
+    let node = Node::start();
+    let mut alice = Ua::tcp(&node, "sip:alice@example.org");
+    let long = format!("render;x=\"{}\"", "A".repeat(5000));
+    let refused = alice.request("MESSAGE", BOB).body("text/plain", "x").with("Content-Disposition", long);
+    let refused = alice.ask(refused);
+    assert_eq!((refused.status(), refused.reason()), (413, "Content-Disposition Too Long"));
+    assert_eq!(fetch(&node, "bob").totals(), (0, 0));
+}

@@ -38,6 +38,15 @@ fn a_client_without_cpim_gets_the_bare_content() {
 }
 
 #[test]
+fn no_control_character_leaves_in_a_head() {
+    let offer = || Offer::active().accepts("text/html text/plain");
+    let delivered = deliver("text/plain;x=\"a\x01\x7fb\"", b"bare", offer());
+    assert_eq!(delivered.content_type, "text/plain;x=\"a  b\"");
+    let delivered = deliver("message/cpim;x=\"\x01\"", b"\r\n\r\nx", Offer::active().accepts("message/cpim"));
+    assert_eq!(delivered.content_type, "message/cpim;x=\" \"");
+}
+
+#[test]
 fn a_deposited_cpim_is_passed_byte_for_byte() {
     let cpim = b"From: MR SANDERS <im:piglet@100akerwood.com>\r\nTo: Depressed Donkey <im:eeyore@100akerwood.com>\r\n\
         DateTime: 2000-12-13T13:40:00-08:00\r\nSubject: the weather will be fine today\r\nNS: MyFeatures <mid:x@y>\r\n\

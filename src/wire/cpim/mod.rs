@@ -7,6 +7,7 @@ mod party;
 
 use bytes::Bytes;
 
+use super::line::printable;
 use super::mime::{self, Fields, MimeError};
 use escape::{escape_into, unescape};
 pub use party::Party;
@@ -224,11 +225,7 @@ fn plain(out: &mut String, name: &str, value: Option<&str>) {
 fn mime_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend(name.iter().filter(|byte| byte.is_ascii_graphic() && **byte != b':'));
     out.extend_from_slice(b": ");
-    let begin = out.len();
-    out.extend_from_slice(value);
-    for byte in out.iter_mut().skip(begin).filter(|byte| matches!(byte, b'\r' | b'\n')) {
-        *byte = b' ';
-    }
+    out.extend_from_slice(&printable(value));
     out.extend_from_slice(b"\r\n");
 }
 

@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
+use crate::wire::line::printable;
+
 use super::{ByteRange, Continuation, FailureReport, FrameKind, Head, MsrpUri, end_line};
 
 impl Head {
     /// Appends start line and header fields, and the blank line where a body follows.
     ///
-    /// A line break inside a value is written as a space: a value cannot become a header field.
+    /// A control character inside a value is written as a space: a value cannot become a header field.
     pub fn encode(&self, has_body: bool, out: &mut BytesMut) {
         put_transaction(&self.transaction, out);
         match &self.kind {
@@ -76,7 +78,7 @@ pub struct SendHead<'a> {
 impl SendHead<'_> {
     /// Appends start line and header fields, and the blank line where a body follows.
     ///
-    /// A line break inside a value is written as a space: a value cannot become a header field.
+    /// A control character inside a value is written as a space: a value cannot become a header field.
     pub fn encode(&self, out: &mut BytesMut) {
         // Most heads, and a small body, without finding memory again and again.
         out.reserve(ROOM);
@@ -153,8 +155,5 @@ fn put_field(name: &[u8], value: &[u8], out: &mut BytesMut) {
 }
 
 fn put_text(text: &[u8], out: &mut BytesMut) {
-    if memchr::memchr2(b'\r', b'\n', text).is_none() {
-        return out.put_slice(text);
-    }
-    out.extend(text.iter().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { *b }));
+    out.put_slice(&printable(text));
 }
