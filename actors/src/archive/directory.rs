@@ -2,7 +2,8 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use restante::store::StoreError;
 
@@ -10,12 +11,25 @@ use restante::store::StoreError;
 const FORMAT: &str = "restante store 2\n";
 
 /// Holds a directory against other processes.
-pub(super) struct DirectoryLock(File);
+pub(super) struct DirectoryLock {
+    file: File,
+    path: PathBuf,
+}
+
+impl DirectoryLock {
+    /// Whether the directory is still where it was, with this lock in it: one that was removed takes what is written, and
+    /// keeps nothing.
+    pub(super) fn is_there(&self) -> bool {
+        let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let (there, held) = (fs::metadata(&self.path).map(identity), self.file.metadata().map(identity));
+        matches!((there, held), (Ok(there), Ok(held)) if there == held)
+    }
+}
 
 impl Drop for DirectoryLock {
     fn drop(&mut self) {
         // Closing is not enough: a process that is being started shares the open file for a moment.
-        let _ = self.0.unlock();
+        let _ = self.file.unlock();
     }
 }
 
@@ -26,7 +40,7 @@ pub(super) fn acquire(directory: &Path) -> Result<DirectoryLock, StoreError> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|error| unusable(&path, &error))?;
     match file.try_lock() {
-        Ok(()) => Ok(DirectoryLock(file)),
+        Ok(()) => Ok(DirectoryLock { file, path }),
         Err(TryLockError::WouldBlock) => {
             Err(StoreError::Locked { directory: directory.display().to_string() })
         }
@@ -34,26 +48,73 @@ pub(super) fn acquire(directory: &Path) -> Result<DirectoryLock, StoreError> {
     }
 }
 
-/// Refuses a directory that another version wrote, and marks a new one.
-pub(super) fn check_format(directory: &Path) -> Result<(), StoreError> {
-    let path = directory.join("format");
+/// Stands in a directory whose engine is being made: nothing is kept in it yet.
+const MAKING: &str = "making";
+
+/// What a directory is, before its engine is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// One that is kept.
+    Kept,
+    /// One whose engine is still to be made.
+    New,
+}
+
+/// Refuses a directory that another version wrote, or of which a part is missing: opened, that would be a store without
+/// items, which removes all contents that it knows nothing of.
+pub(super) fn examine(directory: &Path) -> Result<Found, StoreError> {
+    let (path, engine) = (directory.join("format"), directory.join("engine"));
     match fs::read_to_string(&path) {
-        Ok(format) if format == FORMAT => Ok(()),
-        Ok(format) => Err(other_format(directory, format.trim())),
+        Ok(format) if format != FORMAT => Err(other_format(directory, format.trim())),
+        Ok(_) if !has_journal(&engine) => Err(StoreError::Unavailable(format!(
+            "{} has no journal: a part of the store is missing. Bring back the whole of {}; to begin with an empty \
+             store, move it away",
+            engine.display(),
+            directory.display()
+        ))),
+        Ok(_) => Ok(Found::Kept),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if directory.join("engine").exists() {
-                return Err(other_format(directory, "restante store 1"));
-            }
-            let mark = || -> io::Result<()> {
-                let mut file = File::create(&path)?;
-                file.write_all(FORMAT.as_bytes())?;
-                file.sync_all()?;
-                File::open(directory)?.sync_all()
-            };
-            mark().map_err(|error| unusable(&path, &error))
+            begin(directory, &engine)?;
+            Ok(Found::New)
         }
         Err(error) => Err(unusable(&path, &error)),
     }
+}
+
+/// Whether there is a journal of the engine, of which there always is one.
+fn has_journal(engine: &Path) -> bool {
+    let is_journal = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.path().extension().is_some_and(|extension| extension == "jnl"))
+    };
+    fs::read_dir(engine).is_ok_and(|mut entries| entries.any(is_journal))
+}
+
+/// Notes that an engine is being made; what an earlier attempt has left of one, on a full disk or killed, goes.
+fn begin(directory: &Path, engine: &Path) -> Result<(), StoreError> {
+    let making = directory.join(MAKING);
+    if engine.exists() {
+        if !making.exists() {
+            return Err(other_format(directory, "restante store 1"));
+        }
+        fs::remove_dir_all(engine).map_err(|error| unusable(engine, &error))?;
+    }
+    write(directory, MAKING, "").map_err(|error| unusable(&making, &error))
+}
+
+/// Marks a directory whose engine was just made as one that is kept.
+pub(super) fn made(directory: &Path) -> Result<(), StoreError> {
+    let marked = write(directory, "format", FORMAT).and_then(|()| fs::remove_file(directory.join(MAKING)));
+    marked.map_err(|error| unusable(&directory.join("format"), &error))
+}
+
+/// Writes a small file so that it stays. It is there whole, or not at all.
+fn write(directory: &Path, name: &str, content: &str) -> io::Result<()> {
+    let (path, new) = (directory.join(name), directory.join(format!("{name}.new")));
+    let mut file = File::create(&new)?;
+    file.write_all(content.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(new, path)?;
+    File::open(directory)?.sync_all()
 }
 
 fn other_format(directory: &Path, found: &str) -> StoreError {

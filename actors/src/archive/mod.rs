@@ -53,7 +53,7 @@ use tokio::sync::oneshot;
 use self::claims::Claims;
 use self::content::Contents;
 use self::desk::Desk;
-use self::directory::DirectoryLock;
+use self::directory::{DirectoryLock, Found};
 use self::pool::{Pool, lock};
 use self::reader::Reader;
 use self::tree::{Durable, Tree};
@@ -99,7 +99,7 @@ pub struct Archive {
     claims: Claims,
     sinks: Sinks,
     next_session: AtomicU64,
-    _lock: DirectoryLock,
+    lock: DirectoryLock,
 }
 
 impl Archive {
@@ -120,9 +120,12 @@ impl Archive {
     pub fn open_with(directory: &Path, limits: Limits) -> Result<Self, StoreError> {
         let broken = |error: io::Error| StoreError::Unavailable(format!("{}: {error}", directory.display()));
         let lock = directory::acquire(directory)?;
-        directory::check_format(directory)?;
+        let found = directory::examine(directory)?;
         let tree =
             Arc::new(Tree::open(&directory.join("engine")).map_err(|error| cannot_open(directory, &error))?);
+        if found == Found::New {
+            directory::made(directory)?;
+        }
         let readers = Pool::start("archive-reader", READERS, limits.queue).map_err(broken)?;
         let content_writers =
             Pool::start("archive-content", CONTENT_WRITERS, limits.queue).map_err(broken)?;
@@ -147,7 +150,7 @@ impl Archive {
             claims: Claims::default(),
             sinks,
             next_session: AtomicU64::new(1),
-            _lock: lock,
+            lock,
         })
     }
 
@@ -344,6 +347,10 @@ impl Store for Archive {
     }
 
     fn working(&self) -> bool {
+        if self.orders.refusal().is_ok() && !self.lock.is_there() {
+            self.orders
+                .give_up("its directory was removed, moved or replaced: what is written now is not kept");
+        }
         self.orders.refusal().is_ok()
     }
 

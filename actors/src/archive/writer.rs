@@ -93,6 +93,16 @@ impl WriterHandle {
         self.broken.load(Ordering::Acquire)
     }
 
+    /// Takes nothing more until the store is opened again, for this `cause`.
+    pub(super) fn give_up(&self, cause: &str) {
+        if !self.broken.swap(true, Ordering::AcqRel) {
+            tracing::error!(
+                cause,
+                "the store is broken: nothing more is taken until the node is started again"
+            );
+        }
+    }
+
     /// Refuses everything from now on; the answer comes when all that was queued before is done.
     pub(super) fn close(&self) -> Answer<()> {
         if self.closed.swap(true, Ordering::AcqRel) {

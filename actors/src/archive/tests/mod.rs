@@ -5,6 +5,7 @@
 mod contents;
 mod crash;
 mod damage;
+mod directory;
 mod drafts;
 mod faults;
 mod hints;

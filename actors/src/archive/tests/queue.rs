@@ -162,15 +162,3 @@ fn limits_are_obeyed() {
     drop(release);
     wait(third).unwrap();
 }
-
-#[test]
-fn a_directory_of_another_version_is_refused_by_name() {
-    let place = place();
-    std::fs::create_dir(place.path().join("engine")).unwrap();
-    let refusal = Archive::open(place.path()).err().unwrap().to_string();
-    assert!(refusal.contains("restante store 1") && refusal.contains("restante store 2"), "{refusal}");
-    std::fs::write(place.path().join("format"), "restante store 99\n").unwrap();
-    let refusal = Archive::open(place.path()).err().unwrap().to_string();
-    assert!(refusal.contains("restante store 99"), "{refusal}");
-    assert!(refusal.contains(&place.path().display().to_string()), "{refusal}");
-}
