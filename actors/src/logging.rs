@@ -2,7 +2,11 @@
 
 use crate::config::{Log, LogFilter, LogFormat};
 use crate::redact;
-use std::io::{self, IsTerminal, Write};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io::{self, IsTerminal, StderrLock, Write};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -28,22 +32,64 @@ pub fn init(log: &Log) -> Result<(), LoggingError> {
     redact::open_addresses(log.addresses);
     let filter = filter(log, std::env::var("RUST_LOG").ok().as_deref())?;
     let colours = std::io::stderr().is_terminal();
-    Ok(subscriber(log.format, filter, || Unfailing(io::stderr()), colours).try_init()?)
+    Ok(subscriber(log.format, filter, Unfailing::stderr, colours).try_init()?)
 }
 
-/// Lines that may be lost: a full disk or a reader that is gone must not take the node with it. They are counted.
-struct Unfailing<W>(W);
+/// Lines that may be lost: a full disk, a reader that is gone, or one that does not read, must not take the node with it.
+/// They are counted.
+struct Unfailing<W> {
+    out: W,
+    /// Whether the reader has let a line wait in vain.
+    stalled: &'static AtomicBool,
+}
 
-impl<W: Write> Write for Unfailing<W> {
+impl Unfailing<StderrLock<'static>> {
+    fn stderr() -> Self {
+        static STALLED: AtomicBool = AtomicBool::new(false);
+        Self { out: io::stderr().lock(), stalled: &STALLED }
+    }
+}
+
+/// How long the reader of a full pipe is waited for: once. Later lines find room at once, or are lost.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// What a pipe with room takes without waiting: PIPE_BUF of Linux.
+const PIECE: usize = 4096;
+
+impl<W: Write + AsFd> Unfailing<W> {
+    /// Writes a line, or as much of it as there is room for.
+    fn put(&mut self, line: &[u8]) -> io::Result<()> {
+        for piece in line.chunks(PIECE) {
+            let patience = if self.stalled.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
+            let ready = has_room(&self.out, patience)?;
+            self.stalled.store(!ready, Ordering::Relaxed);
+            if !ready {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.out.write_all(piece)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether something can be written without waiting for longer than `patience`.
+fn has_room(out: &impl AsFd, patience: Duration) -> io::Result<bool> {
+    let mut waiting = [PollFd::new(out, PollFlags::OUT)];
+    // invariant: a part of a second fits.
+    let timeout = Timespec::try_from(patience).map_err(io::Error::other)?;
+    Ok(poll(&mut waiting, Some(&timeout))? > 0)
+}
+
+impl<W: Write + AsFd> Write for Unfailing<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.write_all(bytes).is_err() {
+        if self.put(bytes).is_err() {
             metrics::counter!("restante_log_lines_lost_total").increment(1);
         }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let _ = self.0.flush();
+        let _ = self.out.flush();
         Ok(())
     }
 }
@@ -81,7 +127,7 @@ where
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use std::io::{Result as IoResult, Write};
+    use std::io::{Read, Result as IoResult};
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
@@ -126,20 +172,38 @@ mod tests {
         assert!(first.contains("\"message\":\"deposited\"") && first.contains("\"bytes\":5"), "{first}");
     }
 
+    fn lines(out: std::io::PipeWriter) -> Unfailing<std::io::PipeWriter> {
+        Unfailing { out, stalled: Box::leak(Box::default()) }
+    }
+
     #[test]
     fn a_line_that_cannot_be_written_is_lost_and_nothing_else() {
-        struct Full;
-        impl Write for Full {
-            fn write(&mut self, _: &[u8]) -> IoResult<usize> {
-                Err(io::ErrorKind::StorageFull.into())
-            }
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut lines = lines(writer);
+        assert_eq!(lines.write(b"a line").unwrap(), 6);
+        lines.flush().unwrap();
+    }
 
-            fn flush(&mut self) -> IoResult<()> {
-                Err(io::ErrorKind::BrokenPipe.into())
-            }
+    #[test]
+    fn a_reader_that_does_not_read_is_not_waited_for() {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let mut lines = lines(writer);
+        let line = [b'x'; 10_000];
+        let begun = std::time::Instant::now();
+        // More than a pipe holds: all after the first that finds no room are lost at once.
+        for _ in 0..100 {
+            assert_eq!(lines.write(&line).unwrap(), line.len());
         }
-        assert_eq!(Unfailing(Full).write(b"a line").unwrap(), 6);
-        Unfailing(Full).flush().unwrap();
+        assert!(begun.elapsed() < 20 * PATIENCE, "{:?}", begun.elapsed());
+        let mut room = vec![0; 1 << 20];
+        assert!(reader.read(&mut room).unwrap() >= PIECE);
+        lines.write_all(b"read again\n").unwrap();
+        assert!(!lines.stalled.load(Ordering::Relaxed));
+        drop(lines);
+        let mut rest = Vec::new();
+        reader.read_to_end(&mut rest).unwrap();
+        assert!(rest.ends_with(b"read again\n"), "{} bytes", rest.len());
     }
 
     #[test]

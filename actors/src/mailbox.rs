@@ -12,6 +12,7 @@ use restante::focus::summary;
 use restante::machine::sip::{Flow, NotifyOutcome};
 use restante::store::{ListQuery, Owner, Store, StoreError, SubscriptionCursor, SubscriptionRecord};
 use restante::wire::sip::{HeaderName, Method, Response, StatusCode, tag_of};
+use tokio::sync::mpsc;
 
 use crate::alarm::Alarm;
 use crate::capabilities;
@@ -36,6 +37,8 @@ pub struct Changed;
 pub struct Restore {
     /// As [`restante::store::Store::subscriptions`] gave it.
     pub record: SubscriptionRecord,
+    /// Dropped when the Endpoint has been told of its dialog.
+    pub known: Option<mpsc::Sender<()>>,
 }
 
 /// The shard needs this actor no more.
@@ -59,6 +62,8 @@ pub struct Mailbox {
     /// Boxed, since it is rare: most mailboxes never wait.
     leaves: Option<Box<Leaves>>,
     subscribed: Subscribed,
+    /// The node stops: the next run goes on.
+    left: bool,
     alarm: Alarm,
     span: tracing::Span,
 }
@@ -101,6 +106,7 @@ impl Mailbox {
             user: None,
             leaves: None,
             subscribed: Subscribed::to(Package::MessageSummary),
+            left: false,
             alarm: Alarm::default(),
             span,
         }
@@ -152,6 +158,9 @@ impl Mailbox {
     // ---- the turn of the wheel ----
 
     fn drain(&mut self, ctx: &mut Context<Self>) {
+        if self.left {
+            return;
+        }
         self.subscriptions.drive(clock::now());
         while let Some(action) = self.subscriptions.poll_action(clock::now(), clock::wall()) {
             self.act(action, ctx);
@@ -349,8 +358,11 @@ impl Handler<DialogInput> for Mailbox {
                 self.leaves.get_or_insert_default().0.push((ticket, leave));
                 self.subscriptions.handle_room(ticket);
             }
-            // The next run of the node goes on with them.
-            DialogInput::Drain => self.forget(),
+            // The next run of the node goes on with them: none is ended by what is not heard any more.
+            DialogInput::Drain => {
+                self.left = true;
+                self.forget();
+            }
             DialogInput::Ack(_) | DialogInput::Cancelled(_) => {}
         }
         self.drain(ctx);
@@ -378,6 +390,7 @@ impl Handler<Restore> for Mailbox {
             _ => tracing::error!(parent: &self.span, "written subscription is damaged: left out"),
         }
         self.drain(ctx);
+        drop(restore.known);
     }
 }
 

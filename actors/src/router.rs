@@ -55,12 +55,13 @@ pub struct Router {
     tags: StatelessTags,
     shards: OnceLock<Vec<Addr<SipEndpoint>>>,
     sender: OnceLock<SipSender>,
-    /// What has come before [`Self::attach`]; `None` from then on.
+    open: OnceLock<()>,
+    /// What has come before [`Self::open`]; `None` from then on.
     early: Mutex<Option<Vec<SipReceived>>>,
 }
 
 impl Router {
-    /// A router that holds what comes until [`Self::attach`].
+    /// A router that holds what comes until [`Self::open`].
     #[must_use]
     pub fn new(realm: Realm, gate: Arc<Gate>, records: Records) -> Arc<Self> {
         Arc::new(Self {
@@ -70,22 +71,28 @@ impl Router {
             tags: StatelessTags::new(&mut Chance),
             shards: OnceLock::new(),
             sender: OnceLock::new(),
+            open: OnceLock::new(),
             early: Mutex::new(Some(Vec::new())),
         })
     }
 
-    /// Begins to route to `shards`; `sender` sends what is answered without a transaction.
+    /// Says who the `shards` are; `sender` sends what is answered without a transaction.
     pub fn attach(&self, shards: Vec<Addr<SipEndpoint>>, sender: SipSender) {
         let _ = self.shards.set(shards);
         let _ = self.sender.set(sender);
+    }
+
+    /// Begins to route to the shards that were [attached](Self::attach).
+    pub fn open(&self) {
+        let _ = self.open.set(());
         let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).take();
         early.into_iter().flatten().for_each(|received| self.route(received));
     }
 
     /// Holds a message that comes while the node starts: its listeners are bound before its shards are there, and
-    /// over TCP nobody would send it again. Gives it back once there are shards.
+    /// over TCP nobody would send it again. Gives it back once the node serves.
     fn hold(&self, received: SipReceived) -> Option<SipReceived> {
-        if self.sender.get().is_some() {
+        if self.open.get().is_some() {
             return Some(received);
         }
         match self.early.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {

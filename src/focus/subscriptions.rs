@@ -240,8 +240,12 @@ impl Subscriptions {
         done && !subscriber.notifier.is_ended()
     }
 
-    /// Goes on with a subscription of another run; `now` and `wall` are the same moment by both clocks.
+    /// Goes on with a subscription of another run; `now` and `wall` are the same moment by both clocks. One that is
+    /// known is not begun a second time.
     pub fn restore(&mut self, now: Instant, wall: Timestamp, tag: String, written: Written) {
+        if self.tags().any(|known| known == tag) {
+            return;
+        }
         let mut notifier = Notifier::restore(written.notifier, now, wall, self.rules.min_interval);
         // Where the wall clock was put back meanwhile: nobody was granted more than this.
         notifier.end_at(notifier.expires().min(now + self.rules.terms.max_expires));

@@ -271,14 +271,7 @@ impl SipEndpoint {
             fault::strike("endpoint.place", &call_id);
         }
         let Some(tag) = request.headers.to_tag() else { return self.admit(txn, request, flow) };
-        let Some(held) = self.dialogs.get_mut(tag.as_ref()) else {
-            // RFC 3261 12.2.2: a request of an unknown dialog is answered 481; ACK never.
-            if request.method != Method::Ack {
-                let response = request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
-                self.machine.respond(clock::now(), txn, response);
-            }
-            return;
-        };
+        let Some(held) = self.dialogs.get_mut(tag.as_ref()) else { return self.stray(txn, &request, &flow) };
         match self.gate.guest(&mut held.guest, &request, &flow) {
             Ok(()) => {
                 let asked = Asked::new(Arc::clone(&self.me), txn, Box::new(request), flow);
@@ -286,6 +279,18 @@ impl SipEndpoint {
             }
             Err(rejection) => self.turn_away(txn, &request, &flow, &rejection),
         }
+    }
+
+    /// Answers a request of an unknown dialog.
+    fn stray(&mut self, txn: ServerTxn, request: &Request, flow: &Flow) {
+        // RFC 3261 12.2.2: 481; ACK never.
+        let rejection = match request.method {
+            Method::Ack => return,
+            // The next run of the node goes on with subscriptions.
+            Method::Subscribe if self.closing => Rejection::unavailable(5),
+            _ => Rejection::new(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST),
+        };
+        self.turn_away(txn, request, flow, &rejection);
     }
 
     /// Gives a request that belongs to no dialog to the shard, once it is known who sent it.
@@ -307,7 +312,7 @@ impl SipEndpoint {
         }
     }
 
-    /// Refuses a request at the gate. Nothing is kept for a peer that is not trusted: its repetition is
+    /// Refuses a request. Nothing is kept for a peer that is not trusted: its repetition is
     /// judged anew.
     fn turn_away(&mut self, txn: ServerTxn, request: &Request, flow: &Flow, rejection: &Rejection) {
         refusals::count(rejection.status);

@@ -1,5 +1,6 @@
 //! The node: boots, serves, drains.
 
+mod files;
 mod listening;
 mod nursery;
 mod signals;
@@ -12,6 +13,8 @@ use std::time::Duration;
 use actix::{Addr, Arbiter, ArbiterHandle, System};
 use anyhow::Context as _;
 use restante::store::{Store, SubscriptionCursor};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
 use crate::admission::Admission;
 use crate::archive::{self, Archive};
@@ -75,10 +78,13 @@ pub struct Bound {
 
 /// Serves until `stop` resolves, to a word that says why; `ready` is told when every listener is bound.
 pub(crate) async fn serve_until(
-    config: Config,
+    mut config: Config,
     ready: impl FnOnce(&Bound),
     stop: impl Future<Output = &'static str>,
 ) -> anyhow::Result<()> {
+    // A signal that comes from now on ends nothing.
+    let hangup = signal(SignalKind::hangup())?;
+    files::make_room(&mut config);
     let users = users(&config)?;
     let StoreUrl::Embedded(directory) = &config.store.url;
     let store = open_store(directory.clone(), terms::archive_limits(&config)).await?;
@@ -90,8 +96,8 @@ pub(crate) async fn serve_until(
     let fatal = Fatal::default();
     let node = Node::boot(config, store, users, cores, stopper.clone(), &fatal).await?;
     let http = node.http(metrics, readiness.clone(), stopper.clone())?;
-    node.resume().await?;
-    node.keep_certificate()?;
+    node.begin().await?;
+    node.keep_certificate(hangup);
     readiness.set(true);
     node.sweep(readiness.clone());
     metrics::gauge!("restante_workers").set(u32::try_from(node.endpoints.len()).unwrap_or(u32::MAX));
@@ -135,6 +141,7 @@ async fn open_store(directory: PathBuf, limits: archive::Limits) -> anyhow::Resu
 pub(crate) struct Node {
     pub(crate) shared: Arc<Shared>,
     router: Arc<Router>,
+    admission: Admission,
     pub(crate) endpoints: Vec<Addr<SipEndpoint>>,
     pub(crate) shards: Vec<Addr<Shard>>,
     bound_sip: Vec<Listen>,
@@ -198,7 +205,7 @@ impl Node {
         let nursery = Nursery {
             shared: Arc::clone(&shared),
             gate,
-            admission,
+            admission: admission.clone(),
             sip: sip.clone(),
             bound: &bound_sip,
             totals: Arc::default(),
@@ -207,7 +214,7 @@ impl Node {
         };
         let (endpoints, shards) = nursery.start_on(&handles).await?;
         router.attach(endpoints.clone(), sip.sender(|_| {}));
-        Ok(Self { shared, router, endpoints, shards, bound_sip, bound_msrp, tls })
+        Ok(Self { shared, router, admission, endpoints, shards, bound_sip, bound_msrp, tls })
     }
 
     /// Serves metrics and health, where configured.
@@ -234,10 +241,18 @@ impl Node {
         Ok(Some(bound))
     }
 
-    /// Goes on with the subscriptions of the last run.
-    pub(crate) async fn resume(&self) -> anyhow::Result<()> {
+    /// Goes on with the subscriptions of the last run, and takes what comes when all of them are known: a refresh
+    /// that came before would find none, and a new one be resumed beside itself.
+    pub(crate) async fn begin(&self) -> anyhow::Result<()> {
+        self.resume().await?;
+        self.router.open();
+        Ok(())
+    }
+
+    async fn resume(&self) -> anyhow::Result<()> {
         let mut cursor: Option<SubscriptionCursor> = None;
         let mut resumed = 0_usize;
+        let (known, mut all_known) = mpsc::channel(1);
         loop {
             let batch = self.shared.store.subscriptions(cursor.take(), RESUMED_AT_ONCE).await?;
             let Some(last) = batch.last() else { break };
@@ -248,10 +263,13 @@ impl Node {
                     self.shared.store.remove_subscription(record.owner, record.key).await?;
                 } else if let Some(shard) = self.shards.get(self.router.shard_of(&record.owner)) {
                     resumed += 1;
-                    shard.do_send(Resume(record));
+                    shard.do_send(Resume { record, known: known.clone() });
                 }
             }
         }
+        drop(known);
+        // Nothing is sent: it ends when the last mailbox has let go of its end.
+        let _ = all_known.recv().await;
         if resumed > 0 {
             tracing::info!(subscriptions = resumed, "subscriptions of the last run go on");
         }
@@ -259,9 +277,7 @@ impl Node {
     }
 
     /// Reads the certificate again when its files change, and on SIGHUP.
-    fn keep_certificate(&self) -> anyhow::Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut hangup = signal(SignalKind::hangup())?;
+    fn keep_certificate(&self, mut hangup: Signal) {
         let tls = Arc::clone(&self.tls);
         actix::spawn(async move {
             while hangup.recv().await.is_some() {
@@ -272,7 +288,6 @@ impl Node {
         if self.tls.is_server() {
             actix::spawn(Arc::clone(&self.tls).watch(self.shared.config.tls.reload));
         }
-        Ok(())
     }
 
     /// Keeps the store up, and `readiness` true to it.
@@ -304,7 +319,8 @@ impl Node {
         }
     }
 
-    /// Says goodbye to every session, waits for the answers as long as configured, and closes the store.
+    /// Says goodbye to every session, waits as long as configured for the answers to that, and to the requests in work, and closes
+    /// the store.
     pub(crate) async fn drain(&self, stopper: &Stopper) {
         let limit = self.shared.config.node.drain;
         let draining = async {
@@ -313,14 +329,16 @@ impl Node {
                 for endpoint in &self.endpoints {
                     left += endpoint.send(DrainDialogs).await.unwrap_or(0);
                 }
-                if left == 0 {
+                // What came before the stop gets the answer that it deserves.
+                if left == 0 && self.admission.in_work() == 0 {
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         if tokio::time::timeout(limit, draining).await.is_err() {
-            tracing::warn!("sessions did not end in time");
+            let requests = self.admission.in_work();
+            tracing::warn!(requests, "sessions did not end, or requests were not answered, in time");
         }
         self.close(stopper).await;
     }

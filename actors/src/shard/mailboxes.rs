@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use dashmap::DashMap;
 use restante::store::{Owner, SubscriptionRecord};
+use tokio::sync::mpsc;
 
 use super::Shard;
 use crate::mailbox::{self, Changed, Mailbox, Restore, Retire};
@@ -30,7 +31,12 @@ pub struct Idle {
 /// A subscription that outlived the last run.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Resume(pub SubscriptionRecord);
+pub struct Resume {
+    /// As it was written down.
+    pub record: SubscriptionRecord,
+    /// Dropped when its dialog is known.
+    pub known: mpsc::Sender<()>,
+}
 
 /// A mailbox, and how many messages it was sent.
 pub(super) struct MailboxEntry {
@@ -74,7 +80,7 @@ impl Shard {
             Ok(records) => {
                 tracing::info!(subscriptions = records.len(), "mailbox made anew");
                 for record in records {
-                    shard.resume(record, ctx);
+                    shard.resume(record, None, ctx);
                 }
             }
             Err(error) => {
@@ -83,9 +89,9 @@ impl Shard {
         }));
     }
 
-    fn resume(&mut self, record: SubscriptionRecord, ctx: &Context<Self>) {
+    fn resume(&mut self, record: SubscriptionRecord, known: Option<mpsc::Sender<()>>, ctx: &Context<Self>) {
         if let Some(mailbox) = self.mailbox(record.owner.clone(), ctx) {
-            mailbox.do_send(Restore { record });
+            mailbox.do_send(Restore { record, known });
         }
     }
 }
@@ -106,7 +112,7 @@ impl Handler<Idle> for Shard {
 impl Handler<Resume> for Shard {
     type Result = ();
     fn handle(&mut self, resume: Resume, ctx: &mut Self::Context) {
-        self.resume(resume.0, ctx);
+        self.resume(resume.record, Some(resume.known), ctx);
     }
 }
 

@@ -27,6 +27,7 @@ mod peer;
 mod proxy;
 mod sabotage;
 mod sender;
+mod stopping;
 mod store;
 mod story;
 mod stranger;

@@ -184,7 +184,7 @@ impl World {
         )
         .await;
         let node = booted.unwrap_or_else(|error| panic!("the node does not boot: {error:#}"));
-        node.resume().await.unwrap_or_else(|error| panic!("subscriptions are not resumed: {error:#}"));
+        node.begin().await.unwrap_or_else(|error| panic!("subscriptions are not resumed: {error:#}"));
         self.note(|| "the node is up".to_owned());
         self.0.disturbed.set(Some(Instant::now()));
         *self.0.run.borrow_mut() = Some(Run { node, store, stopper });
