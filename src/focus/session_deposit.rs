@@ -1,5 +1,7 @@
 //! The deposit of a session: what is kept of an INVITE (RFC 3261 13) in the mailbox owner's place.
 
+use bytes::Bytes;
+
 use super::pager::{self, DepositRules};
 use super::rejection::Rejection;
 use crate::store::{DepositKey, Envelope};
@@ -23,19 +25,34 @@ pub struct SessionEnvelope {
 /// # Errors
 /// 400 naming the header that cannot be read.
 pub fn session(invite: &Request, rules: &DepositRules, now: Timestamp) -> Result<SessionEnvelope, Rejection> {
-    let mut envelope = pager::envelope(invite, now)?;
-    envelope.expires = None;
-    envelope.text = true;
-    Ok(SessionEnvelope { key: pager::key(invite)?, envelope, ends: pager::ends(None, rules, now) })
+    let envelope = pager::envelope(invite, now)?;
+    let key = pager::key(invite)?;
+    // What is kept for hours must not keep the whole INVITE.
+    let (own, own_or_none) = (
+        |text: Bytes| Bytes::copy_from_slice(&text),
+        |text: Option<Bytes>| text.map(|text| Bytes::copy_from_slice(&text)),
+    );
+    let envelope = Envelope {
+        from: own(envelope.from),
+        to: own(envelope.to),
+        subject: own_or_none(envelope.subject),
+        date: own(envelope.date),
+        priority: own_or_none(envelope.priority),
+        expires: None,
+        text: true,
+        ..envelope
+    };
+    let key = DepositKey { call_id: own(key.call_id), from_tag: own(key.from_tag), cseq: key.cseq };
+    Ok(SessionEnvelope { key, envelope, ends: pager::ends(None, rules, now) })
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use std::time::Duration;
 
     use super::*;
-    use crate::wire::sip::{HeaderName, Method};
+    use crate::wire::sip::{HeaderName, Limits, Message, Method, parse_datagram};
 
     #[test]
     fn the_session_description_is_no_content() {
@@ -57,7 +74,13 @@ mod tests {
             lifetime: Duration::from_secs(100),
             max_lifetime: Duration::from_secs(100),
         };
+        let whole = invite.encode();
+        let Ok(Message::Request(invite)) = parse_datagram(whole.clone(), &Limits::default()) else {
+            panic!()
+        };
         let session = session(&invite, &rules, Timestamp(1_000)).unwrap();
+        drop(invite);
+        assert!(whole.is_unique(), "nothing keeps the INVITE");
         assert!(session.envelope.content.is_empty() && session.envelope.urgent && session.envelope.text);
         assert_eq!(session.ends, Timestamp(101_000));
         assert_eq!(session.key.call_id, "d0982dkjs@Joemobile.example.net");
