@@ -26,10 +26,21 @@ fn filters() -> Vec<String> {
         .collect()
 }
 
+/// What fail2ban shows its filters of a line: without what the `datepattern` has found.
+fn undated(line: &str) -> &str {
+    let rest = line.strip_prefix("{\"timestamp\":\"").unwrap_or(line);
+    let is_date = |date: &&str| {
+        date.bytes()
+            .zip(*b"0000-00-00T00:00:00")
+            .all(|(byte, form)| if form == b'0' { byte.is_ascii_digit() } else { byte == form })
+    };
+    rest.get(..19).filter(is_date).map_or(line, |date| &rest[date.len()..])
+}
+
 /// The address that a filter finds in a line. The filters need no more of regular expressions than this.
 fn found(filter: &str, line: &str) -> Option<String> {
     let filter = filter.strip_prefix('^').unwrap().strip_suffix('$').unwrap();
-    let (mut rest, mut host) = (line, None);
+    let (mut rest, mut host) = (undated(line), None);
     let mut pieces = filter;
     while !pieces.is_empty() {
         let (taken, wanted) = if let Some(next) = pieces.strip_prefix("<HOST>") {
@@ -41,7 +52,7 @@ fn found(filter: &str, line: &str) -> Option<String> {
             (rest.find(char::is_whitespace).unwrap_or(rest.len()), next)
         } else if let Some(next) = pieces.strip_prefix("\\s+") {
             (rest.len() - rest.trim_start().len(), next)
-        } else if let Some(next) = pieces.strip_prefix("[^\"]+") {
+        } else if let Some(next) = pieces.strip_prefix("[^\"]+").or(pieces.strip_prefix("[^\"]*")) {
             (rest.find('"')?, next)
         } else {
             let (escaped, next) = match pieces.strip_prefix('\\') {
@@ -50,7 +61,7 @@ fn found(filter: &str, line: &str) -> Option<String> {
             };
             (usize::from(rest.starts_with(escaped)), next)
         };
-        if taken == 0 {
+        if taken == 0 && !pieces.starts_with("[^\"]*") {
             return None;
         }
         rest = &rest[taken..];

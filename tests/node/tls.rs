@@ -317,6 +317,17 @@ fn a_changed_certificate_is_used_without_dropping_a_connection() {
     assert_eq!(call.answer.fingerprint, Some(next.fingerprint()));
 }
 
+// proves RFC 5246 7.2.1: each party is required to send a close_notify before closing
+#[test]
+fn a_connection_that_is_not_used_is_closed_as_tls_wants_it() {
+    let secure = SecureNode::plan(Plan::new().set("msrp", "bind_timeout = \"100ms\""));
+    let idle = Secure::connect(secure.msrps, &tls_client(&secure.authority, None), HOST).unwrap();
+    // Without close_notify it would be an unexpected end.
+    assert_eq!(idle.read(&mut [0; 9]).unwrap(), 0);
+    let log = secure.node.wait_log("no session");
+    assert!(!log.contains("connection broken"), "{log}");
+}
+
 #[test]
 fn a_certificate_that_cannot_be_used_is_refused_at_start() {
     let start = |write: &dyn Fn(&Path)| {

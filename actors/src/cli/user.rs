@@ -134,7 +134,7 @@ fn whole(name: &str, place: &Found) -> anyhow::Result<String> {
 
 fn read_or_new(file: &Path) -> Result<UsersFile, FileError> {
     match UsersFile::read(file) {
-        Err(FileError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+        Err(FileError::Unreadable { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
             Ok(UsersFile::default())
         }
         read => read,

@@ -150,7 +150,7 @@ fn go_on<T: Traffic>(
 async fn leave<T: Traffic>(traffic: &mut T, intake: &Intake, cause: CloseCause, writer: JoinHandle<()>) {
     let cause = end(Arc::clone(traffic.outbox()), T::LAST_WORDS, cause).await;
     traffic.closed(cause);
-    if cause.is_normal() || cause == CloseCause::Broken {
+    if cause.leaves_a_peer() {
         see_off(&intake.stream).await;
     }
     let _ = writer.await;

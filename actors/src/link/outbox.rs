@@ -91,7 +91,12 @@ impl CloseCause {
 
     /// Whether this is the normal end of a connection.
     pub(crate) fn is_normal(self) -> bool {
-        matches!(self, Self::Local | Self::Peer | Self::Idle | Self::Stopped)
+        matches!(self, Self::Local | Self::Peer | Self::Idle | Self::Unbound | Self::Stopped)
+    }
+
+    /// Whether the peer may still be told that it is over.
+    pub(crate) fn leaves_a_peer(self) -> bool {
+        !matches!(self, Self::Network(_) | Self::SlowReader | Self::Connect(_))
     }
 }
 

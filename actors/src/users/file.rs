@@ -26,20 +26,20 @@ const HEADER: &str = "# Users of restante, written by `restante user`: name, H(A
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It cannot be read.
-    #[error("cannot read users file {}: {source}", path.display())]
+    #[error("cannot read users file {}: {cause}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
     /// It cannot be written.
-    #[error("cannot write users file {}: {source}", path.display())]
+    #[error("cannot write users file {}: {cause}", path.display())]
     Unwritable {
         /// The file.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
     /// One of its lines is not good.
     #[error("users file {}:{line}: {problem}", path.display())]
@@ -148,7 +148,7 @@ impl UsersFile {
             }
             Ok(text)
         };
-        let text = read().map_err(|source| FileError::Unreadable { path: path.to_owned(), source })?;
+        let text = read().map_err(|cause| FileError::Unreadable { path: path.to_owned(), cause })?;
         Self::parse(&text).map_err(|(line, problem)| FileError::Line { path: path.to_owned(), line, problem })
     }
 
@@ -206,7 +206,7 @@ impl UsersFile {
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), FileError> {
-        self.write_beside(path).map_err(|source| FileError::Unwritable { path: path.to_owned(), source })
+        self.write_beside(path).map_err(|cause| FileError::Unwritable { path: path.to_owned(), cause })
     }
 
     fn write_beside(&self, path: &Path) -> io::Result<()> {

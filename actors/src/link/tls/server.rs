@@ -40,12 +40,12 @@ pub struct TlsFiles {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {cause}", path.display())]
     Unreadable {
         /// Which.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A file holds no such thing, or a broken one.
     #[error("no usable {what} in {}: {problem}", path.display())]
@@ -290,7 +290,7 @@ fn read_all(files: &TlsFiles) -> Result<Vec<Option<Vec<u8>>>, TlsError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(path).map_err(|source| TlsError::Unreadable { path: path.to_owned(), source })
+    std::fs::read(path).map_err(|cause| TlsError::Unreadable { path: path.to_owned(), cause })
 }
 
 fn unusable(what: &'static str, path: &Path, problem: impl fmt::Display) -> TlsError {
