@@ -51,6 +51,7 @@ impl Readiness {
 
     /// Says whether the node takes work: true once every listener is bound, false as soon as it drains.
     pub fn set(&self, ready: bool) {
+        metrics::gauge!("restante_ready").set(if ready { 1.0 } else { 0.0 });
         self.0.store(ready, Ordering::Release);
     }
 

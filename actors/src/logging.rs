@@ -35,6 +35,14 @@ pub fn init(log: &Log) -> Result<(), LoggingError> {
     Ok(subscriber(log.format, filter, Unfailing::stderr, colours).try_init()?)
 }
 
+/// Whether [`init`] would find what RUST_LOG says good.
+///
+/// # Errors
+/// A RUST_LOG that is not understood.
+pub fn check(log: &Log) -> Result<(), LoggingError> {
+    filter(log, std::env::var("RUST_LOG").ok().as_deref()).map(drop)
+}
+
 /// Lines that may be lost: a full disk, a reader that is gone, or one that does not read, must not take the node with it.
 /// They are counted.
 struct Unfailing<W> {

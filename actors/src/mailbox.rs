@@ -124,7 +124,8 @@ impl Mailbox {
         let contact = self.shared.contact("summary", &flow, request);
         let response = self.subscriptions.handle_subscribe(clock::now(), request, flow, tag, contact);
         let subscriptions = self.subscriptions.len();
-        tracing::info!(parent: &self.span, status = response.status.0, subscriptions, "SUBSCRIBE answered");
+        let (call_id, peer, status) = (request.headers.call_id_text(), flow.peer, response.status.0);
+        tracing::info!(parent: &self.span, %call_id, %peer, status, subscriptions, "SUBSCRIBE answered");
         self.answer = Some(Box::new((asked, response)));
     }
 

@@ -22,6 +22,7 @@ pub type Meter = (&'static str, Kind, &'static str);
 /// All there are.
 pub const ALL: &[Meter] = &[
     ("restante_workers", Kind::Gauge, "Session cores"),
+    ("restante_ready", Kind::Gauge, "Whether the node takes work: 1 or 0"),
     ("restante_connections", Kind::Gauge, "Open connections"),
     ("restante_connections_total", Kind::Counter, "Connections opened, by the peer (in) or the node (out)"),
     ("restante_connections_closed_total", Kind::Counter, "Connections ended"),
@@ -44,7 +45,7 @@ pub const ALL: &[Meter] = &[
     ("restante_admission_limit", Kind::Gauge, "Requests that are let in at once, at present"),
     ("restante_authentications_total", Kind::Counter, "What came of authenticating who is not trusted"),
     ("restante_refused_total", Kind::Counter, "Requests refused for a rate, or for failed authentication"),
-    ("restante_deposits_total", Kind::Counter, "Pager messages stored, or repeated and not stored again"),
+    ("restante_deposits_total", Kind::Counter, "Pager messages, by what became of them"),
     ("restante_session_messages_total", Kind::Counter, "Messages of deposited sessions, stored or refused"),
     ("restante_session_deposits_total", Kind::Counter, "Sessions that became an item, or left none"),
     ("restante_retrievals_total", Kind::Counter, "Retrievals that have ended"),

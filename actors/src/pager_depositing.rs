@@ -30,16 +30,17 @@ impl PagerDepositing {
         let call_id = self.accepted.headers.call_id_text();
         let rejection = match stored {
             Ok(Deposited { message_id, repeated, .. }) => {
-                let outcome = if repeated { "repeated" } else { "stored" };
-                metrics::counter!("restante_deposits_total", "outcome" => outcome).increment(1);
+                count(if repeated { "repeated" } else { "stored" });
                 tracing::debug!(%call_id, ?message_id, repeated, "deposited");
                 None
             }
             Err(error) => {
                 let rejection = refusals::of_store(&error, &self.agent);
                 if rejection.status == StatusCode::SERVICE_UNAVAILABLE {
+                    count("failed");
                     tracing::error!(%call_id, %error, "deposit refused: the store failed");
                 } else {
+                    count("refused");
                     tracing::info!(%call_id, %error, status = rejection.status.0, "deposit refused");
                 }
                 Some(rejection)
@@ -52,6 +53,11 @@ impl PagerDepositing {
         refusals::count(response.status);
         self.endpoint.do_send(Respond { txn: self.txn, response: Box::new(response) });
     }
+}
+
+/// Counts a deposit.
+fn count(outcome: &'static str) {
+    metrics::counter!("restante_deposits_total", "outcome" => outcome).increment(1);
 }
 
 /// Turns the prepared 202 into the refusal: same headers, another status.

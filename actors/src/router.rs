@@ -174,7 +174,8 @@ impl Router {
 
     /// Answers a malformed request without a transaction: a repetition gets the same answer.
     fn reject(&self, request: &Request, flow: Flow, status: StatusCode, reason: &str) {
-        tracing::warn!(peer = %flow.peer, status = status.0, reason, "malformed request refused");
+        let (call_id, method) = (request.headers.call_id_text(), &request.method);
+        tracing::warn!(?call_id, %method, peer = %flow.peer, status = status.0, reason, "malformed request refused");
         // RFC 3261 17.1.1.3: an ACK is never answered.
         if request.method != Method::Ack {
             self.answer(request, flow, request.respond_with(status, reason));

@@ -47,6 +47,17 @@ impl Rejection {
         Self { status, reason: Some(reason.into()), headers: Vec::new() }
     }
 
+    /// What it says, for a line of the log: its reason, and what its Warning adds.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let mut said = self.reason.clone().unwrap_or_else(|| self.status.reason().to_owned());
+        for (_, warning) in self.headers.iter().filter(|(name, _)| *name == HeaderName::Warning) {
+            said.push_str(": ");
+            said.push_str(&String::from_utf8_lossy(warning));
+        }
+        said
+    }
+
     /// The same refusal with one more header.
     #[must_use]
     pub fn with(mut self, name: HeaderName, value: impl Into<Bytes>) -> Self {
@@ -184,5 +195,10 @@ mod tests {
             Some(Bytes::from_static(b"399 mailserver.example.com \"mailbox full: 100 items\""))
         );
         assert!(full.headers.iter().any(|(name, _)| *name == HeaderName::RetryAfter));
+        assert_eq!(
+            full.said(),
+            "Temporarily Unavailable: 399 mailserver.example.com \"mailbox full: 100 items\""
+        );
+        assert_eq!(Rejection::not_found().said(), "Not Found");
     }
 }

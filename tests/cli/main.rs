@@ -108,9 +108,28 @@ fn the_environment_is_checked_like_the_file() {
 #[test]
 fn a_bad_rust_log_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let (code, _, stderr) = run(restante(folder.path(), &["serve"]).env("RUST_LOG", "loud"));
-    assert_eq!(code, Some(1));
-    assert!(stderr.contains("RUST_LOG") && stderr.lines().count() == 1, "{stderr}");
+    std::fs::write(folder.path().join("node.toml"), "").unwrap();
+    for command in [&["serve"][..], &["check", "--config", "node.toml"]] {
+        let (code, _, stderr) = run(restante(folder.path(), command).env("RUST_LOG", "loud"));
+        assert_eq!(code, Some(1), "{command:?}");
+        assert!(stderr.contains("RUST_LOG") && stderr.lines().count() == 1, "{stderr}");
+    }
+}
+
+#[test]
+fn why_a_node_ends_is_told_in_the_form_of_its_log() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap();
+    for (format, begin) in [("json", "{"), ("text", "restante: ")] {
+        let text = format!(
+            "[sip]\nlisten = [\"tcp:{port}\"]\n[msrp]\nlisten = [\"tcp:127.0.0.1:0\"]\n[http]\nlisten = \"\"\n[log]\nformat = \"{format}\"\n"
+        );
+        let (folder, _) = folder_with(&text);
+        let (code, _, stderr) = run(&mut restante(folder.path(), &["serve", "--config", "node.toml"]));
+        assert_eq!(code, Some(1), "{stderr}");
+        let last = stderr.lines().last().unwrap();
+        assert!(last.starts_with(begin) && last.contains(&port.to_string()), "{stderr}");
+    }
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use crate::config::Config;
 use crate::link::Tls;
-use crate::node;
 use crate::users::UserTable;
+use crate::{logging, node};
 use anyhow::Context as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,6 +27,7 @@ impl Check {
         if let Some(users) = &config.auth.users {
             UserTable::load(users, &node::realm(&config), &config.trust.realm)?;
         }
+        logging::check(&config.log)?;
         super::print(&format!("{}: good\n", self.config.display()))?;
         Ok(ExitCode::SUCCESS)
     }

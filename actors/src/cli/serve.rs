@@ -1,6 +1,6 @@
 //! `restante serve`: the node in the foreground.
 
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::{logging, node};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,7 +21,14 @@ impl Serve {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let config = Config::load(self.config.as_deref())?;
         logging::init(&config.log)?;
-        node::run(config)?;
-        Ok(ExitCode::SUCCESS)
+        let format = config.log.format;
+        match node::run(config) {
+            // Whoever reads JSON reads nothing else.
+            Err(error) if format == LogFormat::Json && tracing::enabled!(tracing::Level::ERROR) => {
+                tracing::error!(error = format!("{error:#}"), "the node cannot start, or cannot go on");
+                Ok(ExitCode::FAILURE)
+            }
+            ended => ended.map(|()| ExitCode::SUCCESS),
+        }
     }
 }

@@ -137,7 +137,7 @@ impl Focus {
     }
 
     fn refused(&self, rejection: &Rejection) {
-        tracing::info!(parent: &self.span, status = rejection.status.0, "retrieval refused");
+        tracing::info!(parent: &self.span, status = rejection.status.0, reason = rejection.said(), "retrieval refused");
     }
 
     fn accept(&mut self, found: Found, body: &InviteBody, ctx: &Context<Self>) -> Result<(), Rejection> {

@@ -113,7 +113,7 @@ impl Recorder {
     fn admitted(&mut self, admitted: Result<(), StoreError>, ctx: &mut Context<Self>) {
         let admitted = admitted.map_err(|error| refusals::of_store(&error, self.shared.agent()));
         if let Err(rejection) = admitted.and_then(|()| self.accept(ctx)) {
-            tracing::info!(parent: &self.span, status = rejection.status.0, "session refused");
+            tracing::info!(parent: &self.span, status = rejection.status.0, reason = rejection.said(), "session refused");
             self.party.refuse(&rejection);
             self.closed = true;
         }

@@ -109,7 +109,7 @@ impl Shard {
             method = %visitor.request.method,
             peer = %visitor.flow.peer,
             status = rejection.status.0,
-            reason = rejection.reason.as_deref().unwrap_or(""),
+            reason = rejection.said(),
             "request refused"
         );
         self.respond(visitor.txn, rejection.response(&visitor.request));
