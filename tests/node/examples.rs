@@ -46,3 +46,16 @@ fn a_stranger_deposits_looks_and_retrieves() {
     assert!(said.contains("Shall I fetch you at eight?"), "{said}{errors}");
     assert_eq!(fetch(&node, "charlie").texts.as_deref(), Some("0/1 (0/0)"));
 }
+
+#[test]
+fn the_unit_for_systemd_is_one() {
+    let Some(analyze) = find_or_skip("systemd-analyze", "restante.service") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let unit = std::fs::read_to_string(repository("docs/examples/restante.service")).unwrap();
+    let unit = unit.replace("/usr/local/bin/restante", env!("CARGO_BIN_EXE_restante"));
+    let file = folder.path().join("restante.service");
+    std::fs::write(&file, unit).unwrap();
+    let output = Command::new(analyze).arg("verify").arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !said.contains("restante.service"), "{said}");
+}
