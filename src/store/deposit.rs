@@ -7,8 +7,9 @@ use bytes::Bytes;
 use super::{Envelope, MAX_KEY, MessageId, Owner, Quota, Staged, StoreError};
 use crate::time::Timestamp;
 
-/// What tells a deposit from every other in the mailbox: the same three again are the same request
-/// again (RFC 3261 8.2.2.2), by whatever transport and however late.
+/// What tells a deposit from every other of its sender in the mailbox: the same three again, of the same
+/// sender, are the same request again (RFC 3261 8.2.2.2), by whatever transport and however late. Who sends
+/// chooses them, so that another sender's are no repetition, whether he has heard them or hit upon them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DepositKey {
     /// The Call-ID as sent.
@@ -68,7 +69,7 @@ pub struct PagerDeposit {
     pub owner: Owner,
     /// Who deposits it, as he was identified: what he takes of the mailbox is counted.
     pub sender: Owner,
-    /// What makes it the same as another.
+    /// What makes it the same as another of this sender.
     pub key: DepositKey,
     /// What is kept beside the content.
     pub envelope: Envelope,

@@ -71,7 +71,7 @@ pub const MAX_KEY: usize = 8192;
 pub trait Store: Send + Sync + 'static {
     /// Keeps one pager message; durable when it resolves.
     ///
-    /// The same [`DepositKey`] again is answered with the first outcome and
+    /// The same [`DepositKey`] of the same sender again is answered with the first outcome and
     /// [`Deposited::repeated`], whether the item still exists or not, as long as it is remembered.
     ///
     /// # Errors

@@ -123,6 +123,27 @@ fn another_cseq_or_tag_is_another_item() {
 }
 
 #[test]
+fn another_senders_request_of_the_same_ids_is_another_item() {
+    let mut node = Node::start();
+    let [mut eve, mut alice] =
+        ["eve", "alice"].map(|user| Ua::udp(&node, &format!("sip:{user}@example.org")));
+    let send = |ua: &mut Ua, user: &str| {
+        let message = ua.request("MESSAGE", BOB).with("Call-ID", "a@h").with("CSeq", "7 MESSAGE");
+        let message = message.with("From", format!("<sip:{user}@example.org>;tag=t"));
+        assert_eq!(ua.ask(message.body("text/plain", user)).status(), 202);
+    };
+    for _ in 0..2 {
+        send(&mut eve, "eve");
+        send(&mut alice, "alice");
+        assert_eq!(fetch(&node, "bob").ids(), ["a@h", "a@h~7"]);
+        node.restart();
+    }
+    let mut bob = Ua::udp(&node, "bob");
+    let delivered = retrieve(&mut bob, &message_uri("a@h~7"), 1);
+    assert_eq!(Cpim::parse(&delivered[0].body).body, b"alice");
+}
+
+#[test]
 fn a_branch_that_is_used_again_loses_nothing() {
     let node = Node::start();
     let mut alice = Ua::udp(&node, "sip:alice@example.org");

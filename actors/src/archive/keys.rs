@@ -165,9 +165,13 @@ pub(super) fn deposits(mailbox: MailboxId) -> Key {
     of(kind::DEPOSIT, mailbox).into()
 }
 
-pub(super) fn deposit(mailbox: MailboxId, key: &DepositKey) -> Key {
-    let cseq = key.cseq.to_be_bytes();
-    with_tail(&of(kind::DEPOSIT, mailbox), &[&key.call_id, &key.from_tag, &cseq])
+/// Where the outcome of a deposit is; without a sender, where versions that did not tell senders apart wrote it.
+pub(super) fn deposit(mailbox: MailboxId, key: &DepositKey, sender: Option<&Owner>) -> Key {
+    let (head, cseq) = (of(kind::DEPOSIT, mailbox), key.cseq.to_be_bytes());
+    match sender {
+        Some(sender) => with_tail(&head, &[&key.call_id, &key.from_tag, &cseq, sender.key()]),
+        None => with_tail(&head, &[&key.call_id, &key.from_tag, &cseq]),
+    }
 }
 
 pub(super) fn senders(mailbox: MailboxId) -> Key {
@@ -276,7 +280,8 @@ mod tests {
         let sender = |name: &[u8]| sender(MailboxId(1), &Owner::new(name, "x"));
         assert_ne!(sender(b"a"), sender(b"a@x"));
         let deposit = |call_id: &'static str, tag: &'static str| {
-            deposit(MailboxId(1), &DepositKey { call_id: call_id.into(), from_tag: tag.into(), cseq: 1 })
+            let key = DepositKey { call_id: call_id.into(), from_tag: tag.into(), cseq: 1 };
+            deposit(MailboxId(1), &key, Some(&Owner::new(b"a", "x")))
         };
         assert_ne!(deposit("ab", "c"), deposit("a", "bc"));
     }

@@ -14,7 +14,7 @@ use super::keys::{self, IdHash, MailboxId, MessageKey};
 use super::lookup::{self, Standing};
 use super::record::{
     Gone, IdEntry, IdRecord, ItemRecord, MessageRecord, Origin, Place, decode_outcome, encode_body,
-    encode_ids, encode_outcome,
+    encode_ids, encode_outcome, is_of,
 };
 use super::transaction::Transaction;
 
@@ -34,7 +34,7 @@ impl Transaction<'_> {
         key.check()?;
         let seat = self.mailbox_or_new(&owner)?;
         let plain = self.standing(seat, &MessageId::new(key.call_id.clone()))?;
-        if let Some((message_id, sequence)) = self.outcome(seat, &plain, &key)? {
+        if let Some((message_id, sequence)) = self.outcome(seat, &plain, &key, &sender)? {
             return Ok(Deposited {
                 message_id,
                 repeated: true,
@@ -114,7 +114,7 @@ impl Transaction<'_> {
         let (sequence, counts) = (ledger.last_sequence, ledger.counts);
         let mailbox = self.at(seat).mailbox;
         if *message_id.bytes() != key.call_id && record.known_by().is_some() {
-            let place = keys::deposit(mailbox, key);
+            let place = keys::deposit(mailbox, key, Some(&record.origin.sender));
             self.write(place, |encoder| encode_outcome(&message_id, sequence, encoder));
             self.ledger_mut(seat).apart += 1;
         }
@@ -184,20 +184,25 @@ impl Transaction<'_> {
         seat: SeatId,
         plain: &Standing,
         key: &DepositKey,
+        sender: &Owner,
     ) -> Result<Option<(MessageId, u64)>, StoreError> {
-        let known = match plain {
-            Standing::Live(sequence, Some(record)) => record.known_by().map(|key| (key, *sequence)),
-            Standing::Gone(sequence, gone) => gone.key.as_ref().map(|key| (key, *sequence)),
-            Standing::Live(_, None) | Standing::Free(_) | Standing::Damaged => None,
+        let (known, sequence) = match plain {
+            Standing::Live(sequence, Some(record)) => (record.known_by(), *sequence),
+            Standing::Gone(sequence, gone) => (gone.known_by(), *sequence),
+            Standing::Live(_, None) | Standing::Free(_) | Standing::Damaged => (None, 0),
         };
-        if let Some((_, sequence)) = known.filter(|(known, _)| *known == key) {
+        if known.is_some_and(|(known, of)| known == key && is_of(sender, of)) {
             return Ok(Some((MessageId::new(key.call_id.clone()), sequence)));
         }
         let seat = self.at(seat);
         if seat.ledger.apart == 0 {
             return Ok(None);
         }
-        Ok(self.get(&keys::deposit(seat.mailbox, key), decode_outcome)?.flatten())
+        let written = |sender| self.get(&keys::deposit(seat.mailbox, key, sender), decode_outcome);
+        match written(Some(sender))? {
+            Some(outcome) => Ok(outcome),
+            None => Ok(written(None)?.flatten()),
+        }
     }
 
     // ---- what becomes of items ----
@@ -263,8 +268,8 @@ impl Transaction<'_> {
         self.ledger_mut(seat).counts.leave(&head.envelope, head.state);
         self.discharge(seat, &origin.sender, 1, head.bytes)?;
         let place = IdHash::of(&head.message_id).place;
-        let gone =
-            Gone { message_id: head.message_id, key: (head.kind == ItemKind::Pager).then_some(origin.key) };
+        let key = (head.kind == ItemKind::Pager).then_some(origin.key);
+        let gone = Gone { message_id: head.message_id, key, sender: origin.sender };
         self.change_id(mailbox, place, sequence, |id| Some(IdEntry { gone: Some(gone), ..id }))?;
         self.add_end(origin.remember_until, End::Memory(mailbox, place, sequence));
         if body.is_none() {
@@ -301,16 +306,18 @@ impl Transaction<'_> {
             gone.clone_from(&id.gone);
             live.then_some(id)
         })?;
-        let Some(Gone { message_id, key }) = gone else { return Ok(false) };
+        let Some(Gone { message_id, key, sender }) = gone else { return Ok(false) };
         if let Some(key) = key.filter(|key| key.call_id != *message_id.bytes()) {
-            let deposit = keys::deposit(mailbox, &key);
-            if let Some(outcome) = self.get(&deposit, decode_outcome)?
-                && outcome.is_none_or(|(of, _)| of == message_id)
-                && let Some(seat) = self.mailbox_of_number(mailbox)?
-            {
-                self.remove(deposit);
-                let ledger = self.ledger_mut(seat);
-                ledger.apart = ledger.apart.saturating_sub(1);
+            for sender in [Some(&sender), None] {
+                let deposit = keys::deposit(mailbox, &key, sender);
+                if let Some(outcome) = self.get(&deposit, decode_outcome)?
+                    && outcome.is_none_or(|(of, _)| of == message_id)
+                    && let Some(seat) = self.mailbox_of_number(mailbox)?
+                {
+                    self.remove(deposit);
+                    let ledger = self.ledger_mut(seat);
+                    ledger.apart = ledger.apart.saturating_sub(1);
+                }
             }
         }
         Ok(known)

@@ -59,9 +59,9 @@ impl ItemRecord {
         Some(Self { head, origin, bundle, body })
     }
 
-    /// The deposit that is known again by this item: an INVITE again is another session.
-    pub(super) fn known_by(&self) -> Option<&DepositKey> {
-        (self.head.kind == ItemKind::Pager).then_some(&self.origin.key)
+    /// The deposit that is known again by this item, and its sender: an INVITE again is another session.
+    pub(super) fn known_by(&self) -> Option<(&DepositKey, &Owner)> {
+        (self.head.kind == ItemKind::Pager).then_some((&self.origin.key, &self.origin.sender))
     }
 }
 
@@ -163,6 +163,20 @@ pub(super) struct Gone {
     pub(super) message_id: MessageId,
     /// The deposit that is known again.
     pub(super) key: Option<DepositKey>,
+    /// Who sent it; nobody where that was not written down, as in earlier versions: then it is known whoever sends it.
+    pub(super) sender: Owner,
+}
+
+impl Gone {
+    /// The deposit that is known again, and its sender.
+    pub(super) fn known_by(&self) -> Option<(&DepositKey, &Owner)> {
+        Some((self.key.as_ref()?, &self.sender))
+    }
+}
+
+/// Whether a deposit comes from the sender of one that is known by its key.
+pub(super) fn is_of(sender: &Owner, known: &Owner) -> bool {
+    sender == known || known.key().is_empty()
 }
 
 /// The taken ids whose hashes have one place; nearly always there is one.
@@ -173,10 +187,11 @@ pub(super) fn encode_ids(ids: &[IdEntry], encoder: &mut Encoder) -> Slice {
     for id in ids {
         encoder.number(u64::from(id.check)).number(id.sequence).flag(id.gone.is_some());
         if let Some(gone) = &id.gone {
-            encoder.bytes(gone.message_id.bytes()).flag(gone.key.is_some());
-            if let Some(key) = &gone.key {
-                deposit_key(encoder, key);
-            }
+            encoder.bytes(gone.message_id.bytes());
+            match &gone.key {
+                None => encoder.number(0),
+                Some(key) => deposit_key(encoder.number(2), key).bytes(gone.sender.key()),
+            };
         }
     }
     encoder.finish()
@@ -189,8 +204,18 @@ pub(super) fn decode_ids(record: &[u8]) -> Option<IdRecord> {
         let (check, sequence) = (fields.small()?, fields.number()?);
         let gone = if fields.flag()? {
             let message_id = MessageId::new(fields.bytes()?);
-            let key = if fields.flag()? { Some(read_deposit_key(&mut fields)?) } else { None };
-            Some(Gone { message_id, key })
+            let mut sender = Owner::default();
+            let key = match fields.number()? {
+                0 => None,
+                1 => Some(read_deposit_key(&mut fields)?),
+                2 => {
+                    let key = read_deposit_key(&mut fields)?;
+                    sender = read_sender(&mut fields)?;
+                    Some(key)
+                }
+                _ => return None,
+            };
+            Some(Gone { message_id, key, sender })
         } else {
             None
         };
@@ -304,8 +329,8 @@ pub(super) fn decode_body(record: &[u8]) -> Option<Bytes> {
     Decoder::new(record)?.bytes()
 }
 
-fn deposit_key(encoder: &mut Encoder, key: &DepositKey) {
-    encoder.bytes(&key.call_id).bytes(&key.from_tag).number(u64::from(key.cseq));
+fn deposit_key<'a>(encoder: &'a mut Encoder, key: &DepositKey) -> &'a mut Encoder {
+    encoder.bytes(&key.call_id).bytes(&key.from_tag).number(u64::from(key.cseq))
 }
 
 fn read_deposit_key(fields: &mut Decoder) -> Option<DepositKey> {
@@ -313,13 +338,16 @@ fn read_deposit_key(fields: &mut Decoder) -> Option<DepositKey> {
 }
 
 fn origin(encoder: &mut Encoder, origin: &Origin) {
-    deposit_key(encoder, &origin.key);
-    encoder.bytes(origin.sender.key()).number(origin.remember_until.0);
+    deposit_key(encoder, &origin.key).bytes(origin.sender.key()).number(origin.remember_until.0);
+}
+
+fn read_sender(fields: &mut Decoder) -> Option<Owner> {
+    Some(Owner::from_key(fields.bytes()?).unwrap_or_default())
 }
 
 fn read_origin(fields: &mut Decoder) -> Option<Origin> {
     let key = read_deposit_key(fields)?;
-    let sender = Owner::from_key(fields.bytes()?).unwrap_or_default();
+    let sender = read_sender(fields)?;
     Some(Origin { key, sender, remember_until: Timestamp(fields.number()?) })
 }
 
@@ -345,4 +373,40 @@ fn read_envelope(fields: &mut Decoder) -> Option<Envelope> {
         text: fields.flag()?,
         urgent: fields.flag()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn key() -> DepositKey {
+        DepositKey { call_id: "a".into(), from_tag: "t".into(), cseq: 7 }
+    }
+
+    #[test]
+    fn what_is_gone_is_read_as_written() {
+        let (message_id, sender) = (MessageId::new("a~7"), Owner::new(b"alice", "example.org"));
+        let ids = [None, Some(key())].map(|key| {
+            let sender = if key.is_some() { sender.clone() } else { Owner::default() };
+            IdEntry {
+                check: 3,
+                sequence: 9,
+                gone: Some(Gone { message_id: message_id.clone(), key, sender }),
+            }
+        });
+        assert_eq!(decode_ids(&encode_ids(&ids, &mut Encoder::default())).unwrap(), ids);
+    }
+
+    #[test]
+    fn what_was_written_without_its_sender_is_known_whoever_sends_it() {
+        let mut encoder = Encoder::default();
+        encoder.begin().number(3).number(9).flag(true).bytes(b"a~7").flag(true);
+        let ids = decode_ids(&deposit_key(&mut encoder, &key()).finish()).unwrap();
+        let gone = ids.into_iter().next().unwrap().gone.unwrap();
+        let (known, sender) = gone.known_by().unwrap();
+        assert_eq!(known, &key());
+        assert!(is_of(&Owner::new(b"alice", "example.org"), sender));
+        assert!(!is_of(&Owner::new(b"alice", "example.org"), &Owner::new(b"eve", "example.org")));
+    }
 }

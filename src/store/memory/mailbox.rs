@@ -23,6 +23,13 @@ pub(super) struct Origin {
     pub(super) remember_until: Timestamp,
 }
 
+impl Origin {
+    /// What is known again.
+    fn deposit(&self) -> (DepositKey, Owner) {
+        (self.key.clone(), self.sender.clone())
+    }
+}
+
 /// One mailbox.
 #[derive(Default)]
 pub(super) struct Mailbox {
@@ -33,7 +40,7 @@ pub(super) struct Mailbox {
     /// Every id that is taken, with the sequence it has or had.
     ids: HashMap<MessageId, u64>,
     /// Deposits that are known again.
-    deposits: HashMap<DepositKey, MessageId>,
+    deposits: HashMap<(DepositKey, Owner), MessageId>,
     /// Ids whose items are gone.
     gone: HashMap<MessageId, Origin>,
     next_sequence: u64,
@@ -42,8 +49,8 @@ pub(super) struct Mailbox {
 
 impl Mailbox {
     /// The first outcome of this deposit, if it came before.
-    pub(super) fn repeated(&self, key: &DepositKey) -> Option<(MessageId, u64)> {
-        let id = self.deposits.get(key)?;
+    pub(super) fn repeated(&self, key: &DepositKey, sender: &Owner) -> Option<(MessageId, u64)> {
+        let id = self.deposits.get(&(key.clone(), sender.clone()))?;
         Some((id.clone(), self.ids.get(id).copied().unwrap_or_default()))
     }
 
@@ -83,7 +90,7 @@ impl Mailbox {
         self.counts.enter(&head.envelope, head.state);
         self.ids.insert(id.clone(), head.sequence);
         if head.kind == ItemKind::Pager {
-            self.deposits.insert(origin.key.clone(), id.clone());
+            self.deposits.insert(origin.deposit(), id.clone());
         }
         self.items.insert(head.sequence, Kept { head, messages, origin });
         (id, self.next_sequence)
@@ -145,9 +152,9 @@ impl Mailbox {
     pub(super) fn forget(&mut self, id: &MessageId) {
         self.ids.remove(id);
         if let Some(origin) = self.gone.remove(id)
-            && self.deposits.get(&origin.key) == Some(id)
+            && self.deposits.get(&origin.deposit()) == Some(id)
         {
-            self.deposits.remove(&origin.key);
+            self.deposits.remove(&origin.deposit());
         }
     }
 }

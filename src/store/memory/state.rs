@@ -43,7 +43,7 @@ impl State {
         check(&deposit.owner)?;
         deposit.key.check()?;
         let mailbox = self.mailboxes.entry(deposit.owner.clone()).or_default();
-        if let Some((message_id, sequence)) = mailbox.repeated(&deposit.key) {
+        if let Some((message_id, sequence)) = mailbox.repeated(&deposit.key, &deposit.sender) {
             return Ok(Deposited { message_id, repeated: true, counts: mailbox.counts, sequence });
         }
         let bytes = deposit.body.size();

@@ -82,6 +82,19 @@ fn the_same_deposit_is_known_until_item_and_memory_are_gone() {
 }
 
 #[test]
+fn another_senders_deposit_of_the_same_key_is_no_repetition() {
+    let store = Memory::new();
+    let deposit = |sender: Owner| {
+        let deposited = now(store.deposit(PagerDeposit { sender, ..pager(key("a", "t", 7)) })).unwrap();
+        (deposited.message_id, deposited.repeated)
+    };
+    let eve = || Owner::new(b"eve", "example.org");
+    assert_eq!(deposit(eve()), (id("a"), false));
+    assert_eq!(deposit(alice()), (id("a~7"), false));
+    assert_eq!((deposit(eve()), deposit(alice())), ((id("a"), true), (id("a~7"), true)));
+}
+
+#[test]
 fn sessions_count_against_the_quota_from_their_first_message() {
     let store = Memory::new();
     let draft = now(store.open_session(session(key("s", "t", 1)))).unwrap();

@@ -46,6 +46,28 @@ fn a_damaged_item_is_skipped_and_expires_with_the_counts_set_right() {
     assert_eq!((next.sequence, next.counts.items), (4, 3));
 }
 
+/// As versions before this one kept what became of deposits whose ids were taken.
+#[test]
+fn an_outcome_that_was_written_without_its_sender_is_found_and_forgotten() {
+    let place = place();
+    let store = open(&place);
+    for tag in ["t", "u"] {
+        wait(store.deposit(pager(key("a", tag, 7), "x"))).unwrap();
+    }
+    drop(store);
+    let tree = Tree::open(&place.path().join("engine")).unwrap();
+    let [old, new] = [None, Some(&alice())].map(|sender| keys::deposit(BOBS, &key("a", "u", 7), sender));
+    let value = tree.get(&new).unwrap().unwrap();
+    tree.commit([(new, None), (old.clone(), Some(value))].into_iter(), Durable::First).unwrap();
+    drop(tree);
+    let store = open(&place);
+    let again = wait(store.deposit(pager(key("a", "u", 7), "x"))).unwrap();
+    assert_eq!((again.message_id, again.repeated), (id("a~7"), true));
+    while wait(store.expire(Timestamp(10_000), 9)).unwrap().more {}
+    drop(store);
+    assert_eq!(Tree::open(&place.path().join("engine")).unwrap().get(&old).unwrap(), None);
+}
+
 #[test]
 fn a_damaged_item_keeps_no_other_from_being_marked() {
     let place = place();

@@ -47,6 +47,32 @@ fn the_same_deposit_is_kept_once_even_after_its_item_is_gone() {
 }
 
 #[test]
+fn another_senders_deposit_of_the_same_key_is_no_repetition() {
+    let place = place();
+    let eve = || Owner::new(b"eve", "example.org");
+    let deposit = |store: &Archive, sender: Owner| {
+        let deposited = wait(store.deposit(PagerDeposit { sender, ..pager(key("a", "t", 7), "x") })).unwrap();
+        (deposited.message_id, deposited.repeated)
+    };
+    let mut store = open(&place);
+    assert_eq!(deposit(&store, eve()), (id("a"), false));
+    assert_eq!(deposit(&store, alice()), (id("a~7"), false));
+    for _ in 0..2 {
+        assert_eq!(deposit(&store, eve()), (id("a"), true));
+        assert_eq!(deposit(&store, alice()), (id("a~7"), true));
+        for id in ["a", "a~7"] {
+            wait(store.delete(bob(), super::id(id))).unwrap();
+        }
+        drop(store);
+        store = open(&place);
+    }
+    // 1000 + 9000: now both are forgotten.
+    while wait(store.expire(Timestamp(10_000), 1)).unwrap().more {}
+    assert_eq!(deposit(&store, alice()), (id("a"), false));
+    assert_eq!(deposit(&store, eve()), (id("a~7"), false));
+}
+
+#[test]
 fn taken_ids_get_suffixes_and_stay_taken_while_remembered() {
     let place = place();
     let store = open(&place);
