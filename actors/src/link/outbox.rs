@@ -172,6 +172,14 @@ impl<T> Outbox<T> {
         Ok(())
     }
 
+    /// Queues a piece that is worth nothing twice, as [`Outbox::push`] does, unless the last that waits is the same.
+    pub(crate) fn push_once(&self, bytes: Bytes, token: T) -> Result<(), T> {
+        if self.state().queue.back().is_some_and(|(last, _)| *last == bytes) {
+            return Ok(());
+        }
+        self.push(bytes, token)
+    }
+
     /// Bytes that are queued and not yet written.
     pub(crate) fn queued(&self) -> usize {
         self.state().bytes

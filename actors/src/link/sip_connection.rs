@@ -138,6 +138,11 @@ impl Connection {
         queued
     }
 
+    /// Answers a keep-alive. Of pongs that wait one is enough: two bytes cost the queue fifty times as much.
+    pub(crate) fn pong(&self) {
+        let _ = self.outbox.push_once(Bytes::from_static(b"\r\n"), None);
+    }
+
     /// Ends a connection that has no writer, and reports all that waited for it.
     pub(crate) fn give_up(&self, cause: CloseCause) {
         self.outbox.abort(cause);
@@ -250,6 +255,19 @@ impl Connections {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_peer_who_reads_no_pong_has_one_wait_however_often_he_pings() {
+        let connections = Connections::default();
+        let limits = Arc::new(OutboxLimits::default());
+        let addr = "192.0.2.1:40000".parse().unwrap();
+        let connection = connections.accepted(Transport::Tcp, addr, Vec::new(), &limits);
+        (0..1000).for_each(|_| connection.pong());
+        assert_eq!(connection.outbox().queued(), 2);
+        assert!(connection.push(Bytes::from_static(b"SIP/2.0 200 OK\r\n"), None).is_ok());
+        connection.pong();
+        assert_eq!(connection.outbox().queued(), 20, "one behind each answer");
+    }
 
     #[test]
     fn a_peer_who_parts_is_owed_his_answers_and_sent_nothing_else() {

@@ -12,7 +12,6 @@ use super::stop::Stop;
 use super::stream::Stream;
 use super::tls::Expect;
 use crate::clock;
-use bytes::Bytes;
 use restante::machine::sip::{Flow, Transport};
 use restante::wire::sip::{Message, Method, ParseError, StreamDecoder, StreamEvent, parse_datagram};
 use std::fmt;
@@ -200,7 +199,7 @@ impl SipTraffic {
             StreamEvent::Message(message) => self.dispatch(intake, Ok(message)).await,
             // RFC 5626 3.5.1, 4.4.1: the double CRLF of a keep-alive MUST be answered by a single one
             StreamEvent::Ping => {
-                let _ = self.connection.push(Bytes::from_static(b"\r\n"), None);
+                self.connection.pong();
                 Ok(())
             }
             StreamEvent::Malformed(error) => self.complain(intake, error).await,
