@@ -6,10 +6,13 @@ use bytes::Bytes;
 use super::realm::Realm;
 use super::rejection::Rejection;
 use crate::store::Owner;
-use crate::wire::sip::{HeaderError, HeaderName, Request, SipUri, StatusCode, UriError};
+use crate::wire::sip::{HeaderError, HeaderName, NameAddr, Request, SipUri, StatusCode, UriError};
+
+/// The domain of identities that are no SIP URIs: nobody has a mailbox in it (RFC 2606 2).
+const OTHER_SCHEME: &str = "invalid";
 
 /// The caller's address of record, as asserted by a peer that is believed: its P-Asserted-Identity, else the
-/// From.
+/// From. Who is asserted by a telephone number alone is that number, whatever From he has written.
 ///
 /// # Errors
 /// 400 when what is to be believed cannot be read.
@@ -50,23 +53,35 @@ pub fn is_sender(realm: &Realm, request: &Request, user: &Owner) -> bool {
 }
 
 /// Whether a peer that is believed asserts that the request is another's than `user`'s. In a dialog it need not
-/// assert anything again.
+/// assert anything again, and a telephone number may be that of whoever is known by a SIP URI.
 #[must_use]
 pub fn is_anothers(realm: &Realm, request: &Request, user: &Owner) -> bool {
-    in_assertion(realm, request).is_some_and(|asserted| asserted != *user)
+    let told = identities(request);
+    let asserted =
+        if user.domain() == OTHER_SCHEME { by_other_scheme(&told) } else { by_sip_uri(realm, &told) };
+    asserted.is_some_and(|asserted| asserted != *user)
 }
 
 /// The address of record that the request claims, believed or not: good enough to choose where it
 /// is handled, never to grant anything.
 #[must_use]
 pub fn claimed(realm: &Realm, request: &Request) -> Option<Owner> {
-    in_assertion(realm, request).or_else(|| from(realm, request))
+    let told = identities(request);
+    // RFC 3325 9.1: there may be two values, of which one is a sip or sips URI and the other a tel URI.
+    by_sip_uri(realm, &told).or_else(|| by_other_scheme(&told)).or_else(|| from(realm, request))
 }
 
-/// RFC 3325 9.1: there may be two values, of which one is a sip or sips URI.
-fn in_assertion(realm: &Realm, request: &Request) -> Option<Owner> {
-    let identities = request.headers.p_asserted_identity().ok()?;
+fn identities(request: &Request) -> Vec<NameAddr> {
+    request.headers.p_asserted_identity().unwrap_or_default()
+}
+
+fn by_sip_uri(realm: &Realm, identities: &[NameAddr]) -> Option<Owner> {
     identities.iter().find_map(|identity| realm.address_of_record(&identity.uri))
+}
+
+fn by_other_scheme(identities: &[NameAddr]) -> Option<Owner> {
+    let other = identities.iter().find(|identity| SipUri::parse(&identity.uri).is_err())?;
+    other_scheme(&other.uri)
 }
 
 fn from(realm: &Realm, request: &Request) -> Option<Owner> {
@@ -76,7 +91,7 @@ fn from(realm: &Realm, request: &Request) -> Option<Owner> {
 
 /// An identity that is no SIP URI (`tel:+1555`): it can send, but owns nothing here.
 fn other_scheme(uri: &Bytes) -> Option<Owner> {
-    (!uri.is_empty()).then(|| Owner::new(uri, "invalid"))
+    (!uri.is_empty()).then(|| Owner::new(uri, OTHER_SCHEME))
 }
 
 #[cfg(test)]
@@ -119,8 +134,18 @@ mod tests {
             assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{broken}");
             assert!(refused.reason.unwrap().starts_with("Malformed P-Asserted-Identity"), "{broken}");
         }
-        let telephone = request("<sip:alice@example.org>;tag=1", Some("<tel:+15551234>"));
-        assert_eq!(super::asserted(&realm(), &telephone).unwrap(), Owner::new(b"alice", "example.org"));
+    }
+
+    // proves RFC 3325 9.1: an assertion by a tel URI alone is one, too
+    #[test]
+    fn who_is_asserted_by_his_number_alone_is_not_whom_the_from_names() {
+        for other in ["tel:+15551234", "urn:service:x"] {
+            let asserted = format!("<{other}>").leak();
+            let asserted = super::asserted(&realm(), &request("<sip:bob@example.com>;tag=1", Some(asserted)));
+            let asserted = asserted.unwrap();
+            assert_eq!(asserted, Owner::new(other.as_bytes(), "invalid"));
+            assert!(!realm().serves(&asserted));
+        }
     }
 
     #[test]
@@ -131,6 +156,11 @@ mod tests {
         assert!(!another(Some("<sip:alice@example.org:5060>")));
         assert!(!another(Some("<tel:+15551234>")), "which may be hers");
         assert!(another(Some("<tel:+15551234>, <sip:eve@example.org>")));
+        let number = other_scheme(&Bytes::from_static(b"tel:+15551234")).unwrap();
+        let another = |asserted| is_anothers(&realm(), &request("<sip:x@y>;tag=1", Some(asserted)), &number);
+        assert!(!another("<sip:alice@example.org>, <tel:+15551234>"));
+        assert!(!another("<sip:alice@example.org>"), "who may have that number");
+        assert!(another("<sip:alice@example.org>, <tel:+15559999>"));
     }
 
     #[test]

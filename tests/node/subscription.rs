@@ -88,8 +88,13 @@ fn the_asserted_identity_counts() {
     let dialog = Dialog::opened(&request, &response);
     notified(&mut proxy, &dialog);
     let mut bob = Ua::udp(&node, "bob");
-    let request = subscribe_request(&bob, BOB, 0).add("P-Asserted-Identity", "<sip:eve@example.com>");
-    assert_eq!(bob.ask(request).status(), 403);
+    for another in ["<sip:eve@example.com>", "<tel:+15551234>", "<sip:eve@example.com>, <tel:+15551234>"] {
+        let request = subscribe_request(&bob, BOB, 0).add("P-Asserted-Identity", another);
+        assert_eq!(bob.ask(request).status(), 403, "{another}");
+    }
+    let by_telephone =
+        bob.request("MESSAGE", "sip:dave@example.com").add("P-Asserted-Identity", "<tel:+15551234>");
+    assert_eq!(bob.ask(by_telephone.body("text/plain", "hello")).status(), 202);
 }
 
 #[test]
