@@ -145,7 +145,8 @@ fn nobody_can_have_another_address_banned() {
 #[test]
 fn the_filters_find_what_they_should_and_nothing_else() {
     let filters = filters();
-    let text = "2026-11-28T10:44:59.031195Z  WARN restante::auth: auth failed peer=2001:db8::1 cause=replay";
+    let text =
+        "2026-11-28T10:44:59.031195Z  WARN restante::auth: auth failed peer=2001:db8::1 cause=not-sender";
     assert_eq!(found(&filters[0], text).as_deref(), Some("2001:db8::1"));
     assert_eq!(found(&filters[0], &format!("x {text}")), None);
     assert_eq!(found(&filters[0], &format!("{text} peer=1.2.3.4")), None);

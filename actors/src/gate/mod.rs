@@ -190,7 +190,7 @@ impl Gate {
         let taken = lock(&self.replays).take(proof.nonce, proof.nc, clock::now());
         taken.map_err(|not_taken| {
             if not_taken == NotTaken::Replayed {
-                self.failed(flow, Cause::Replay);
+                self.replayed(flow);
             }
             // Whoever knows the password can go on with another nonce.
             self.challenge(flow, true)
@@ -221,6 +221,16 @@ impl Gate {
         tracing::warn!(target: "restante::auth", peer = %address(flow), cause = %cause.word(), "auth failed");
         if self.lockout().fail(flow.peer.ip().into(), clock::now()) {
             tracing::warn!(peer = %address(flow), "too many failed authentications: address refused for a while");
+        }
+    }
+
+    /// Tells the log of an answer that was good once. It counts against nobody: it is no guess, and whoever has
+    /// overheard it can send it in its owner's name.
+    fn replayed(&self, flow: &Flow) {
+        count("replayed");
+        let neighbour = Neighbour::from(flow.peer.ip());
+        if self.told.take(&self.hasher.hash_one((neighbour, "replayed"))).is_ok() {
+            tracing::warn!(target: "restante::auth", peer = %address(flow), "used answer repeated: challenged anew");
         }
     }
 

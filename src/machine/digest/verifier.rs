@@ -69,8 +69,6 @@ pub enum Cause {
     UnknownUser,
     /// The digest does not match.
     WrongPassword,
-    /// The nonce count was used already.
-    Replay,
     /// The user is not who the request claims to be from.
     NotSender,
 }
@@ -82,7 +80,6 @@ impl Cause {
         match self {
             Self::UnknownUser => "unknown-user",
             Self::WrongPassword => "wrong-password",
-            Self::Replay => "replay",
             Self::NotSender => "not-sender",
         }
     }
