@@ -1,8 +1,8 @@
 //! The directory of a store: who has it, and which version of it is there.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use restante::store::StoreError;
@@ -33,9 +33,9 @@ impl Drop for DirectoryLock {
     }
 }
 
-/// Makes the directory if there is none, and locks it against other processes.
+/// Makes the directory if there is none, for nobody else to look into, and locks it against other processes.
 pub(super) fn acquire(directory: &Path) -> Result<DirectoryLock, StoreError> {
-    fs::create_dir_all(directory).map_err(|error| unusable(directory, &error))?;
+    make(directory).map_err(|error| unusable(directory, &error))?;
     let path = directory.join("lock");
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|error| unusable(&path, &error))?;
@@ -45,6 +45,26 @@ pub(super) fn acquire(directory: &Path) -> Result<DirectoryLock, StoreError> {
             Err(StoreError::Locked { directory: directory.display().to_string() })
         }
         Err(TryLockError::Error(error)) => Err(unusable(&path, &error)),
+    }
+}
+
+/// What people have written is in it. One that is there already is left as it is, and told of if others may enter it.
+fn make(directory: &Path) -> io::Result<()> {
+    match fs::metadata(directory) {
+        Ok(there) => {
+            let mode = there.permissions().mode() & 0o777;
+            if mode & 0o007 != 0 {
+                let (directory, mode) = (directory.display(), format_args!("{mode:04o}"));
+                tracing::warn!(%directory, %mode, "other users of this machine may read what is stored: chmod o= keeps them out");
+            }
+            Ok(())
+        }
+        Err(_) => {
+            if let Some(parent) = directory.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            DirBuilder::new().recursive(true).mode(0o700).create(directory)
+        }
     }
 }
 

@@ -269,7 +269,7 @@ sections! {
     }
     /// Where items are kept.
     store: Store {
-        /// `embedded:` and a folder, which is made if absent.
+        /// `embedded:` and a folder, which is made if absent, with mode 0700.
         url: StoreUrl = StoreUrl::Embedded(PathBuf::from("./restante-data"));
         /// Content up to this size is kept beside its record, larger content in a file of its own.
         inline_limit: Size = Size::kib(32);

@@ -1,8 +1,5 @@
 //! Records that cannot be read: reported once, skipped, the rest is served.
 
-use std::io;
-use std::sync::{Arc, Mutex};
-
 use restante::store::{After, ListQuery, Store, StoreError};
 
 use super::*;
@@ -134,35 +131,19 @@ fn a_missing_content_file_is_damage() {
     assert!(matches!(read, Err(StoreError::Damaged { .. })), "{read:?}");
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn damage_is_reported_once_without_the_owners_name() {
     let place = place();
     let tree = Tree::open(&place.path().join("engine")).unwrap();
     let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    tracing::subscriber::with_default(subscriber, || {
+    log.hear(|| {
         for sequence in [1, 1, 2, 1] {
             tree.damaged("item", &keys::item(BOBS, sequence));
             tree.damaged("mailbox", &keys::mailbox(&bob()));
             tree.damaged("sender", &keys::sender(BOBS, &bob()));
         }
     });
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     let errors: Vec<_> = text.lines().filter(|line| line.contains("damaged record skipped")).collect();
     assert_eq!(errors.len(), 4, "{text}");
     let named = |line: &&str| line.contains("bob") || line.contains("626f62");

@@ -71,3 +71,20 @@ fn a_directory_that_is_removed_takes_nothing_more() {
         assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     }
 }
+
+#[test]
+fn a_directory_that_is_made_is_nobody_elses_and_one_that_others_may_enter_is_told_of() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = place();
+    let data = place.path().join("a/data");
+    let told = |data: &Path| {
+        let (log, mode) = (Log::default(), || std::fs::metadata(data).unwrap().permissions().mode() & 0o777);
+        log.hear(|| drop(Archive::open(data).unwrap()));
+        (mode(), log.text().contains("other users of this machine may read what is stored"))
+    };
+    assert_eq!(told(&data), (0o700, false));
+    for (mode, others) in [(0o755, true), (0o750, false), (0o701, true)] {
+        std::fs::set_permissions(&data, PermissionsExt::from_mode(mode)).unwrap();
+        assert_eq!(told(&data), (mode, others), "it is not changed");
+    }
+}

@@ -1,7 +1,6 @@
 //! Many at once: order, group commit, the bound of the queue, the end.
 
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
 
 use restante::store::{ListQuery, Quota, Store, StoreError};
 
