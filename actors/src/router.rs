@@ -18,7 +18,7 @@ use rustc_hash::FxBuildHasher;
 use crate::chance::Chance;
 use crate::endpoint::{LinkRoomy, SipEndpoint};
 use crate::gate::Gate;
-use crate::link::{SipReceived, SipSender};
+use crate::link::{Seldom, SipReceived, SipSender};
 use crate::records::Records;
 use crate::refusals;
 
@@ -58,6 +58,7 @@ pub struct Router {
     open: OnceLock<()>,
     /// What has come before [`Self::open`]; `None` from then on.
     early: Mutex<Option<Vec<SipReceived>>>,
+    malformed: Seldom,
 }
 
 impl Router {
@@ -73,6 +74,7 @@ impl Router {
             sender: OnceLock::new(),
             open: OnceLock::new(),
             early: Mutex::new(Some(Vec::new())),
+            malformed: Seldom::new(10),
         })
     }
 
@@ -175,7 +177,13 @@ impl Router {
     /// Answers a malformed request without a transaction: a repetition gets the same answer.
     fn reject(&self, request: &Request, flow: Flow, status: StatusCode, reason: &str) {
         let (call_id, method) = (request.headers.call_id_text(), &request.method);
-        tracing::warn!(?call_id, %method, peer = %flow.peer, status = status.0, reason, "malformed request refused");
+        let (peer, code) = (flow.peer, status.0);
+        match self.malformed.tell(std::time::Instant::now()) {
+            Some(left_out) => {
+                tracing::warn!(?call_id, %method, %peer, status = code, reason, left_out, "malformed request refused");
+            }
+            None => tracing::debug!(?call_id, %method, %peer, status = code, reason, "malformed request refused"),
+        }
         // RFC 3261 17.1.1.3: an ACK is never answered.
         if request.method != Method::Ack {
             self.answer(request, flow, request.respond_with(status, reason));

@@ -39,6 +39,27 @@ fn garbage_in_datagrams_is_survived() {
 }
 
 #[test]
+fn a_flood_of_malformed_requests_is_a_few_lines_a_second() {
+    let node = Node::start();
+    let mut ua = Ua::udp(&node, "sip:alice@example.org");
+    let lines = || node.log().matches("malformed request refused").count();
+    let begun = Instant::now();
+    for _ in 0..300 {
+        let request = ua.request("MESSAGE", BOB).with("CSeq", "x");
+        ua.send(&request);
+        ua.wait("400", |message| !message.is_request() && message.status() == 400);
+    }
+    let most = 10 * (begun.elapsed().as_secs() as usize + 2);
+    assert!((1..=most).contains(&lines()), "{} of 300, and {most} are allowed", lines());
+    until("those left out are counted", || {
+        let request = ua.request("MESSAGE", BOB).with("CSeq", "x");
+        ua.send(&request);
+        let counted = |line: &str| line.contains("malformed") && !line.contains("left_out=0");
+        node.log().lines().any(counted).then_some(())
+    });
+}
+
+#[test]
 fn garbage_on_connections_is_survived() {
     let node = Node::start();
     for length in [1, 100, 100_000, 3_000_000] {
