@@ -125,8 +125,9 @@ sections! {
         t2: Duration = seconds(4);
         /// Timer T4 of RFC 3261: how long a message may stay in the network.
         t4: Duration = seconds(5);
-        /// Open SIP connections of the node; beyond, a request is answered 503 (what begins with a handshake is closed
-        /// at once).
+        /// Open SIP connections of the node. A sixteenth of them, at least 4 and at most the half, is kept for addresses that
+        /// `[trust] peers` names. Beyond, a request is answered 503, by 64 connections at a time; others, and what begins with
+        /// a handshake, are closed at once.
         max_connections: usize = 10_000;
         /// Open SIP connections from one address; peers that `[trust] peers` names are exempt.
         max_connections_per_address: usize = 100;

@@ -14,15 +14,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct ConnectionLimits {
     /// Open connections in all; further ones are sent away.
     pub total: usize,
+    /// How many of these are kept for peers that are exempt, and for those that the node opens.
+    pub reserved: usize,
     /// Open connections from one IPv4 address or one IPv6 /64.
     pub per_address: usize,
-    /// Peers to whom `per_address` does not apply; `None`: it applies to all.
+    /// Peers to whom `per_address` and `reserved` do not apply; `None`: they apply to all.
     pub exempt: Option<Arc<dyn Fn(IpAddr) -> bool + Send + Sync>>,
 }
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self { total: 10_000, per_address: 100, exempt: None }
+        Self { total: 10_000, reserved: 0, per_address: 100, exempt: None }
     }
 }
 
@@ -30,6 +32,7 @@ impl std::fmt::Debug for ConnectionLimits {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ConnectionLimits")
             .field("total", &self.total)
+            .field("reserved", &self.reserved)
             .field("per_address", &self.per_address)
             .field("exempt", &self.exempt.is_some())
             .finish()
@@ -79,7 +82,8 @@ impl Census {
     pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Seat, Full> {
         let site = site(peer);
         let counted = !self.limits.exempt.as_ref().is_some_and(|exempt| exempt(peer.to_canonical()));
-        let mut seat = self.seat()?;
+        let kept = if counted { self.limits.reserved } else { 0 };
+        let mut seat = self.seat_of(self.limits.total.saturating_sub(kept))?;
         if counted {
             let mut count = self.addresses.entry(site).or_insert(0);
             if *count >= self.limits.per_address {
@@ -103,9 +107,14 @@ impl Census {
 
     /// A seat for a connection the node opens itself: it counts in all, not by address.
     pub(crate) fn seat(self: &Arc<Self>) -> Result<Seat, Full> {
+        self.seat_of(self.limits.total)
+    }
+
+    /// A seat, if fewer than `most` are taken.
+    fn seat_of(self: &Arc<Self>, most: usize) -> Result<Seat, Full> {
         let taken = self.total.fetch_add(1, Ordering::Relaxed);
         let seat = Seat { census: Arc::clone(self), site: None };
-        if taken >= self.limits.total { Err(Full::Total) } else { Ok(seat) }
+        if taken >= most { Err(Full::Total) } else { Ok(seat) }
     }
 }
 
@@ -145,7 +154,7 @@ mod tests {
     use super::*;
 
     fn census(total: usize, per_address: usize) -> Arc<Census> {
-        Census::new(ConnectionLimits { total, per_address, exempt: None })
+        Census::new(ConnectionLimits { total, per_address, ..ConnectionLimits::default() })
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -188,11 +197,26 @@ mod tests {
     #[test]
     fn exempts_whom_it_is_told_to() {
         let exempt: Arc<dyn Fn(IpAddr) -> bool + Send + Sync> = Arc::new(|peer| peer.is_loopback());
-        let census = Census::new(ConnectionLimits { total: 3, per_address: 0, exempt: Some(exempt) });
+        let limits =
+            ConnectionLimits { total: 3, per_address: 0, exempt: Some(exempt), ..Default::default() };
+        let census = Census::new(limits);
         let _seats: Vec<_> = (0..3).map(|_| census.admit(ip("127.0.0.1")).ok().unwrap()).collect();
         assert_eq!(census.admit(ip("127.0.0.1")).err(), Some(Full::Total));
         drop(_seats);
         assert_eq!(census.admit(ip("10.0.0.1")).err(), Some(Full::Address));
         assert!(census.addresses.is_empty());
+    }
+
+    #[test]
+    fn keeps_some_for_whom_it_is_told_to() {
+        let exempt: Arc<dyn Fn(IpAddr) -> bool + Send + Sync> = Arc::new(|peer| peer.is_loopback());
+        let limits = ConnectionLimits { total: 4, reserved: 2, per_address: 9, exempt: Some(exempt) };
+        let census = Census::new(limits);
+        let _strangers: Vec<_> = (0..2).map(|_| census.admit(ip("10.0.0.1")).ok().unwrap()).collect();
+        assert_eq!(census.admit(ip("10.0.0.2")).err(), Some(Full::Total));
+        let _peer = census.admit(ip("127.0.0.1")).ok().unwrap();
+        let _own = census.seat().ok().unwrap();
+        assert_eq!(census.admit(ip("127.0.0.1")).err(), Some(Full::Total));
+        assert!(census.is_full());
     }
 }

@@ -90,7 +90,7 @@ fn handshake_limits(config: &Config, message: usize) -> HandshakeLimits {
 fn connection_limits(config: &Config, total: usize, per_address: usize) -> ConnectionLimits {
     let trusted: Vec<_> = config.trust.networks().copied().collect();
     let exempt = move |peer: std::net::IpAddr| trusted.iter().any(|net| net.contains(&peer.to_canonical()));
-    ConnectionLimits { total, per_address, exempt: Some(Arc::new(exempt)) }
+    ConnectionLimits { total, reserved: 0, per_address, exempt: Some(Arc::new(exempt)) }
 }
 
 pub(super) fn dns_settings(config: &Config) -> DnsSettings {
@@ -102,15 +102,21 @@ pub(super) fn dns_settings(config: &Config) -> DnsSettings {
     }
 }
 
+/// How many of `total` SIP connections are kept for peers that are trusted, whom idle strangers must not keep out.
+fn reserved(total: usize) -> usize {
+    (total / 16).max(4).min(total / 2)
+}
+
 pub(super) fn sip_limits(config: &Config) -> SipLimits {
     let sip = &config.sip;
+    let connections = connection_limits(config, sip.max_connections, sip.max_connections_per_address);
     SipLimits {
         message: Limits {
             message: sip.max_message.as_usize(),
             headers: sip.max_headers,
             body: sip.max_body.as_usize(),
         },
-        connections: connection_limits(config, sip.max_connections, sip.max_connections_per_address),
+        connections: ConnectionLimits { reserved: reserved(sip.max_connections), ..connections },
         idle_timeout: sip.idle_timeout,
         handshake: handshake_limits(config, sip.max_message.as_usize()),
         request_timeout: sip.request_timeout,
