@@ -15,8 +15,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -27,7 +27,7 @@ use crate::meters;
 use crate::records::Records;
 use restante::wire::sip::unescape;
 
-/// Open connections; further ones wait to be accepted.
+/// Open connections; a further one takes the place of another.
 const MAX_CONNECTIONS: usize = 64;
 /// A connection that neither reads nor writes for so long is closed.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -163,16 +163,27 @@ async fn ready_or_not(State(readiness): State<Readiness>) -> (StatusCode, &'stat
     }
 }
 
-/// A listener that accepts only as many connections as it has permits.
+/// A listener of so many connections at once: one more takes the place of the one that has asked for nothing for longest,
+/// so that nobody keeps an orchestrator's question out by asking slowly.
 struct Bounded {
     inner: TcpListener,
     permits: Arc<Semaphore>,
+    open: Vec<Weak<Stay>>,
     silence: Duration,
 }
 
 impl Bounded {
     fn new(inner: TcpListener, connections: usize, silence: Duration) -> Self {
-        Self { inner, permits: Arc::new(Semaphore::new(connections)), silence }
+        Self { inner, permits: Arc::new(Semaphore::new(connections)), open: Vec::new(), silence }
+    }
+
+    /// Has the connection closed that was answered longest ago, of those never answered where there are some.
+    fn make_room(&self) {
+        let open = self.open.iter().filter_map(Weak::upgrade);
+        if let Some(longest) = open.filter(|stay| !stay.state().over).min_by_key(|stay| stay.state().since())
+        {
+            longest.end();
+        }
     }
 }
 
@@ -181,11 +192,20 @@ impl axum::serve::Listener for Bounded {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
-        // The semaphore is never closed; were it, there would be connections without a permit, not none.
-        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         let (stream, peer) = axum::serve::Listener::accept(&mut self.inner).await;
+        let permit = match Arc::clone(&self.permits).try_acquire_owned() {
+            Ok(permit) => Some(permit),
+            Err(_) => {
+                self.make_room();
+                // The semaphore is never closed; were it, there would be connections without a permit, not none.
+                Arc::clone(&self.permits).acquire_owned().await.ok()
+            }
+        };
+        let stay = Arc::new(Stay::new());
+        self.open.retain(|stay| stay.strong_count() > 0);
+        self.open.push(Arc::downgrade(&stay));
         let deadline = Box::pin(tokio::time::sleep(self.silence));
-        (Connection { stream, deadline, silence: self.silence, _permit: permit }, peer)
+        (Connection { stream, deadline, silence: self.silence, stay, _permit: permit }, peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -193,21 +213,64 @@ impl axum::serve::Listener for Bounded {
     }
 }
 
-/// A connection that fails when it has been silent for too long.
+/// What the listener knows of a connection.
+struct Stay(Mutex<StayState>);
+
+struct StayState {
+    opened: Instant,
+    /// When something was written last.
+    answered: Option<Instant>,
+    over: bool,
+    task: Option<Waker>,
+}
+
+impl Stay {
+    fn new() -> Self {
+        Self(Mutex::new(StayState { opened: Instant::now(), answered: None, over: false, task: None }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, StayState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self) {
+        let mut state = self.state();
+        state.over = true;
+        let task = state.task.take();
+        drop(state);
+        task.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl StayState {
+    /// Orders connections: those that were never answered come first, then those whose answer is longest ago.
+    fn since(&self) -> (Option<Instant>, Instant) {
+        (self.answered, self.opened)
+    }
+}
+
+/// A connection that fails when it has been silent for too long, or its place is needed.
 struct Connection {
     stream: TcpStream,
     deadline: Pin<Box<Sleep>>,
     silence: Duration,
+    stay: Arc<Stay>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {
     /// Puts the deadline off if something moved, and fails if it has passed meanwhile.
     fn watch<T>(&mut self, context: &mut Context<'_>, moved: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        let mut state = self.stay.state();
+        if state.over {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         if moved.is_ready() {
             self.deadline.as_mut().reset(Instant::now() + self.silence);
             return moved;
         }
+        state.task = Some(context.waker().clone());
+        drop(state);
         ready!(self.deadline.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -231,6 +294,9 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let moved = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if moved.is_ready() {
+            self.stay.state().answered = Some(Instant::now());
+        }
         self.watch(context, moved)
     }
 

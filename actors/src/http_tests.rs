@@ -89,18 +89,44 @@ async fn it_stops_when_told_even_with_a_connection_open() {
     assert!(TcpStream::connect(address).await.is_err());
 }
 
-#[tokio::test]
-async fn a_silent_connection_is_closed_and_makes_room() {
+/// Serves so many connections at once, which are closed after `silence`.
+async fn bounded(connections: usize, silence: Duration) -> SocketAddr {
     let inner = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = inner.local_addr().unwrap();
-    let bounded = Bounded::new(inner, 1, Duration::from_millis(50));
+    let bounded = Bounded::new(inner, connections, silence);
     let router = router(builder().unwrap().build_recorder().handle(), Readiness::new(), records());
     tokio::spawn(async move { axum::serve(bounded, router).await });
-    let mut silent = TcpStream::connect(address).await.unwrap();
-    // The only permit is the silent one's: this request is answered once that connection is closed.
-    assert!(fetch(address, "/healthz/live").await.starts_with("HTTP/1.1 200 "));
-    let mut nothing = Vec::new();
-    assert_eq!(silent.read_to_end(&mut nothing).await.unwrap_or(0), 0);
+    address
+}
+
+async fn is_closed(mut stream: TcpStream) -> bool {
+    stream.read_to_end(&mut Vec::new()).await.unwrap_or(0) == 0
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_closed() {
+    let address = bounded(1, Duration::from_millis(50)).await;
+    assert!(is_closed(TcpStream::connect(address).await.unwrap()).await);
+}
+
+#[tokio::test]
+async fn who_asks_slowly_keeps_nobody_out() {
+    let address = bounded(2, Duration::from_secs(3600)).await;
+    let (mut kept, mut some) = (TcpStream::connect(address).await.unwrap(), [0; 15]);
+    for number in 0..3 {
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(b"GET /healthz/live HTTP/1.1\r\nHost:").await.unwrap();
+        // One that was answered stays, although it is the older.
+        kept.write_all(b"GET /healthz/live HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        kept.read_exact(&mut some).await.unwrap();
+        assert_eq!(&some, b"HTTP/1.1 200 OK", "{number}");
+        while !some.ends_with(b"live\n") {
+            some.rotate_left(1);
+            some[14] = kept.read_u8().await.unwrap();
+        }
+        assert!(fetch(address, "/healthz/live").await.starts_with("HTTP/1.1 200 "), "{number}");
+        assert!(is_closed(slow).await, "{number}");
+    }
 }
 
 #[tokio::test]
