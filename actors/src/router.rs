@@ -182,7 +182,9 @@ impl Router {
             Some(left_out) => {
                 tracing::warn!(?call_id, %method, %peer, status = code, reason, left_out, "malformed request refused");
             }
-            None => tracing::debug!(?call_id, %method, %peer, status = code, reason, "malformed request refused"),
+            None => {
+                tracing::debug!(?call_id, %method, %peer, status = code, reason, "malformed request refused")
+            }
         }
         // RFC 3261 17.1.1.3: an ACK is never answered.
         if request.method != Method::Ack {
