@@ -1,12 +1,12 @@
 //! Which shard a message belongs to. What belongs to one mailbox shares a core; what the node has
-//! minted itself (tags, branches) begins with the shard's two characters.
+//! minted itself (tags, branches, the names of focuses) begins with the shard's two characters.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use actix::Addr;
-use restante::focus::identity;
-use restante::focus::realm::{Place, Realm};
+use restante::focus::belongs::{Belongs, belongs};
+use restante::focus::realm::Realm;
 use restante::machine::sip::{Destination, Flow, StatelessTags, TransmitId};
 use restante::store::Owner;
 use restante::wire::sip::{
@@ -211,17 +211,21 @@ impl Router {
         {
             return shard;
         }
-        let owner = match self.realm.place(&request.uri) {
-            Ok(Place::Mailbox(owner)) => Some(owner),
-            _ => identity::claimed(&self.realm, request),
-        };
-        owner.map_or(0, |owner| self.shard_of(&owner))
+        match belongs(&self.realm, request) {
+            Belongs::Mailbox(owner) => self.shard_of(&owner),
+            Belongs::Focus(id) => named_shard(id.as_bytes()).unwrap_or(0),
+            Belongs::Call => self.shard_by(request.headers.get(&HeaderName::CallId)),
+        }
     }
 
     /// The shard of a mailbox.
     #[must_use]
     pub fn shard_of(&self, owner: &Owner) -> usize {
-        let hash = FxBuildHasher.hash_one(owner);
+        self.shard_by(owner)
+    }
+
+    fn shard_by(&self, key: impl Hash) -> usize {
+        let hash = FxBuildHasher.hash_one(key);
         let shards = self.shards.get().map_or(1, Vec::len).max(1);
         usize::try_from(hash % shards as u64).unwrap_or(0)
     }

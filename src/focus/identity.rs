@@ -23,7 +23,8 @@ pub fn asserted(realm: &Realm, request: &Request) -> Result<Owner, Rejection> {
             return Err(bad(HeaderError::malformed(HeaderName::PAssertedIdentity, problem)));
         }
     }
-    claimed(realm, request).ok_or_else(|| Rejection::because(StatusCode::BAD_REQUEST, "Malformed From"))
+    let owner = in_assertion(realm, request).or_else(|| from(realm, request));
+    owner.ok_or_else(|| Rejection::because(StatusCode::BAD_REQUEST, "Malformed From"))
 }
 
 /// The address of record of the user who authenticates by `username`: `alice@example.com`, or `alice` for
@@ -60,15 +61,6 @@ pub fn is_anothers(realm: &Realm, request: &Request, user: &Owner) -> bool {
     let asserted =
         if user.domain() == OTHER_SCHEME { by_other_scheme(&told) } else { by_sip_uri(realm, &told) };
     asserted.is_some_and(|asserted| asserted != *user)
-}
-
-/// The address of record that the request claims, believed or not: good enough to choose where it
-/// is handled, never to grant anything.
-#[must_use]
-pub fn claimed(realm: &Realm, request: &Request) -> Option<Owner> {
-    let told = identities(request);
-    // RFC 3325 9.1: there may be two values, of which one is a sip or sips URI and the other a tel URI.
-    by_sip_uri(realm, &told).or_else(|| by_other_scheme(&told)).or_else(|| from(realm, request))
 }
 
 fn identities(request: &Request) -> Vec<NameAddr> {

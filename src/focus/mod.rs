@@ -3,6 +3,7 @@
 //! [`crate::machine`] and [`crate::store`]; no IO of its own.
 
 pub mod acknowledged;
+pub mod belongs;
 pub mod body;
 pub mod conference;
 pub mod delivery;

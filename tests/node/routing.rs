@@ -165,3 +165,71 @@ fn a_route_to_the_node_itself_is_taken_off() {
         alice.request("MESSAGE", BOB).add("Route", format!("<sip:{};lr>", node.sip)).body("text/plain", "x");
     assert_eq!(alice.ask(request).status(), 202);
 }
+
+/// More shards than one, whatever machine this is.
+fn sharded() -> Plan {
+    Plan::new().set("node", "workers = 4")
+}
+
+// proves RFC 3261 9.1: a CANCEL asserts nobody, and has its INVITE's Request-URI, Call-ID and From
+#[test]
+fn a_cancel_finds_its_invite_in_whatever_shard() {
+    let node = sharded().start();
+    let mut proxy = Ua::udp(&node, "sip:anonymous@anonymous.invalid");
+    for number in 0..8 {
+        let user = format!("sip:bob{number}@example.com");
+        let id = deposit(&mut proxy, &user, "x");
+        for uri in [message_uri(&id), user.clone()] {
+            let mut invite = Invite::new(&proxy, &uri, Offer::active());
+            invite.request = invite.request.add("P-Asserted-Identity", format!("<{user}>"));
+            let request = invite.request.clone();
+            let mut call = invite.call_unbound(&mut proxy);
+            let mut cancel = Msg::request("CANCEL", request.uri());
+            for name in ["Via", "Max-Forwards", "From", "To", "Call-ID"] {
+                cancel = cancel.add(name, request.need(name));
+            }
+            // It comes too late to have an effect, but its transaction is there.
+            assert_eq!(proxy.ask(cancel.add("CSeq", "1 CANCEL")).status(), 200, "{uri}");
+            call.bye(&mut proxy);
+        }
+    }
+}
+
+// proves RFC 3323 4.1.1.3 by the way of RFC 6665 4.2.2: whoever has proved who he is is told, whatever his From says
+#[test]
+fn an_anonymous_device_shares_the_mailbox_of_its_user() {
+    let names: Vec<String> = (0..3).map(|number| format!("bob{number}@example.com")).collect();
+    let users: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "builder")).collect();
+    let plan = sharded().set("summary", "min_interval = \"10ms\"");
+    let node = plan.set("trust", "peers = []").users(&users).start();
+    for name in &names {
+        let user = name.split('@').next().unwrap();
+        let store = format!("sip:{user}@mailserver.example.com");
+        let mut one = Ua::udp(&node, user).with_login(name, "builder");
+        let mut other = Ua::udp(&node, "sip:anonymous@anonymous.invalid").with_login(name, "builder");
+        let dialogs = [subscribe(&mut one, &store, 600), subscribe(&mut other, &store, 600)];
+        notified(&mut one, &dialogs[0]);
+        notified(&mut other, &dialogs[1]);
+        let mailbox = format!("sip:{name}");
+        let deposited = deposit(&mut one, &mailbox, "x");
+        for (ua, dialog) in [(&mut one, &dialogs[0]), (&mut other, &dialogs[1])] {
+            assert_eq!(Summary::of(&notified(ua, dialog)).ids(), [deposited.clone()]);
+        }
+    }
+}
+
+#[test]
+fn a_user_has_so_many_retrievals_in_all_shards_together() {
+    let node = sharded().set("retrieval", "sessions_per_user = 3").start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let id = deposit(&mut alice, BOB, "x");
+    let mut bob = Ua::udp(&node, "bob");
+    let mut open: Vec<Call> = (0..3)
+        .map(|_| Invite::new(&bob, &message_uri(&id), Offer::active()).call_unbound(&mut bob))
+        .collect();
+    for uri in [message_uri(&id), message_uri(&id), message_uri(&id), BOB.to_owned()] {
+        assert_eq!(Invite::new(&bob, &uri, Offer::active()).refused(&mut bob).status(), 480, "{uri}");
+    }
+    open[1].bye(&mut bob);
+    retrieve(&mut bob, &message_uri(&id), 1);
+}

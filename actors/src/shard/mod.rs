@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient, WeakAddr};
+use dashmap::DashMap;
 use restante::focus::intent::{self, DEPOSIT_PREFIX, FOCUS_PREFIX, Intent, RETRIEVAL_PREFIX};
 use restante::focus::pager::{self, Pager};
 use restante::focus::recipient_list::{self, InviteBody};
@@ -40,6 +41,29 @@ pub use mailboxes::{Idle, Resume, Watched, tell_changed};
 pub struct Totals {
     recorders: AtomicUsize,
     focuses: AtomicUsize,
+    /// The retrievals of each owner: unlike the deposits of a mailbox they are not all in one shard.
+    retrieving: DashMap<Owner, usize>,
+}
+
+impl Totals {
+    /// Counts one more retrieval of `owner`, unless he has `most` of them.
+    fn begin_retrieval(&self, owner: &Owner, most: usize) -> bool {
+        let mut held = self.retrieving.entry(owner.clone()).or_default();
+        let begins = *held < most;
+        if begins {
+            *held += 1;
+            self.focuses.fetch_add(1, Ordering::Relaxed);
+        }
+        begins
+    }
+
+    fn end_retrieval(&self, owner: &Owner) {
+        self.focuses.fetch_sub(1, Ordering::Relaxed);
+        self.retrieving.remove_if_mut(owner, |_, held| {
+            *held = held.saturating_sub(1);
+            *held == 0
+        });
+    }
 }
 
 /// The way to the shard's endpoint, told after both are started.
@@ -220,17 +244,16 @@ impl Shard {
             None => Selection::List(self.list(&body)?),
         };
         let limits = &self.shared.config.retrieval;
-        if self.focuses.get(&owner).map_or(0, FxHashMap::len) >= limits.sessions_per_user {
-            return Err(busy(self.shared.agent(), "too many retrievals at once"));
-        }
         if self.totals.focuses.load(Ordering::Relaxed) >= limits.sessions_total {
             return Err(Rejection::unavailable(5));
         }
         let is_focus = listed || matches!(selection, Selection::All);
         let prefix = if is_focus { FOCUS_PREFIX } else { RETRIEVAL_PREFIX };
         let (port, invite) = self.dialog(visitor, prefix)?;
+        if !self.totals.begin_retrieval(&owner, limits.sessions_per_user) {
+            return Err(busy(self.shared.agent(), "too many retrievals at once"));
+        }
         let tag = Arc::clone(port.tag());
-        self.totals.focuses.fetch_add(1, Ordering::Relaxed);
         let focus = Focus::new(FocusBirth {
             shared: Arc::clone(&self.shared),
             port,
@@ -349,7 +372,7 @@ impl Handler<Exited> for Shard {
     fn handle(&mut self, exited: Exited, ctx: &mut Self::Context) {
         match exited.who {
             Who::Focus(tag) => {
-                self.totals.focuses.fetch_sub(1, Ordering::Relaxed);
+                self.totals.end_retrieval(&exited.owner);
                 if let Some(focuses) = self.focuses.get_mut(&exited.owner) {
                     focuses.remove(&tag);
                     if focuses.is_empty() {
@@ -388,6 +411,7 @@ impl Handler<Observe> for Shard {
             ("recorders in all", self.totals.recorders.load(Ordering::Relaxed)),
             ("focuses", self.focuses.len()),
             ("focuses in all", self.totals.focuses.load(Ordering::Relaxed)),
+            ("owners who retrieve", self.totals.retrieving.len()),
         ];
         counts
             .into_iter()
