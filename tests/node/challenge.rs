@@ -219,6 +219,54 @@ fn a_dialog_is_its_partys_alone() {
     assert_eq!(elsewhere.ask(moved).status(), 200);
 }
 
+// proves RFC 3261 12, 13.2.2.4, 22.1: an ACK is not challenged; its answer is taken of the dialog's party alone
+#[test]
+fn an_answer_in_an_ack_is_its_partys_alone() {
+    let node = strict().set("node", "workers = 1").start();
+    let mut bob = Ua::udp(&node, "bob").with_login("bob", "builder");
+    let id = deposit(&mut bob, BOB, "for bob alone");
+    let uri = message_uri(&id);
+    for elsewhere in [false, true] {
+        let invite = Invite::new(&bob, &uri, Offer::passive());
+        let mut request = invite.request.clone().without("Content-Type");
+        request.body.clear();
+        bob.send(&request);
+        let challenge = Challenge::all(&bob.answer_to(&request)).remove(0);
+        let credentials = challenge.answer("bob", "builder", "INVITE", &uri).value();
+        let request = authorized(&request, &bob.via(), &credentials);
+        let response = bob.ask(request.clone());
+        let dialog = Dialog::opened(&request, &response);
+        let answer =
+            |ack: Msg, to: &Invite| ack.body("application/sdp", Offer::passive().sdp(to.here(), &to.local));
+        // Somebody who knows all that passed but the password, and his ACK with an answer of his own.
+        let mut eve = Ua::tcp(&node, "bob");
+        let hers = Invite::new(&eve, &uri, Offer::passive());
+        let wrong = challenge.answer("bob", "guess", "INVITE", &uri).value();
+        for forged in [
+            dialog.ack(&bob).with("Call-ID", "another"),
+            dialog.ack(&bob).with("From", "<sip:bob@example.com>;tag=another"),
+        ] {
+            bob.send(&answer(forged, &hers));
+        }
+        for forged in [dialog.ack(&eve), dialog.ack(&eve).add("Authorization", &wrong)] {
+            eve.send(&answer(forged, &hers));
+        }
+        eve.barrier();
+        bob.barrier();
+        // Bob's own: as his INVITE came, or by another connection with its credentials.
+        let bobs = answer(dialog.ack(&bob), &invite);
+        if elsewhere {
+            Ua::tcp(&node, "bob").send(&bobs.add("Authorization", &credentials));
+        } else {
+            bob.send(&bobs);
+        }
+        let offer = Answer::parse(&response.body);
+        let mut msrp = Msrp::accept(&invite.listener, &invite.local, &offer.path);
+        assert_eq!(msrp.receive(1)[0].deferred, Some(id.clone()));
+        bob.wait_and_ok("BYE", &dialog.call_id);
+    }
+}
+
 #[test]
 fn without_users_nobody_gets_in() {
     let node = Plan::new().set("trust", "peers = []").start();

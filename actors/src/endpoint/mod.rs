@@ -169,11 +169,7 @@ impl SipEndpoint {
     fn event(&mut self, event: EndpointEvent, ctx: &mut Context<Self>) {
         match event {
             EndpointEvent::Request { txn, request, flow } => self.place(txn, request, flow),
-            EndpointEvent::Ack { request, .. } => {
-                if let Some(user) = self.owner(&request) {
-                    user.do_send(DialogInput::Ack(Box::new(request)));
-                }
-            }
+            EndpointEvent::Ack { request, flow } => self.acknowledge(request, &flow),
             EndpointEvent::Cancelled { txn } => match self.invites.get(&txn) {
                 Some(user) => user.do_send(DialogInput::Cancelled(txn)),
                 None => tracing::debug!(?txn, "CANCEL for an INVITE that is being placed or answered"),
@@ -325,9 +321,14 @@ impl SipEndpoint {
         }
     }
 
-    fn owner(&self, request: &Request) -> Option<&DialogUser> {
-        let tag = request.headers.to_tag()?;
-        self.dialogs.get(tag.as_ref()).map(|held| &held.user)
+    /// Gives the ACK to a 2xx to the owner of its dialog.
+    fn acknowledge(&self, ack: Request, flow: &Flow) {
+        let Some(held) = ack.headers.to_tag().and_then(|tag| self.dialogs.get(tag.as_ref())) else { return };
+        if self.gate.acknowledges(&held.guest, &ack, flow) {
+            held.user.do_send(DialogInput::Ack(Box::new(ack)));
+        } else {
+            tracing::debug!(peer = %flow.peer, "ACK of somebody else dropped");
+        }
     }
 
     fn ring(&mut self, ctx: &mut Context<Self>) {

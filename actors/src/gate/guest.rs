@@ -10,7 +10,7 @@ use restante::focus::identity;
 use restante::focus::rejection::Rejection;
 use restante::machine::sip::Flow;
 use restante::store::Owner;
-use restante::wire::sip::{Method, Request, StatusCode};
+use restante::wire::sip::{Request, StatusCode};
 
 use super::Gate;
 
@@ -79,10 +79,6 @@ impl Gate {
     /// As [`Gate::caller`]; 403 where it is somebody else's dialog.
     pub fn guest(&self, guest: &mut Guest, request: &Request, flow: &Flow) -> Result<(), Rejection> {
         let another = || Err(Rejection::because(StatusCode::FORBIDDEN, "Dialog Of Another User"));
-        // RFC 3261 22.1: MUST NOT challenge an ACK.
-        if request.method == Method::Ack {
-            return Ok(());
-        }
         if self.trusts(flow) {
             let anothers = identity::is_anothers(&self.realm, request, guest.owner());
             return if anothers { another() } else { Ok(()) };
@@ -96,5 +92,15 @@ impl Gate {
         }
         guest.since = Some(Box::new(*flow));
         Ok(())
+    }
+
+    /// Whether an ACK within the dialog of `guest` is taken for his. It cannot be challenged (RFC 3261 22.1), so it
+    /// has to come as the dialog's requests do, or with the credentials of its INVITE; one that brings no answer says
+    /// nothing that others could make use of.
+    pub fn acknowledges(&self, guest: &Guest, ack: &Request, flow: &Flow) -> bool {
+        if self.trusts(flow) {
+            return !identity::is_anothers(&self.realm, ack, guest.owner());
+        }
+        ack.body.is_empty() || guest.came_by(flow) || self.vouches(ack, flow, guest.owner())
     }
 }

@@ -163,7 +163,7 @@ impl Gate {
         }
         self.locked_out(flow)?;
         let users = self.users.present();
-        let source = Source { peer: flow.peer.ip(), proven: flow.transport.is_reliable() };
+        let source = source(flow);
         let secrets = |name: &[u8]| users.find(name).map(|user| &user.secrets);
         match self.verifier.judge(request, source, clock::now(), secrets) {
             Verdict::Absent => Err(self.challenge(flow, false)),
@@ -182,6 +182,24 @@ impl Gate {
                 let user = users.find(&proof.username).ok_or_else(|| self.challenge(flow, false))?;
                 self.proven(request, flow, user.owner.clone())
             }
+        }
+    }
+
+    /// Whether an ACK bears the credentials by which `owner`'s INVITE was let in (RFC 3261 13.2.2.4). It is not
+    /// challenged where it does not (22.1).
+    fn vouches(&self, ack: &Request, flow: &Flow, owner: &Owner) -> bool {
+        if self.locked_out(flow).is_err() {
+            return false;
+        }
+        let users = self.users.present();
+        let secrets = |name: &[u8]| users.find(name).map(|user| &user.secrets);
+        match self.verifier.judge_ack(ack, source(flow), clock::now(), secrets) {
+            Verdict::Proven(proof) => users.find(&proof.username).is_some_and(|user| user.owner == *owner),
+            Verdict::Wrong(cause) => {
+                self.failed(flow, cause);
+                false
+            }
+            Verdict::Absent | Verdict::Stale | Verdict::Improper(_) => false,
         }
     }
 
@@ -273,6 +291,10 @@ impl Gate {
 /// A table stays good where whoever held it panicked: each change is one step.
 fn lock<T>(table: &Mutex<T>) -> MutexGuard<'_, T> {
     table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn source(flow: &Flow) -> Source {
+    Source { peer: flow.peer.ip(), proven: flow.transport.is_reliable() }
 }
 
 /// The peer's address without its port.

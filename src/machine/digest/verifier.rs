@@ -12,7 +12,7 @@ use super::algorithm::{Algorithm, Digested, Secrets};
 use super::nonce::{NonceId, NonceKey};
 use crate::entropy::Entropy;
 use crate::time::Instant;
-use crate::wire::sip::{Challenge, Credentials, HeaderName, Request, SipUri, realm_of};
+use crate::wire::sip::{Challenge, Credentials, HeaderName, Method, Request, SipUri, realm_of};
 
 /// What is offered, in the order of preference (RFC 8760 2.3).
 const OFFERED: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Md5];
@@ -130,6 +130,37 @@ impl Verifier {
         if let Some(problem) = improper(&credentials, request) {
             return Verdict::Improper(problem);
         }
+        self.weigh(credentials, algorithm, request.method.as_bytes(), source, now, secrets)
+    }
+
+    /// Judges the credentials of an ACK, which are those of its INVITE (RFC 3261 13.2.2.4): made for another
+    /// method and another URI. Their nonce count was taken with the INVITE and is not to be taken again.
+    #[must_use]
+    pub fn judge_ack<'s>(
+        &self,
+        ack: &Request,
+        source: Source,
+        now: Instant,
+        secrets: impl FnOnce(&[u8]) -> Option<&'s Secrets>,
+    ) -> Verdict {
+        match self.credentials(ack) {
+            Ok((credentials, algorithm)) => {
+                self.weigh(credentials, algorithm, Method::Invite.as_bytes(), source, now, secrets)
+            }
+            Err(verdict) => verdict,
+        }
+    }
+
+    /// Judges whether credentials are made with the user's password, for a request of this method.
+    fn weigh<'s>(
+        &self,
+        credentials: Credentials,
+        algorithm: Algorithm,
+        method: &[u8],
+        source: Source,
+        now: Instant,
+        secrets: impl FnOnce(&[u8]) -> Option<&'s Secrets>,
+    ) -> Verdict {
         let id = self.key.open(&credentials.nonce, algorithm, source.peer);
         if id.is_none() && !source.proven {
             // No word about the password to somebody who need not be at that address: he could guess on
@@ -137,7 +168,7 @@ impl Verifier {
             return Verdict::Stale;
         }
         let known = secrets(&credentials.username);
-        if !is_right(&credentials, algorithm, known, request) {
+        if !is_right(&credentials, algorithm, known, method) {
             return Verdict::Wrong(if known.is_some() { Cause::WrongPassword } else { Cause::UnknownUser });
         }
         match id.filter(|id| now.saturating_since(id.made()) <= self.lifetime) {
@@ -201,13 +232,13 @@ fn is_right(
     credentials: &Credentials,
     algorithm: Algorithm,
     secrets: Option<&Secrets>,
-    request: &Request,
+    method: &[u8],
 ) -> bool {
     const NOBODY: &str = "0000000000000000000000000000000000000000000000000000000000000000";
     let nobody = NOBODY.get(..algorithm.digits()).unwrap_or_default();
     let known = secrets.and_then(|secrets| secrets.of(algorithm));
     let digested = Digested {
-        method: request.method.as_bytes(),
+        method,
         uri: &credentials.uri,
         nonce: &credentials.nonce,
         cnonce: &credentials.cnonce,

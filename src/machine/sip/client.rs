@@ -146,9 +146,11 @@ impl Endpoint {
         self.prune();
     }
 
-    /// Takes a response off the wire; one that belongs to no transaction is dropped.
+    /// Takes a response off the wire; one that belongs to no transaction, or comes from elsewhere than its request went,
+    /// is dropped.
     pub fn handle_response(&mut self, now: Instant, response: Response, flow: Flow) {
-        if let Some(id) = self.find_client(&response) {
+        let asked = |client: &Client| client.to.may_answer_by(&flow);
+        if let Some(id) = self.find_client(&response).filter(|id| self.clients.get(*id).is_some_and(asked)) {
             let heard = Heard::Response(response.status);
             if let Some(client) = self.clients.get_mut(id)
                 && client.to.transport.is_reliable()

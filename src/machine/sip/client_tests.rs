@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::test_support::*;
-use super::{ClientTxn, Destination, Endpoint, EndpointEvent, FailureCause, Transport};
+use super::{ClientTxn, Destination, Endpoint, EndpointEvent, FailureCause, Flow, Transport};
 use crate::entropy::Sequence;
 use crate::time::Instant;
 use crate::wire::sip::{HeaderName, Method, Request, StatusCode};
@@ -35,6 +35,24 @@ fn a_request_is_repeated_until_it_is_answered() {
     assert_eq!(endpoint.client_transactions(), 0);
     endpoint.handle_response(at(17_001), request.respond(StatusCode::OK), udp());
     assert!(outcomes(&mut endpoint).is_empty(), "{txn:?} is gone");
+}
+
+// proves RFC 3261 18.2.2: who has overheard the branch answers by no transport and from no host of his own
+#[test]
+fn a_response_comes_by_the_transport_of_its_request_and_by_a_connection_from_its_host() {
+    let gone = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
+    for (transport, from) in [(Transport::Udp, udp()), (Transport::Tcp, tcp())] {
+        let mut endpoint = endpoint();
+        send(&mut endpoint, at(0), bare(Method::Notify, "n", 1), transport);
+        let request = request(&sent(&mut endpoint)[0].bytes);
+        let other = if transport == Transport::Udp { tcp() } else { udp() };
+        endpoint.handle_response(at(1), request.respond(gone), other);
+        let elsewhere = Flow { peer: "203.0.113.9:40000".parse().unwrap(), connection: 9, ..tcp() };
+        endpoint.handle_response(at(2), request.respond(gone), elsewhere);
+        assert!(outcomes(&mut endpoint).is_empty());
+        endpoint.handle_response(at(3), request.respond(StatusCode::OK), from);
+        assert_eq!(outcomes(&mut endpoint), ["200"]);
+    }
 }
 
 // proves RFC 3261 17.1.1.2, 17.1.2.2: timers B and F

@@ -227,8 +227,11 @@ impl InviteSession {
         self.bye_if_possible();
     }
 
-    /// Takes an ACK of this dialog.
+    /// Takes an ACK; one of another dialog is of no account, though it bear our tag.
     pub fn handle_ack(&mut self, request: &Request) {
+        if !self.dialog.matches(request) {
+            return;
+        }
         let number = request.headers.cseq().map(|cseq| cseq.number);
         // RFC 3261 17.1.1.3, 13.2.2.4: the CSeq number is that of the INVITE.
         let Some(awaiting) = self.awaiting.take_if(|awaiting| number == Ok(awaiting.cseq)) else { return };

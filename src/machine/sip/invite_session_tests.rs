@@ -114,6 +114,23 @@ fn the_ack_brings_the_answer_to_our_offer() {
     assert_eq!(events(&mut session), ["confirmed b\"answer\""]);
 }
 
+// proves RFC 3261 12, 13.2.2.4: Call-ID and both tags are those of the dialog
+#[test]
+fn an_ack_that_knows_nothing_but_our_tag_is_not_taken() {
+    let mut session = begun("");
+    session.accept(at(0), Some(Body::sdp("offer")), Vec::new());
+    for (name, value) in
+        [(HeaderName::CallId, "another"), (HeaderName::From, "<sip:alice@example.org>;tag=evil")]
+    {
+        let mut stray = in_dialog(Method::Ack, 10, "stray");
+        stray.headers.set(name, value);
+        session.handle_ack(&stray);
+    }
+    assert!(events(&mut session).is_empty() && session.is_awaiting_ack());
+    session.handle_ack(&in_dialog(Method::Ack, 10, "answer"));
+    assert_eq!(events(&mut session), ["confirmed b\"answer\""]);
+}
+
 // proves RFC 3261 13.3.1.4: without an ACK for 64*T1 a BYE
 #[test]
 fn without_an_ack_the_session_ends_with_a_bye() {

@@ -132,6 +132,14 @@ impl Destination {
     pub const fn back(flow: Flow) -> Self {
         Self { transport: flow.transport, addr: flow.peer, flow: Some(flow), upgrade: true, domain: None }
     }
+
+    /// Whether a response to a request that went here may come by `flow` (RFC 3261 18.2.2): by the same transport, and by a
+    /// connection from this host only, be it another one. Of a datagram the source tells nothing: it can be forged, and a
+    /// host with several addresses may answer by any.
+    pub(super) fn may_answer_by(&self, flow: &Flow) -> bool {
+        let same_host = || self.addr.ip().to_canonical() == flow.peer.ip().to_canonical();
+        self.transport == flow.transport && (!self.transport.is_reliable() || same_host())
+    }
 }
 
 #[cfg(test)]

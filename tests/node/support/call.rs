@@ -20,7 +20,7 @@ pub struct Invite {
     pub request: Msg,
     pub offer: Offer,
     pub local: String,
-    listener: TcpListener,
+    pub listener: TcpListener,
 }
 
 impl Invite {
