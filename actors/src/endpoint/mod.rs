@@ -10,7 +10,9 @@ use restante::machine::sip::{
     Attempts, ClientTxn, Destination, Endpoint, EndpointConfig, EndpointEvent, FailedPlaces, Flow,
     NextAttempt, Outcome, Pacing, Sender, ServerTxn, Terms, TransmitId,
 };
-use restante::wire::sip::{Message as SipMessage, Method, Request, Response, StatusCode};
+use restante::wire::sip::{
+    HeaderName, Headers, Message as SipMessage, Method, Request, Response, StatusCode,
+};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -52,6 +54,15 @@ pub struct Arrived {
 struct Held {
     user: DialogUser,
     guest: Guest,
+}
+
+/// An INVITE that opens a dialog and is not answered yet.
+#[derive(Default)]
+struct Invited {
+    /// Who answers it, once he is known.
+    user: Option<DialogUser>,
+    /// A CANCEL for it was answered 200: no 2xx is sent any more (RFC 3261 9.2).
+    cancelled: bool,
 }
 
 /// A request of a dialog's owner, on its way.
@@ -100,7 +111,7 @@ pub struct SipEndpoint {
     gate: Arc<Gate>,
     /// Boxed: the table keeps room for more than there are.
     dialogs: FxHashMap<Box<[u8]>, Box<Held>>,
-    invites: FxHashMap<ServerTxn, DialogUser>,
+    invites: FxHashMap<ServerTxn, Invited>,
     clients: FxHashMap<ClientTxn, Asking>,
     failed_places: FailedPlaces,
     /// Whose NOTIFYs wait for room.
@@ -170,10 +181,7 @@ impl SipEndpoint {
         match event {
             EndpointEvent::Request { txn, request, flow } => self.place(txn, request, flow),
             EndpointEvent::Ack { request, flow } => self.acknowledge(request, &flow),
-            EndpointEvent::Cancelled { txn } => match self.invites.get(&txn) {
-                Some(user) => user.do_send(DialogInput::Cancelled(txn)),
-                None => tracing::debug!(?txn, "CANCEL for an INVITE that is being placed or answered"),
-            },
+            EndpointEvent::Cancelled { txn } => self.cancel(txn),
             EndpointEvent::Response { txn, response, .. } => self.response(txn, response, ctx),
             EndpointEvent::Failed { txn, cause } => self.outcome(txn, Outcome::Failed(cause), ctx),
             EndpointEvent::Ended { txn, .. } => {
@@ -302,6 +310,9 @@ impl SipEndpoint {
                 if let Some(admitted) = self.arriving.take() {
                     self.admitted.insert(txn, admitted);
                 }
+                if request.method == Method::Invite {
+                    self.invites.insert(txn, Invited::default());
+                }
                 self.shard.do_send(Arrived { txn, request: Box::new(request), flow, caller });
             }
             Err(rejection) => self.turn_away(txn, &request, &flow, &rejection),
@@ -321,6 +332,18 @@ impl SipEndpoint {
         }
     }
 
+    /// Tells whoever answers an INVITE that it was cancelled; one who is not known yet is told when he is.
+    fn cancel(&mut self, txn: ServerTxn) {
+        let Some(invited) = self.invites.get_mut(&txn) else {
+            tracing::debug!(?txn, "CANCEL for an INVITE that is being answered");
+            return;
+        };
+        invited.cancelled = true;
+        if let Some(user) = &invited.user {
+            user.do_send(DialogInput::Cancelled(txn));
+        }
+    }
+
     /// Gives the ACK to a 2xx to the owner of its dialog.
     fn acknowledge(&self, ack: Request, flow: &Flow) {
         let Some(held) = ack.headers.to_tag().and_then(|tag| self.dialogs.get(tag.as_ref())) else { return };
@@ -337,6 +360,18 @@ impl SipEndpoint {
         self.ring_pacing();
         self.drain(ctx);
     }
+}
+
+/// The 487 that takes the place of an answer to an INVITE.
+fn terminated(answer: Response) -> Response {
+    const COPIED: [HeaderName; 5] =
+        [HeaderName::Via, HeaderName::From, HeaderName::To, HeaderName::CallId, HeaderName::CSeq];
+    let mut headers = Headers::new();
+    for header in answer.headers.iter().filter(|header| COPIED.contains(&header.name)) {
+        headers.push(header.name.clone(), header.value.clone());
+    }
+    let status = StatusCode::REQUEST_TERMINATED;
+    Response { status, reason: status.reason().into(), headers, body: Bytes::new() }
 }
 
 /// Whether a request asks for something new: outside of dialogs, and nothing that ends what is going on.
@@ -410,14 +445,18 @@ impl Handler<Redirect> for SipEndpoint {
 impl Handler<Respond> for SipEndpoint {
     type Result = ();
     fn handle(&mut self, respond: Respond, ctx: &mut Self::Context) {
-        let response = *respond.response;
+        let mut response = *respond.response;
         if response.status.is_final() {
             // What is refused may have been refused at once: that says nothing of how long work takes.
             let done = response.status.is_success() || response.status == StatusCode::SERVICE_UNAVAILABLE;
             if let Some(admitted) = self.admitted.remove(&respond.txn).filter(|_| done) {
                 admitted.served(clock::now());
             }
-            self.invites.remove(&respond.txn);
+            let invited = self.invites.remove(&respond.txn);
+            if response.status.is_success() && invited.is_some_and(|invited| invited.cancelled) {
+                // Its CANCEL and this answer have crossed: its user has been told, or is about to be.
+                response = terminated(response);
+            }
         }
         if !self.machine.respond(clock::now(), respond.txn, response) {
             tracing::debug!(txn = ?respond.txn, "response without a transaction");
@@ -440,8 +479,13 @@ impl Handler<SendRequest> for SipEndpoint {
 impl Handler<Adopt> for SipEndpoint {
     type Result = ();
     fn handle(&mut self, adopt: Adopt, _: &mut Self::Context) {
-        if let Some(txn) = adopt.txn {
-            self.invites.insert(txn, adopt.user.clone());
+        if let Some(txn) = adopt.txn
+            && let Some(invited) = self.invites.get_mut(&txn)
+        {
+            if invited.cancelled {
+                adopt.user.do_send(DialogInput::Cancelled(txn));
+            }
+            invited.user = Some(adopt.user.clone());
         }
         let held = Box::new(Held { user: adopt.user, guest: adopt.guest });
         self.dialogs.insert(adopt.tag.into_bytes().into_boxed_slice(), held);

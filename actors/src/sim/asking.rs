@@ -20,9 +20,13 @@ pub(crate) struct Asking {
 }
 
 impl Asking {
-    /// A request that `ua` has just sent, `over` a connection or by a datagram; responses come by `told`.
+    /// A request that `ua` is about to send, `over` a connection or by a datagram; responses come by `told`.
     pub(super) fn new(ua: Ua, request: Msg, told: mpsc::UnboundedReceiver<Msg>, over: Option<Line>) -> Self {
         Self { ua, request, told, over, begun: Instant::now() }
+    }
+
+    pub(super) const fn over(&self) -> Option<&Line> {
+        self.over.as_ref()
     }
 
     /// Waits for the final response (RFC 3261 17.1), repeating the request over UDP.

@@ -16,6 +16,7 @@
 
 mod asking;
 mod call;
+mod crossing;
 mod dialog;
 mod dice;
 mod ledger;

@@ -26,7 +26,7 @@ const OPERATION: Duration = Duration::from_millis(2);
 const TARGET: Duration = Duration::from_millis(400);
 
 /// A node that has begun to serve.
-async fn booted(seed: u64) -> World {
+pub(super) async fn booted(seed: u64) -> World {
     let text = format!(
         "[sip]\nlisten = [\"udp:{NODE}:5060\", \"tcp:{NODE}:5060\"]\ntarget_delay = \"400ms\"\nanswer_within = \"8s\"\n\
          [msrp]\nlisten = [\"tcp:{NODE}:2855\"]\n"
@@ -38,7 +38,7 @@ async fn booted(seed: u64) -> World {
     world
 }
 
-fn device(world: &World, user: &str, last: u8) -> Ua {
+pub(super) fn device(world: &World, user: &str, last: u8) -> Ua {
     Ua::new(world, user, IpAddr::V4(Ipv4Addr::new(127, 0, 2, last)))
 }
 

@@ -301,12 +301,24 @@ impl Ua {
 
     /// Sends a request whose answer is waited for later.
     pub(crate) async fn begin(&self, request: &Msg) -> Option<Asking> {
+        let asking = self.prepare(request).await?;
+        self.transmit(request, asking.over());
+        Some(asking)
+    }
+
+    /// Sends two requests in one segment.
+    pub(crate) async fn begin_both(&self, first: &Msg, second: &Msg) -> Option<[Asking; 2]> {
+        let both = [self.prepare(first).await?, self.prepare(second).await?];
+        self.line().await?.write([first.encode(), second.encode()].concat());
+        Some(both)
+    }
+
+    async fn prepare(&self, request: &Msg) -> Option<Asking> {
         let tcp = request.need("Via").starts_with("SIP/2.0/TCP");
         let over = if tcp { Some(self.line().await?) } else { None };
         let (tell, told) = mpsc::unbounded_channel();
         let asked = Asked { tell, answer: None, ack: None, over: over.clone() };
         self.0.asked.borrow_mut().insert(transaction(request), asked);
-        self.transmit(request, over.as_ref());
         Some(Asking::new(self.clone(), request.clone(), told, over))
     }
 

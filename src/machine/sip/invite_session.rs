@@ -245,8 +245,13 @@ impl InviteSession {
         }
     }
 
-    /// The endpoint answered a CANCEL for `txn`.
+    /// The endpoint answered a CANCEL for `txn`. Where the INVITE was accepted meanwhile, its 2xx has not been sent, and a
+    /// 487 in its place.
     pub fn handle_cancelled(&mut self, txn: ServerTxn) {
+        let crossed = |awaiting: &Unacknowledged| awaiting.opening && awaiting.txn == txn;
+        if self.state == State::Established && self.awaiting.as_deref().is_some_and(crossed) {
+            return self.end(EndedBy::Cancelled);
+        }
         if self.pending.as_ref().is_none_or(|pending| pending.txn != txn) {
             return;
         }

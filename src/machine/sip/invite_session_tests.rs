@@ -131,6 +131,18 @@ fn an_ack_that_knows_nothing_but_our_tag_is_not_taken() {
     assert_eq!(events(&mut session), ["confirmed b\"answer\""]);
 }
 
+// proves RFC 3261 9.2: the CANCEL came first, and the 200 that crossed it was not sent
+#[test]
+fn an_answer_that_crosses_a_cancel_opens_nothing() {
+    let mut session = begun("offer");
+    session.accept(at(0), Some(Body::sdp("answer")), Vec::new());
+    session.handle_cancelled(NEXT);
+    assert_eq!(actions(&mut session), ["1 200"]);
+    session.handle_cancelled(OPENING);
+    assert_eq!(events(&mut session), ["ended Cancelled"]);
+    assert!(session.is_ended() && actions(&mut session).is_empty(), "neither repeated nor ended by a BYE");
+}
+
 // proves RFC 3261 13.3.1.4: without an ACK for 64*T1 a BYE
 #[test]
 fn without_an_ack_the_session_ends_with_a_bye() {
