@@ -4,11 +4,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::test_support::{account, answer, at, flow};
 use super::*;
 use crate::entropy::Sequence;
 use crate::machine::digest::Login;
-use crate::machine::sip::{Body, Destination, EndpointConfig, Transmit, Transport};
+use crate::machine::sip::{Body, Destination, EndpointConfig, Flow, Transmit, Transport};
 use crate::time::Instant;
 use crate::wire::sip::{HeaderName, Limits, Message, Method, Request, Response, StatusCode, parse_datagram};
 
@@ -17,6 +19,8 @@ struct Scene {
     client: UserAgent,
     entropy: Sequence,
     now: Instant,
+    /// By which branch what has gone where.
+    gone: Vec<(Bytes, Destination)>,
 }
 
 /// A request that was sent: to the last octet of an address.
@@ -41,7 +45,7 @@ impl Scene {
             login: Some(Login::new("charlie", "secret")),
         };
         let mut entropy = Sequence::new(7);
-        Self { client: UserAgent::new(config, &mut entropy), entropy, now: at(0) }
+        Self { client: UserAgent::new(config, &mut entropy), entropy, now: at(0), gone: Vec::new() }
     }
 
     fn deposit(&mut self) {
@@ -63,11 +67,17 @@ impl Scene {
         let Ok(Message::Request(request)) = parse_datagram(transmit.bytes.clone(), &Limits::default()) else {
             panic!()
         };
+        let branch = request.headers.via().unwrap().branch().unwrap();
+        self.gone.push((branch, transmit.to.clone()));
         Some(Sent { to: ip.octets()[3], request, transmit })
     }
 
+    /// Answers from where the request has gone.
     fn respond(&mut self, response: Response) {
-        self.client.handle_message(self.now, Message::Response(response), flow(), &mut self.entropy);
+        let branch = response.headers.via().unwrap().branch().unwrap();
+        let (_, to) = self.gone.iter().find(|(gone, _)| *gone == branch).unwrap();
+        let back = Flow { transport: to.transport, peer: to.addr, ..flow() };
+        self.client.handle_message(self.now, Message::Response(response), back, &mut self.entropy);
     }
 
     /// Lets time pass until the client sends or tells something.
