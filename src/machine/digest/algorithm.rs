@@ -70,14 +70,12 @@ impl Algorithm {
         self.hash(&[username, realm, password])
     }
 
-    /// The `response` parameter of `qop=auth` (RFC 7616 3.4.1), in lower-case hexadecimal digits.
+    /// The `response` parameter of a `qop` of `auth` (RFC 7616 3.4.1), in lower-case hexadecimal digits.
     #[must_use]
     pub fn response(self, secret: &str, digested: &Digested<'_>) -> String {
         let a2 = self.hash(&[digested.method, digested.uri]);
-        let nc = format!("{:08x}", digested.nc);
-        let parts: [&[u8]; 6] =
-            [secret.as_bytes(), digested.nonce, nc.as_bytes(), digested.cnonce, b"auth", a2.as_bytes()];
-        self.hash(&parts)
+        let Digested { nonce, nc, cnonce, qop, .. } = *digested;
+        self.hash(&[secret.as_bytes(), nonce, nc, cnonce, qop, a2.as_bytes()])
     }
 }
 
@@ -93,7 +91,9 @@ pub struct Digested<'a> {
     /// The client's nonce.
     pub cnonce: &'a [u8],
     /// The nonce count.
-    pub nc: u32,
+    pub nc: &'a [u8],
+    /// The quality of protection.
+    pub qop: &'a [u8],
 }
 
 /// What a server keeps instead of one user's password: `H(A1)` for each algorithm that it offers.
@@ -154,7 +154,8 @@ mod tests {
                 uri: b"/dir/index.html",
                 nonce: b"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
                 cnonce: b"f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
-                nc: 1,
+                nc: b"00000001",
+                qop: b"auth",
             },
         )
     }

@@ -12,7 +12,7 @@
 use bytes::Bytes;
 
 use super::algorithm::{Algorithm, Digested};
-use crate::wire::sip::{Challenge, Credentials, HeaderName, Request, Response};
+use crate::wire::sip::{Challenge, Credentials, HeaderName, NonceCount, Request, Response};
 
 /// The most realms that are remembered at once: those of a few proxies and of the server.
 const MOST_REALMS: usize = 8;
@@ -157,12 +157,14 @@ impl Login {
 
 impl Domain {
     fn answer(&self, username: &Bytes, request: &Request, cnonce: &str) -> Credentials {
+        let nc = NonceCount::new(self.sent);
         let digested = Digested {
             method: request.method.as_bytes(),
             uri: &request.uri,
             nonce: &self.challenge.nonce,
             cnonce: cnonce.as_bytes(),
-            nc: self.sent,
+            nc: nc.as_bytes(),
+            qop: b"auth",
         };
         // RFC 7616 3.4.4: MUST hash the name where the server asks for it.
         let userhash = self.challenge.userhash;
@@ -182,7 +184,7 @@ impl Domain {
             opaque: self.challenge.opaque.clone(),
             // RFC 8760 2.6: a UAC MUST send the qop parameter; where none was offered, auth is meant.
             qop: Bytes::from_static(b"auth"),
-            nc: self.sent,
+            nc,
             userhash,
         }
     }
@@ -272,7 +274,7 @@ mod tests {
         login.challenged(&unauthorized(&both)).unwrap();
         let answer = sent(&mut login, &HeaderName::Authorization);
         assert_eq!(answer.response, "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1");
-        assert_eq!((answer.nc, answer.opaque.as_deref()), (1, Some(b"FQhe".as_ref())));
+        assert_eq!((answer.nc.value(), answer.opaque.as_deref()), (1, Some(b"FQhe".as_ref())));
         assert_eq!(
             (answer.qop.as_ref(), answer.algorithm.as_deref()),
             (b"auth".as_ref(), Some(b"SHA-256".as_ref()))
@@ -288,11 +290,11 @@ mod tests {
     fn the_nonce_count_rises_until_the_nonce_is_stale() {
         let mut login = Login::new("alice", "secret");
         login.challenged(&unauthorized(&[challenge("a", "SHA-256", "one", false)])).unwrap();
-        assert_eq!(sent(&mut login, &HeaderName::Authorization).nc, 1);
-        assert_eq!(sent(&mut login, &HeaderName::Authorization).nc, 2);
+        assert_eq!(sent(&mut login, &HeaderName::Authorization).nc.value(), 1);
+        assert_eq!(sent(&mut login, &HeaderName::Authorization).nc.value(), 2);
         login.challenged(&unauthorized(&[challenge("a", "SHA-256", "two", true)])).unwrap();
         let fresh = sent(&mut login, &HeaderName::Authorization);
-        assert_eq!((fresh.nc, fresh.nonce.as_ref()), (1, b"two".as_ref()));
+        assert_eq!((fresh.nc.value(), fresh.nonce.as_ref()), (1, b"two".as_ref()));
     }
 
     // proves RFC 3261 22.1: credentials that were rejected are not tried again

@@ -173,7 +173,7 @@ impl Verifier {
         }
         match id.filter(|id| now.saturating_since(id.made()) <= self.lifetime) {
             Some(nonce) => {
-                Verdict::Proven(Proof { username: credentials.username, nonce, nc: credentials.nc })
+                Verdict::Proven(Proof { username: credentials.username, nonce, nc: credentials.nc.value() })
             }
             // RFC 7616 3.3: stale only where the nonce is invalid.
             None => Verdict::Stale,
@@ -214,7 +214,7 @@ fn improper(credentials: &Credentials, request: &Request) -> Option<&'static str
     if credentials.userhash {
         return Some("userhash that was not offered");
     }
-    if credentials.nc == 0 {
+    if credentials.nc.value() == 0 {
         return Some("nc that does not count from one");
     }
     // RFC 7616 3.4.6: the resource MUST be the one of the request line; if not, 400 SHOULD be returned.
@@ -242,9 +242,12 @@ fn is_right(
         uri: &credentials.uri,
         nonce: &credentials.nonce,
         cnonce: &credentials.cnonce,
-        nc: credentials.nc,
+        nc: credentials.nc.as_bytes(),
+        qop: &credentials.qop,
     };
     let expected = algorithm.response(known.unwrap_or(nobody), &digested);
-    let equal: bool = expected.as_bytes().ct_eq(&credentials.response).into();
+    // LHEX is lower case; some write capitals.
+    let response = credentials.response.to_ascii_lowercase();
+    let equal: bool = expected.as_bytes().ct_eq(&response).into();
     equal && known.is_some()
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Algorithm, Cause, Login, NonceKey, Secrets, Source, Verdict, Verifier};
+use super::{Algorithm, Cause, Login, NonceKey, Proof, Secrets, Source, Verdict, Verifier};
 use crate::entropy::{Entropy, Sequence};
 use crate::time::Instant;
-use crate::wire::sip::{Credentials, HeaderName, Method, Request, Response, StatusCode};
+use crate::wire::sip::{Credentials, HeaderName, Method, NonceCount, Request, Response, StatusCode};
 
 const LIFETIME: Duration = Duration::from_secs(300);
 
@@ -82,7 +82,8 @@ fn resigned(mut credentials: Credentials, username: &str, password: &str) -> Req
         uri: &credentials.uri,
         nonce: &credentials.nonce,
         cnonce: &credentials.cnonce,
-        nc: credentials.nc,
+        nc: credentials.nc.as_bytes(),
+        qop: &credentials.qop,
     };
     credentials.response = algorithm.response(&secret, &digested).into();
     let mut request = message();
@@ -198,9 +199,25 @@ fn what_was_not_offered_is_improper() {
     assert_eq!(verdict, Verdict::Improper("qop that was not offered"));
     let verdict = door.changed(|credentials| credentials.userhash = true);
     assert_eq!(verdict, Verdict::Improper("userhash that was not offered"));
-    let verdict = door.changed(|credentials| credentials.nc = 0);
+    let verdict = door.changed(|credentials| credentials.nc = NonceCount::default());
     assert_eq!(verdict, Verdict::Improper("nc that does not count from one"));
     assert_eq!(door.judge(&with("Digest username=\"alice")), Verdict::Improper("unterminated quoted string"));
+}
+
+// proves RFC 7616 3.4.1: what is hashed is the text as it was sent
+#[test]
+fn capitals_are_no_wrong_password() {
+    let mut door = Door::new();
+    let verdict = door.changed(|credentials| {
+        let text = String::from_utf8(credentials.encode().to_vec()).unwrap();
+        let capital = text.replace("nc=00000001", "nc=0000000B").replace("qop=auth", "qop=AUTH");
+        *credentials = Credentials::parse(&capital.into()).unwrap().unwrap();
+    });
+    assert!(matches!(verdict, Verdict::Proven(Proof { nc: 11, .. })), "{verdict:?}");
+    let request = door.authorized("alice", "wonderland");
+    let mut shouted = credentials(&request);
+    shouted.response = shouted.response.to_ascii_uppercase().into();
+    assert!(matches!(door.judge(&with(shouted.encode())), Verdict::Proven(_)));
 }
 
 // proves RFC 7616 3.3: stale where the nonce has ended and the password is right

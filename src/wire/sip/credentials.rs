@@ -30,9 +30,51 @@ pub struct Credentials {
     /// The quality of protection.
     pub qop: Bytes,
     /// How many requests were sent with this nonce, this one included.
-    pub nc: u32,
+    pub nc: NonceCount,
     /// Whether the user name is hashed (RFC 7616 3.4.4).
     pub userhash: bool,
+}
+
+/// A nonce count, with the digits in which it is written: as they stand they go into the digest (RFC 7616 3.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NonceCount {
+    value: u32,
+    digits: [u8; 8],
+}
+
+impl NonceCount {
+    /// A count as it is to be written.
+    #[must_use]
+    pub fn new(value: u32) -> Self {
+        let digit = |place: usize| b"0123456789abcdef"[(value >> (28 - 4 * place) & 15) as usize];
+        Self { value, digits: std::array::from_fn(digit) }
+    }
+
+    /// Reads `8LHEX`; capitals are none, but some write them.
+    fn parse(text: &[u8]) -> Option<Self> {
+        let digits: [u8; 8] =
+            text.try_into().ok().filter(|text: &[u8; 8]| text.iter().all(u8::is_ascii_hexdigit))?;
+        let value = u32::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?;
+        Some(Self { value, digits })
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn value(self) -> u32 {
+        self.value
+    }
+
+    /// How it is written.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.digits
+    }
+}
+
+impl Default for NonceCount {
+    fn default() -> Self {
+        Self::new(0)
+    }
 }
 
 /// The realm of a header value, if it holds digest credentials and names one: enough to tell whose they are.
@@ -67,7 +109,7 @@ impl Credentials {
             opaque: params.quoted("opaque").map_err(|()| UNQUOTED)?,
             algorithm: params.token("algorithm"),
             qop,
-            nc: nonce_count(&nc).ok_or("nc is not eight hexadecimal digits")?,
+            nc: NonceCount::parse(&nc).ok_or("nc is not eight hexadecimal digits")?,
             userhash: params.token("userhash").is_some_and(|text| text.eq_ignore_ascii_case(b"true")),
         }))
     }
@@ -90,7 +132,7 @@ impl Credentials {
             push_quoted(&mut out, "opaque", opaque);
         }
         push_token(&mut out, "qop", &self.qop);
-        push_token(&mut out, "nc", format!("{:08x}", self.nc).as_bytes());
+        push_token(&mut out, "nc", self.nc.as_bytes());
         if self.userhash {
             push_token(&mut out, "userhash", b"true");
         }
@@ -99,12 +141,6 @@ impl Credentials {
 }
 
 const UNQUOTED: &str = "parameter without quotes";
-
-/// `8LHEX`, in capitals too.
-fn nonce_count(text: &[u8]) -> Option<u32> {
-    let text = std::str::from_utf8(text).ok().filter(|text| text.len() == 8)?;
-    text.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u32::from_str_radix(text, 16).ok()).flatten()
-}
 
 #[cfg(test)]
 mod tests {
@@ -121,11 +157,21 @@ mod tests {
     #[test]
     fn credentials_are_read_and_written() {
         let bob = parse(GOOD).unwrap().unwrap();
-        assert_eq!((bob.username.as_ref(), bob.nc), (b"bob".as_ref(), 31));
+        assert_eq!((bob.username.as_ref(), bob.nc.value()), (b"bob".as_ref(), 31));
         assert_eq!(bob.encode(), GOOD);
         let hashed = Credentials { userhash: true, algorithm: Some("SHA-256".into()), opaque: None, ..bob };
         assert_eq!(Credentials::parse(&hashed.encode()).unwrap().unwrap(), hashed);
         assert_eq!(realm_of(&Bytes::from_static(GOOD.as_bytes())).unwrap(), "biloxi.com");
+    }
+
+    #[test]
+    fn a_nonce_count_is_kept_as_it_is_written() {
+        for (value, digits) in [(0, "00000000"), (11, "0000000b"), (u32::MAX, "ffffffff")] {
+            assert_eq!(NonceCount::new(value).as_bytes(), digits.as_bytes());
+            assert_eq!(NonceCount::parse(digits.as_bytes()), Some(NonceCount::new(value)));
+        }
+        let capital = NonceCount::parse(b"0000000B").unwrap();
+        assert_eq!((capital.value(), capital.as_bytes()), (11, b"0000000B".as_ref()));
     }
 
     // proves RFC 7616 3.4: what is improper or missing is an error

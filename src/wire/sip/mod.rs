@@ -36,7 +36,7 @@ mod validate;
 mod via;
 
 pub use challenge::Challenge;
-pub use credentials::{Credentials, realm_of};
+pub use credentials::{Credentials, NonceCount, realm_of};
 pub use cseq::CSeq;
 pub use datagram::parse_datagram;
 pub use error::{HeaderError, Limits, ParseError, UriError};
