@@ -134,10 +134,11 @@ fn text<'a>(headers: &'a Headers, name: &HeaderName) -> &'a [u8] {
     headers.get(name).map_or(&[], |value| value.as_ref())
 }
 
-/// The digits that a CSeq begins with, as they were written.
+/// The digits that a CSeq begins with, without zeros in front: it is the number that counts.
 fn number(cseq: &[u8]) -> &[u8] {
-    let end = cseq.iter().position(|byte| !byte.is_ascii_digit());
-    end.and_then(|end| cseq.get(..end)).unwrap_or(cseq)
+    let end = cseq.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(cseq.len());
+    let begin = cseq.iter().position(|byte| *byte != b'0').unwrap_or(end);
+    cseq.get(begin..end).unwrap_or_default()
 }
 
 fn cseq_number(headers: &Headers) -> [u8; 4] {

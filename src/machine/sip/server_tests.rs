@@ -365,6 +365,28 @@ fn a_branch_that_is_used_again_makes_no_other_request_a_repetition() {
     assert_eq!(lines(&mut endpoint), ["200"]);
 }
 
+// proves RFC 3261 17.2.3, 9.1, 20.16: the sequence number of an INVITE, an ACK and a CANCEL is compared as a number
+#[test]
+fn a_sequence_number_may_have_zeros_in_front() {
+    let mut endpoint = endpoint();
+    let mut invite = incoming(Method::Invite, "z9hG4bKzeros");
+    invite.headers.set(HeaderName::CSeq, "0001 INVITE");
+    endpoint.handle_request(at(0), invite.clone(), udp());
+    let Some(EndpointEvent::Request { txn, request, .. }) = endpoint.poll_event() else {
+        panic!("a request")
+    };
+    endpoint.handle_request(at(1), like(&invite, Method::Cancel), udp());
+    assert_eq!(
+        (outcomes(&mut endpoint), lines(&mut endpoint)),
+        (vec!["cancelled".into()], vec!["200".into()])
+    );
+    endpoint.respond(at(2), txn, request.respond(StatusCode::REQUEST_TERMINATED));
+    assert_eq!(lines(&mut endpoint), ["487"]);
+    endpoint.handle_request(at(3), like(&invite, Method::Ack), udp());
+    run(&mut endpoint, at(3_000));
+    assert!(outcomes(&mut endpoint).is_empty(), "the ACK was absorbed, and the 487 is not repeated");
+}
+
 #[test]
 fn a_repetition_on_another_connection_is_answered_there() {
     for answered_before in [true, false] {
