@@ -267,8 +267,17 @@ fn unbound(prefix: &str) -> XmlError {
     broken(format!("namespace prefix {prefix} is not declared"))
 }
 
+/// What is said of a broken document is told on, in a line of the log or the reason of a response: a name in it may be
+/// as long as the document.
+const LONGEST_CAUSE: usize = 120;
+
 fn broken(cause: impl ToString) -> XmlError {
-    XmlError::Broken(cause.to_string())
+    let mut cause = cause.to_string();
+    if cause.len() > LONGEST_CAUSE {
+        cause.truncate(cause.floor_char_boundary(LONGEST_CAUSE));
+        cause.push_str("...");
+    }
+    XmlError::Broken(cause)
 }
 
 #[cfg(test)]
@@ -294,6 +303,21 @@ mod tests {
         }
         let root = parse(b"<a b='&#9;'>\t&#xD;</a>", LIMITS).unwrap();
         assert_eq!((root.attribute("b"), root.text.as_str()), (Some("\t"), "\t\r"));
+    }
+
+    #[test]
+    fn what_is_broken_is_told_in_few_words() {
+        let name = "\u{e4}".repeat(1000);
+        for bad in [
+            format!("<a>&{name};</a>"),
+            format!("<{name}:a/>"),
+            format!("<a></{name}>"),
+            format!("<?xml version='1.0' encoding='{name}'?><a/>"),
+        ] {
+            let limits = XmlLimits { bytes: 1 << 20, ..LIMITS };
+            let Err(XmlError::Broken(cause)) = parse(bad.as_bytes(), limits) else { panic!("{bad} is read") };
+            assert!(cause.len() <= LONGEST_CAUSE + 3, "{cause}");
+        }
     }
 
     #[test]
