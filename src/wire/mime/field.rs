@@ -20,23 +20,27 @@ const LONGEST_HEADER: usize = 16 * 1024;
 /// [`MimeError::Header`] when a line is no header field or there is too much of them.
 pub fn fields(block: &Bytes) -> Result<(Fields, Bytes), MimeError> {
     let mut fields = Fields::new();
+    let mut folded = None;
     let mut at = 0;
     while at < block.len() {
         let (line, next) = line_at(block, at);
         at = next;
         if line.is_empty() {
+            unfold(&mut fields, &mut folded);
             return Ok((fields, block.slice(at..)));
         }
         if at > LONGEST_HEADER || fields.len() >= MOST_FIELDS {
             return Err(MimeError::Header);
         }
         if line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')) {
-            let (_, value) = fields.last_mut().ok_or(MimeError::Header)?;
-            *value = unfold(value, &line);
+            let (_, value) = fields.last().ok_or(MimeError::Header)?;
+            append(folded.get_or_insert_with(|| BytesMut::from(value.as_ref())), &line);
         } else {
+            unfold(&mut fields, &mut folded);
             fields.push(field(&line)?);
         }
     }
+    unfold(&mut fields, &mut folded);
     Ok((fields, Bytes::new()))
 }
 
@@ -142,13 +146,19 @@ fn field(line: &Bytes) -> Result<(Bytes, Bytes), MimeError> {
     Ok((line.slice_ref(name), line.slice_ref(value)))
 }
 
-fn unfold(value: &[u8], continuation: &[u8]) -> Bytes {
+fn append(value: &mut BytesMut, continuation: &[u8]) {
     let more = continuation.trim_ascii();
-    let mut whole = BytesMut::with_capacity(value.len() + more.len() + 1);
-    whole.put_slice(value);
     if !value.is_empty() && !more.is_empty() {
-        whole.put_u8(b' ');
+        value.put_u8(b' ');
     }
-    whole.put_slice(more);
-    whole.freeze()
+    value.put_slice(more);
+}
+
+/// Gives the last field its value, if that was gathered from several lines.
+fn unfold(fields: &mut Fields, folded: &mut Option<BytesMut>) {
+    if let Some(whole) = folded.take()
+        && let Some((_, value)) = fields.last_mut()
+    {
+        *value = whole.freeze();
+    }
 }

@@ -40,8 +40,9 @@ pub fn parts(body: &Bytes, boundary: &[u8]) -> Result<Vec<Part>, MimeError> {
             }
             found.push(part(&body.slice(start..content_end(body, start, at)))?);
         }
-        if closes && open.is_some() {
-            return Ok(found);
+        if closes {
+            // One that closes what was not opened has no part before it.
+            return if open.is_some() { Ok(found) } else { Err(MimeError::NoPart) };
         }
         open = Some(next);
     }

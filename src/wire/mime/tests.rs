@@ -85,6 +85,8 @@ fn broken_multiparts_are_refused() {
     let of = |body: &'static [u8]| parts(&Bytes::from_static(body), b"b");
     assert_eq!(of(b""), Err(MimeError::NoPart));
     assert_eq!(of(b"x--b\r\n--bb\r\n"), Err(MimeError::NoPart));
+    // What closes the multipart opens no part.
+    assert_eq!(of(b"--b--\r\n\r\nx\r\n--b--\r\n"), Err(MimeError::NoPart));
     assert_eq!(of(b"--b\r\n\r\nx\r\n--b-\r\n"), Err(MimeError::NotClosed));
     assert_eq!(of(b"--b\r\nno colon\r\n\r\nx\r\n--b--"), Err(MimeError::Header));
     assert_eq!(of(b"--b\r\n folded: first\r\n\r\nx\r\n--b--"), Err(MimeError::Header));
