@@ -3,6 +3,8 @@
 //! The grammar is the crate `sdp-types`'; here are the attributes of MSRP media, with those of the
 //! session inherited.
 
+use std::borrow::Cow;
+
 use sdp_types::{Media, Session};
 
 use super::fingerprint::Fingerprint;
@@ -183,6 +185,34 @@ impl MsrpMedia {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sdp(Session);
 
+/// Digits of a number that the parser can hold.
+const MOST_DIGITS: usize = 19;
+
+/// The same description without further digits of numbers in its o= line: RFC 8866 9 sets them no limit, and nothing here
+/// depends on them. (The t= line is that of the answer, too.)
+fn in_bounds(text: &[u8]) -> Cow<'_, [u8]> {
+    let is_bounded = |line: &[u8]| !line.starts_with(b"o=");
+    let is_short = |line: &[u8]| numbers(line).all(|run| run.len() <= MOST_DIGITS);
+    let mut lines = text.split_inclusive(|byte| *byte == b'\n');
+    if lines.all(|line| is_bounded(line) || is_short(line)) {
+        return Cow::Borrowed(text);
+    }
+    let cut = |line| numbers(line).flat_map(|run| run.iter().take(MOST_DIGITS));
+    let mut bounded = Vec::with_capacity(text.len());
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        match is_bounded(line) {
+            true => bounded.extend_from_slice(line),
+            false => bounded.extend(cut(line)),
+        }
+    }
+    Cow::Owned(bounded)
+}
+
+/// The numbers of a line, and what is between them byte by byte.
+fn numbers(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.chunk_by(|one, next| one.is_ascii_digit() && next.is_ascii_digit())
+}
+
 impl Sdp {
     /// Reads a description. Bytes that are not UTF-8 are replaced where they stand.
     ///
@@ -193,8 +223,8 @@ impl Sdp {
             return Err(SdpError::TooLarge);
         }
         let text = String::from_utf8_lossy(text);
-        let session =
-            Session::parse(text.as_bytes()).map_err(|error| SdpError::Malformed(error.to_string()))?;
+        let text = in_bounds(text.as_bytes());
+        let session = Session::parse(&text).map_err(|error| SdpError::Malformed(error.to_string()))?;
         if session.medias.len() > MOST_MEDIA {
             return Err(SdpError::TooMany);
         }
@@ -381,6 +411,18 @@ mod tests {
                 format!("v=0\r\no=- 1 1 IN IP4 h\r\ns=-\r\nt=0 0\r\nm=message 9 TCP/MSRP *\r\n{path}\r\n");
             assert_eq!(Sdp::parse(text.as_bytes()).unwrap().msrp(), None, "{path}");
         }
+    }
+
+    // proves RFC 8866 9: sess-id and sess-version are 1*DIGIT
+    #[test]
+    fn an_origin_has_numbers_of_any_length() {
+        let long = "9".repeat(400);
+        let text = format!(
+            "v=0\r\no=- {long} {long} IN IP4 h\r\ns=-\r\nt=0 0\r\nm=message 9 TCP/MSRP *\r\na=path:msrp://h/x;tcp\r\n"
+        );
+        let sdp = Sdp::parse(text.as_bytes()).unwrap();
+        assert_eq!(sdp.session().origin.unicast_address, "h");
+        assert!(sdp.msrp().is_some());
     }
 
     #[test]
