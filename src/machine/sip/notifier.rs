@@ -325,7 +325,8 @@ impl Notifier {
     fn subscription_state(&self, now: Instant) -> String {
         match self.phase {
             // RFC 6665 4.2.2: active MUST come with the time remaining.
-            Phase::Active => format!("active;expires={}", (self.expires - now).as_secs()),
+            // Not zero while it lasts: the last second is one, too.
+            Phase::Active => format!("active;expires={}", (self.expires - now).as_secs().max(1)),
             // RFC 6665 4.2.2: terminated SHOULD come with a reason, and may with retry-after.
             Phase::Ending(reason, Some(seconds)) => {
                 format!("terminated;reason={};retry-after={seconds}", reason.as_str())
