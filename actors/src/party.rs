@@ -252,8 +252,8 @@ impl Party {
     pub fn poll_event(&mut self, now: Instant) -> Option<PartyEvent> {
         while let Some(event) = self.invite.poll_event() {
             let event = match event {
-                SessionEvent::Confirmed { body } => self.answered(now, body, true),
-                SessionEvent::Reconfirmed { body } => self.answered(now, body, false),
+                SessionEvent::Confirmed { answer } => self.answered(now, answer.as_ref(), true),
+                SessionEvent::Reconfirmed { answer } => self.answered(now, answer.as_ref(), false),
                 SessionEvent::Reinvite { request } => self.reinvited(now, &request),
                 SessionEvent::Unhandled { txn, request } if request.method == Method::Message => {
                     Some(PartyEvent::Message { txn, request: Box::new(request) })
@@ -278,16 +278,16 @@ impl Party {
     }
 
     /// The ACK came: it bears the answer to an offer of ours (RFC 3261 13.2.1).
-    fn answered(&mut self, now: Instant, body: Option<Body>, opening: bool) -> Option<PartyEvent> {
+    fn answered(&mut self, now: Instant, answer: Option<&Bytes>, opening: bool) -> Option<PartyEvent> {
         let exchange = self.exchange.as_mut()?;
         if !exchange.is_offering() {
             return None;
         }
-        let agreement = match body {
+        let agreement = match answer {
             // A peer that only wanted to refresh the session has nothing to say: it goes on as it was.
             None if !opening => return None,
             None => return Some(PartyEvent::Unusable("the ACK brought no answer")),
-            Some(body) => exchange.accept_answer(&body.bytes),
+            Some(answer) => exchange.accept_answer(answer),
         };
         let applied = match agreement {
             Ok(agreement) => self.agreed(now, agreement),

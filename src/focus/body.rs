@@ -1,11 +1,9 @@
 //! The body of a request, taken apart as far as it has to be understood (RFC 3261 8.2.3, RFC 5621).
 
-use bytes::Bytes;
-
 use super::pager;
 use super::rejection::Rejection;
 use crate::wire::mime::{self, MimeError, Part};
-use crate::wire::sip::{HeaderName, Request, StatusCode};
+use crate::wire::sip::{Request, StatusCode};
 
 /// The parts of a body where the media types of `accept` are understood; none where it is empty.
 ///
@@ -30,7 +28,7 @@ pub fn leaves(request: &Request, accept: &'static str) -> Result<Vec<Part>, Reje
     if content_type.essence().starts_with("multipart/") && content_type.params.value("boundary").is_none() {
         return Err(malformed("Content-Type"));
     }
-    whole(request).leaves().map_err(|error| match error {
+    Part::of(request).leaves().map_err(|error| match error {
         MimeError::TransferEncoding(_) => Rejection::unsupported_body(accept),
         MimeError::NoBoundary => malformed("Content-Type"),
         _ => malformed("multipart body"),
@@ -44,23 +42,9 @@ pub fn leaves(request: &Request, accept: &'static str) -> Result<Vec<Part>, Reje
 pub fn none(request: &Request) -> Result<(), Rejection> {
     // RFC 3261 8.2.3: MUST be 415 with Accept, unless the body is optional; 20.1: an empty one accepts nothing.
     const NOTHING: &str = "";
-    if request.body.is_empty() || !whole(request).is_required() {
+    if request.body.is_empty() || !Part::of(request).is_required() {
         return Ok(());
     }
     let refused = mime::not_understood(&leaves(request, NOTHING)?, &[]).is_some();
     if refused { Err(Rejection::unsupported_body(NOTHING)) } else { Ok(()) }
-}
-
-/// The body of a request as a part.
-fn whole(request: &Request) -> Part {
-    let described = [
-        (HeaderName::ContentType, "Content-Type"),
-        (HeaderName::ContentDisposition, "Content-Disposition"),
-        (HeaderName::ContentTransferEncoding, "Content-Transfer-Encoding"),
-    ];
-    let headers = described
-        .into_iter()
-        .filter_map(|(name, text)| Some((Bytes::from(text), request.headers.get(&name)?.clone())))
-        .collect();
-    Part { headers, body: request.body.clone(), ..Part::default() }
 }

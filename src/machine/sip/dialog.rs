@@ -256,27 +256,32 @@ impl Dialog {
     /// # Errors
     /// It is out of order, or malformed.
     pub fn accept(&mut self, request: &Request) -> Result<(), Unfit> {
-        if matches!(request.method, Method::Ack | Method::Cancel) {
-            return Ok(());
-        }
-        let number = self.next_number(request)?;
-        // RFC 3261 12.2.2: a target refresh MUST replace the remote target by the Contact, if present.
-        let target = if refreshes_target(&request.method) { one_contact(request)? } else { None };
-        self.remote_cseq = Some(number);
-        if let Some(remote_target) = target.filter(|target| target != self.remote_target()) {
-            *self = Self::from(Parts { remote_target, ..Parts::from(self.clone()) });
+        if !matches!(request.method, Method::Ack | Method::Cancel) {
+            self.pass(request)?;
+            self.refresh(request);
         }
         Ok(())
     }
 
-    /// Takes note of a request that is refused: of its sequence number alone, since the dialog stays as it was
-    /// (RFC 3261 14.2).
+    /// Takes note of a request that is not accepted yet, or never: of its sequence number alone, since one that is refused
+    /// leaves the dialog as it was (RFC 3261 14.2).
     ///
     /// # Errors
     /// It is out of order, or malformed.
     pub fn pass(&mut self, request: &Request) -> Result<(), Unfit> {
-        self.remote_cseq = Some(self.next_number(request)?);
+        let number = self.next_number(request)?;
+        new_target(request)?;
+        self.remote_cseq = Some(number);
         Ok(())
+    }
+
+    /// A request that was taken note of is accepted: its Contact is the remote target, where it is a target refresh.
+    pub fn refresh(&mut self, request: &Request) {
+        // RFC 3261 12.2.2: a target refresh MUST replace the remote target by the Contact, if present.
+        let target = new_target(request).ok().flatten();
+        if let Some(remote_target) = target.filter(|target| target != self.remote_target()) {
+            *self = Self::from(Parts { remote_target, ..Parts::from(self.clone()) });
+        }
     }
 
     fn next_number(&self, request: &Request) -> Result<u32, Unfit> {
@@ -392,6 +397,11 @@ fn route_set(request: &Request) -> Vec<Bytes> {
 /// RFC 3261 12.2.2, RFC 3311 5.1, RFC 6665 3.1, 3.2: the requests whose Contact replaces the target.
 const fn refreshes_target(method: &Method) -> bool {
     matches!(method, Method::Invite | Method::Update | Method::Subscribe | Method::Notify | Method::Refer)
+}
+
+/// The remote target that a request in a dialog names.
+fn new_target(request: &Request) -> Result<Option<Bytes>, HeaderError> {
+    if refreshes_target(&request.method) { one_contact(request) } else { Ok(None) }
 }
 
 fn value(header: Option<&Bytes>) -> Bytes {

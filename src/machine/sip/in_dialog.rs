@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::described::is_of_no_account;
 use super::event::ServerTxn;
 use super::invite_session::{InviteSession, Pending, State};
 use super::session_event::{EndedBy, Rejection, SessionEvent};
@@ -33,8 +34,9 @@ impl InviteSession {
     }
 
     pub(super) fn take_update(&mut self, txn: ServerTxn, request: Request) {
-        if request.body.is_empty() {
+        if is_of_no_account(&request) {
             // RFC 3311 5.2: without an offer it refreshes the target and nothing else.
+            self.dialog.refresh(&request);
             let response = self.with_contact(request.respond(StatusCode::OK));
             self.respond(txn, response);
         } else if self.pending.is_some() {
@@ -55,10 +57,10 @@ impl InviteSession {
             // RFC 6086 4.2.2: a package not announced MUST be answered 469, with our (empty) Recv-Info.
             response = request.respond(StatusCode::BAD_INFO_PACKAGE);
             response.headers.push(HeaderName::parse(b"Recv-Info"), Bytes::new());
-        } else if !request.body.is_empty() {
-            // RFC 6086 4.2.2, RFC 3261 8.2.3: a body that is not understood: 415.
+        } else if !is_of_no_account(request) {
+            // RFC 6086 4.2.2, RFC 3261 8.2.3: a body that is not understood and not optional: 415.
             response = request.respond(StatusCode::UNSUPPORTED_MEDIA_TYPE);
-            response.headers.push(HeaderName::Accept, Bytes::from_static(b"application/sdp"));
+            response.headers.push(HeaderName::Accept, Bytes::new());
         }
         self.respond(txn, response);
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::described::description;
 use super::dialog::Dialog;
 use super::event::{FailureCause, ServerTxn};
 use super::session_event::{Body, EndedBy, Rejection, SessionAction, SessionEvent};
@@ -26,7 +27,7 @@ use crate::wire::sip::{HeaderError, HeaderName, Method, Request, Response, Statu
 /// A 2xx is repeated until its ACK comes; a BYE waits for that ACK.
 #[derive(Debug)]
 pub struct InviteSession {
-    dialog: Dialog,
+    pub(super) dialog: Dialog,
     contact: Box<str>,
     timers: Arc<Timers>,
     pub(super) state: State,
@@ -206,7 +207,8 @@ impl InviteSession {
         if !self.dialog.matches(&request) || self.is_ended() {
             return self.refuse(txn, &request, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
         }
-        if let Err(unfit) = self.dialog.accept(&request) {
+        // RFC 3261 14.2: what is refused leaves the dialog as it was; its target moves with a 2xx.
+        if let Err(unfit) = self.dialog.pass(&request) {
             return self.refuse_by(txn, unfit.response(&request));
         }
         match (&request.method, self.state) {
@@ -235,10 +237,10 @@ impl InviteSession {
         let number = request.headers.cseq().map(|cseq| cseq.number);
         // RFC 3261 17.1.1.3, 13.2.2.4: the CSeq number is that of the INVITE.
         let Some(awaiting) = self.awaiting.take_if(|awaiting| number == Ok(awaiting.cseq)) else { return };
-        let body = Body::of(request);
+        let answer = description(request);
         self.events.push_back(match awaiting.opening {
-            true => SessionEvent::Confirmed { body },
-            false => SessionEvent::Reconfirmed { body },
+            true => SessionEvent::Confirmed { answer },
+            false => SessionEvent::Reconfirmed { answer },
         });
         if let Some(reason) = self.bye.take() {
             self.leave(EndedBy::Local, reason.as_deref());
@@ -319,6 +321,7 @@ impl InviteSession {
     ) {
         let Some(pending) = self.pending.take() else { return };
         let Pending { txn, request } = *pending;
+        self.dialog.refresh(&request);
         let mut response = self.establishing(&request, StatusCode::OK);
         for (name, value) in headers {
             response.headers.push(name, value);
@@ -363,7 +366,7 @@ impl InviteSession {
 
     fn refuse_by(&mut self, txn: ServerTxn, mut response: Response) {
         if response.status == StatusCode::SERVER_INTERNAL_ERROR {
-            // RFC 3261 14.2: Retry-After with a randomly chosen value between 0 and 10 seconds.
+            // RFC 3261 14.2: Retry-After with a value between 0 and 10 seconds, which differs from call to call.
             let spread = self.dialog.call_id().iter().fold(0_u32, |sum, byte| sum + u32::from(*byte));
             response.headers.push(HeaderName::RetryAfter, (spread % 11).to_string());
         }

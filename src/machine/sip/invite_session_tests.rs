@@ -63,10 +63,10 @@ fn answer(session: &mut InviteSession) -> Response {
 }
 
 fn events(session: &mut InviteSession) -> Vec<String> {
-    let text = |body: Option<Body>| body.map_or(String::new(), |body| format!(" {:?}", body.bytes));
+    let text = |answer: Option<bytes::Bytes>| answer.map_or(String::new(), |answer| format!(" {answer:?}"));
     let all = std::iter::from_fn(|| session.poll_event()).map(|event| match event {
-        SessionEvent::Confirmed { body } => format!("confirmed{}", text(body)),
-        SessionEvent::Reconfirmed { body } => format!("reconfirmed{}", text(body)),
+        SessionEvent::Confirmed { answer } => format!("confirmed{}", text(answer)),
+        SessionEvent::Reconfirmed { answer } => format!("reconfirmed{}", text(answer)),
         SessionEvent::Reinvite { request } => format!("reinvite {}", request.method),
         SessionEvent::ReinviteCancelled => "reinvite cancelled".to_owned(),
         SessionEvent::Unhandled { txn: ServerTxn(txn), request } => format!("{txn} {}", request.method),
@@ -260,16 +260,58 @@ fn a_reinvite_is_answered_by_the_user_and_acknowledged() {
     let mut reinvite = in_dialog(Method::Invite, 11, "offer 2");
     reinvite.headers.set(HeaderName::Contact, "<sip:alice@192.0.2.77>");
     session.handle_request(NEXT, reinvite);
-    assert_eq!(session.dialog().remote_target(), b"sip:alice@192.0.2.77");
+    assert_eq!(session.dialog().remote_target(), b"sip:alice@192.0.2.1");
     session.answer_reinvite(at(1000), Ok(Some(Body::sdp("answer 2"))));
+    assert_eq!(session.dialog().remote_target(), b"sip:alice@192.0.2.77");
     assert_eq!(actions(&mut session), ["2 200"]);
     assert_eq!(session.poll_timeout(), Some(at(1500)));
     session.handle_ack(&in_dialog(Method::Ack, 11, ""));
     assert_eq!(events(&mut session), ["reinvite INVITE", "reconfirmed"]);
-    session.handle_request(THIRD, in_dialog(Method::Invite, 12, "offer 3"));
+    let mut refused = in_dialog(Method::Invite, 12, "offer 3");
+    refused.headers.set(HeaderName::Contact, "<sip:alice@192.0.2.78>");
+    session.handle_request(THIRD, refused);
     session.answer_reinvite(at(2000), Err(StatusCode::NOT_ACCEPTABLE_HERE.into()));
     assert_eq!(actions(&mut session), ["3 488"]);
     assert!(session.is_established());
+    assert_eq!(session.dialog().remote_target(), b"sip:alice@192.0.2.77", "nothing has moved");
+}
+
+fn optional(method: Method, cseq: u32) -> Request {
+    let mut request = in_dialog(method, cseq, "");
+    request.headers.push(HeaderName::ContentType, "text/x-note");
+    request.headers.push(HeaderName::ContentDisposition, "icon;handling=optional");
+    request.body = "hello".into();
+    request
+}
+
+// proves RFC 3311 5.2, RFC 3261 8.2.3: a body without a session description is no offer
+#[test]
+fn a_body_that_may_be_ignored_is_ignored() {
+    let mut session = established();
+    let mut update = optional(Method::Update, 11);
+    update.headers.set(HeaderName::Contact, "<sip:alice@192.0.2.77>");
+    session.handle_request(NEXT, update);
+    assert_eq!(session.dialog().remote_target(), b"sip:alice@192.0.2.77");
+    session.handle_request(NEXT, optional(Method::Info, 12));
+    let mut required = in_dialog(Method::Info, 13, "");
+    required.headers.push(HeaderName::ContentType, "text/x-note");
+    required.body = "hello".into();
+    session.handle_request(NEXT, required);
+    assert_eq!(actions(&mut session), ["2 200", "2 200", "2 415"]);
+    assert!(events(&mut session).is_empty());
+
+    // An INVITE without a description was answered by an offer of ours, whatever else it bore.
+    let mut invite = optional(Method::Invite, 10);
+    invite.headers.set(HeaderName::To, "<sip:bob@example.com>");
+    let mut session =
+        InviteSession::new(invite, OPENING, "b1", "<sip:store@192.0.2.2>", Timers::default()).unwrap();
+    session.accept(at(0), Some(Body::sdp("offer")), Vec::new());
+    session.handle_request(NEXT, in_dialog(Method::Update, 11, "offer"));
+    assert_eq!(actions(&mut session), ["1 200", "2 491"]);
+    let mut ack = in_dialog(Method::Ack, 10, "answer");
+    ack.headers.set(HeaderName::ContentType, "text/plain");
+    session.handle_ack(&ack);
+    assert_eq!(events(&mut session), ["confirmed"], "an answer is known by its type");
 }
 
 // proves RFC 3261 14.2: 500 with Retry-After for a second one, 491 while ours is open

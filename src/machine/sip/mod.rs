@@ -13,6 +13,7 @@
 mod alarms;
 mod attempts;
 mod client;
+mod described;
 mod dialog;
 mod endpoint;
 mod event;

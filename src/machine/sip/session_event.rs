@@ -26,12 +26,6 @@ impl Body {
     pub fn sdp(bytes: impl Into<Bytes>) -> Self {
         Self::new(Bytes::from_static(b"application/sdp"), bytes)
     }
-
-    /// The body of a request; `None` where it is empty.
-    pub(super) fn of(request: &Request) -> Option<Self> {
-        let content_type = request.headers.get(&HeaderName::ContentType).cloned().unwrap_or_default();
-        (!request.body.is_empty()).then(|| Self { content_type, bytes: request.body.clone() })
-    }
 }
 
 /// A final response other than 2xx.
@@ -65,8 +59,8 @@ pub enum SessionAction {
 pub enum SessionEvent {
     /// The ACK to the INVITE came; where the INVITE bore no offer, it brings the answer.
     Confirmed {
-        /// The ACK's body.
-        body: Option<Body>,
+        /// The session description in the ACK's body.
+        answer: Option<Bytes>,
     },
     /// A re-INVITE or an UPDATE with an offer; to be answered by
     /// [`InviteSession::answer_reinvite`](super::InviteSession::answer_reinvite).
@@ -76,8 +70,8 @@ pub enum SessionEvent {
     },
     /// The ACK to a re-INVITE came.
     Reconfirmed {
-        /// The ACK's body.
-        body: Option<Body>,
+        /// The session description in the ACK's body.
+        answer: Option<Bytes>,
     },
     /// A re-INVITE was cancelled before it was answered; it needs no answer any more.
     ReinviteCancelled,

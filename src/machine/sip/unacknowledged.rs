@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::described::description;
 use super::event::ServerTxn;
 use super::timers::Timers;
 use crate::time::Instant;
@@ -45,7 +46,7 @@ impl Unacknowledged {
             txn,
             response,
             cseq: invite.headers.cseq().map_or(0, |cseq| cseq.number),
-            offered: invite.body.is_empty(),
+            offered: description(invite).is_none(),
             opening,
             interval: timers.t1,
             next: now + timers.t1,

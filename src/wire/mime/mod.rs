@@ -11,6 +11,7 @@ mod transfer;
 use bytes::Bytes;
 
 use super::resource_lists;
+use super::sip::{HeaderName, Request};
 
 pub use field::{Fields, fields, parameter, value};
 pub(super) use field::{are_readable, named};
@@ -75,6 +76,22 @@ impl Part {
     pub fn new(content_type: impl Into<Bytes>, body: impl Into<Bytes>) -> Self {
         let headers = vec![(Bytes::from_static(b"Content-Type"), content_type.into())];
         Self { headers, body: body.into(), alternatives: Vec::new() }
+    }
+
+    /// The whole body of a request, with what its header says of it.
+    #[must_use]
+    pub fn of(request: &Request) -> Self {
+        let described = [
+            (HeaderName::ContentType, "Content-Type"),
+            (HeaderName::ContentDisposition, "Content-Disposition"),
+            (HeaderName::ContentEncoding, "Content-Encoding"),
+            (HeaderName::ContentTransferEncoding, "Content-Transfer-Encoding"),
+        ];
+        let headers = described
+            .into_iter()
+            .filter_map(|(name, text)| Some((Bytes::from(text), request.headers.get(&name)?.clone())))
+            .collect();
+        Self { headers, body: request.body.clone(), alternatives: Vec::new() }
     }
 
     /// The same part with one header field more.
