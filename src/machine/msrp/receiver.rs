@@ -15,8 +15,16 @@ use super::{DropCause, Event, IncomingId, SessionConfig, Verdict};
 use crate::queue::Queue;
 use crate::wire::msrp::{Continuation, FrameKind, Head, MsrpUri};
 
-/// Message-IDs of ended messages that are remembered.
-const REMEMBERED: usize = 256;
+/// Bytes of memory, about, for the Message-IDs of messages that have ended: of usual ones some eight thousand. Whose
+/// answers are lost with a connection sends those messages again.
+const REMEMBERED: usize = 1 << 20;
+
+/// What a Message-ID costs there beyond its own bytes.
+const COST: usize = 96;
+
+/// What the rest of a message is answered whose beginning went with its connection: as if it had not been answered in time
+/// (RFC 4975 10.4).
+const CUT_OFF: u16 = 408;
 
 /// Complete messages that may wait for the user's answer.
 const MAX_UNANSWERED: usize = 16 * 1024;
@@ -32,8 +40,13 @@ pub(super) struct Receiver {
     unfinished: usize,
     /// By Message-ID. The peer chooses these: an ordered map has no collisions to exploit.
     known: BTreeMap<Bytes, Known>,
-    /// Message-IDs of ended messages, oldest first.
-    ended: VecDeque<Bytes>,
+    /// Message-IDs of ended messages with the numbers of their ends, oldest first. One that has ended again since stands
+    /// there twice.
+    ended: VecDeque<(u64, Bytes)>,
+    /// How many have ended.
+    ends: u64,
+    /// What `ended` costs, of [`REMEMBERED`].
+    remembered: usize,
     current: Current,
     /// What was answered, to be written.
     pub(super) replies: Replies,
@@ -43,6 +56,12 @@ pub(super) struct Receiver {
 #[derive(Clone, Copy, Debug)]
 enum Known {
     Active(IncomingId),
+    Ended(Ended, u64),
+}
+
+/// How a message has ended.
+#[derive(Clone, Copy, Debug)]
+enum Ended {
     Stored { size: u64 },
     Refused(u16),
 }
@@ -81,6 +100,8 @@ impl Receiver {
             unfinished: 0,
             known: BTreeMap::new(),
             ended: VecDeque::new(),
+            ends: 0,
+            remembered: 0,
             current: Current::Skipped,
             replies: Replies::new(config.local.clone()),
         }
@@ -138,12 +159,14 @@ impl Receiver {
             Some(Known::Active(id)) => id,
             // RFC 4975 5.4: a message with the same Message-ID is a duplicate, not presented again;
             // acknowledgments are still necessary.
-            Some(Known::Stored { size }) => {
+            Some(Known::Ended(Ended::Stored { size }, _)) => {
                 let (message_id, success_report) = (Bytes::copy_from_slice(message_id), head.success_report);
                 return Ok(Current::Repeated { transaction, message_id, success_report, size });
             }
-            Some(Known::Refused(status)) if at > 0 => return Err(status),
-            Some(Known::Refused(_)) | None => self.start(head, message_id, config, events)?,
+            Some(Known::Ended(Ended::Refused(status), _)) if at > 0 => return Err(status),
+            Some(Known::Ended(Ended::Refused(_), _)) | None => {
+                self.start(head, message_id, config, events)?
+            }
         };
         self.continue_message(head, id, at, config, events)?;
         Ok(Current::Chunk { transaction, id, at })
@@ -166,7 +189,7 @@ impl Receiver {
         let total = head.byte_range.and_then(|range| range.total);
         // RFC 4975 10.5: the receiver wishes the sender to stop sending the particular message.
         if total.is_some_and(|total| total > config.limits.max_message) || self.is_full(config) {
-            self.end(message_id, Known::Refused(413));
+            self.end(message_id, Ended::Refused(413));
             return Err(413);
         }
         self.next += 1;
@@ -315,7 +338,7 @@ impl Receiver {
     fn drop_message(&mut self, id: IncomingId, cause: DropCause, status: u16, events: &mut Queue<Event>) {
         if let Some(incoming) = self.incoming.remove(&id) {
             self.unfinished -= 1;
-            self.end(incoming.message_id, Known::Refused(status));
+            self.end(incoming.message_id, Ended::Refused(status));
             events.push_back(Event::Dropped { id, cause });
         }
     }
@@ -341,13 +364,13 @@ impl Receiver {
                 if incoming.success_report {
                     self.replies.report_success(&incoming.message_id, &incoming.path, size, tokens);
                 }
-                self.end(incoming.message_id, Known::Stored { size });
+                self.end(incoming.message_id, Ended::Stored { size });
             }
             Verdict::Refused(status, comment) => {
                 // RFC 4975 7.1.4: it SHOULD simply include the appropriate error code in the
                 // transaction response; with "no", it MUST NOT send a failure REPORT either.
                 waiting.iter().for_each(|transaction| self.replies.answer(transaction, *status, comment));
-                self.end(incoming.message_id, Known::Refused(*status));
+                self.end(incoming.message_id, Ended::Refused(*status));
             }
         }
     }
@@ -376,7 +399,9 @@ impl Receiver {
         ids.sort_unstable();
         for id in ids {
             if let Some(incoming) = self.incoming.remove(&id) {
-                self.known.remove(&incoming.message_id);
+                // RFC 4975 5.4: the chunks of a message MAY be split across the sessions: who sends only the rest of
+                // this one must hear that its beginning is gone. From its first byte on it is taken.
+                self.end(incoming.message_id, Ended::Refused(CUT_OFF));
             }
             events.push_back(Event::Dropped { id, cause: DropCause::Closed });
         }
@@ -391,14 +416,18 @@ impl Receiver {
         self.replies.buffer.clear();
     }
 
-    fn end(&mut self, message_id: Bytes, known: Known) {
-        if self.ended.len() >= REMEMBERED
-            && let Some(oldest) = self.ended.pop_front()
-            && !matches!(self.known.get(&oldest), Some(Known::Active(_)))
+    fn end(&mut self, message_id: Bytes, ended: Ended) {
+        self.ends += 1;
+        self.remembered += COST + message_id.len();
+        self.known.insert(message_id.clone(), Known::Ended(ended, self.ends));
+        self.ended.push_back((self.ends, message_id));
+        while self.remembered > REMEMBERED
+            && let Some((number, oldest)) = self.ended.pop_front()
         {
-            self.known.remove(&oldest);
+            self.remembered -= COST + oldest.len();
+            if matches!(self.known.get(&oldest), Some(Known::Ended(_, last)) if *last == number) {
+                self.known.remove(&oldest);
+            }
         }
-        self.known.insert(message_id.clone(), known);
-        self.ended.push_back(message_id);
     }
 }

@@ -386,8 +386,11 @@ fn a_new_connection_knows_what_the_former_one_brought() {
     assert_eq!(step(&mut store, chunk("tran5", "m003", "1-3/3", "abc", '$')).0, Vec::<String>::new());
     store.answer(T0, waiting, &Verdict::Stored);
     assert_eq!(kinds(&mut store), ["200"]);
-    // Half of it was lost: it begins anew.
-    feed(&mut store, T0, chunk("tran6", "m001", "1-3/3", "xyz", '$'));
+    // Half of it was lost: the rest alone is not taken, and all of it begins anew.
+    // proves RFC 4975 5.4: the chunks of a message may be split across the sessions
+    let rest = step(&mut store, chunk("tran6", "m001", "4-6/6", "def", '$'));
+    assert_eq!(rest, (vec!["408".into()], vec![]));
+    feed(&mut store, T0, chunk("tran7", "m001", "1-3/3", "xyz", '$'));
     completed(&mut store);
 }
 
@@ -454,6 +457,49 @@ fn thousands_of_messages_may_wait_for_their_answers() {
     let frames = written(&mut store);
     assert_eq!(frames.len(), 5000);
     assert_eq!(frames[0].head.transaction, "t04999");
+}
+
+// proves RFC 4975 5.4: duplicates are acknowledged, not presented again
+#[test]
+fn thousands_of_messages_whose_answers_were_lost_are_known_when_they_come_again() {
+    let mut store = session(config());
+    let say = |n: u32| chunk(&format!("t{n:05}"), &format!("m{n:05}"), "1-4/4", "abcd", '$');
+    for n in 0..5000 {
+        feed(&mut store, T0, say(n));
+        let (id, _) = completed(&mut store);
+        store.answer(T0, id, &Verdict::Stored);
+    }
+    store.handle_closed(T0);
+    store.renew(vec![uri("msrp://alice.example.com:7777/a2;tcp")]);
+    events(&mut store);
+    for n in 0..5000 {
+        let (replies, seen) = step(&mut store, say(n));
+        assert_eq!((replies, seen.len()), (vec!["200".into()], usize::from(n == 0)), "{n}: {seen:?}");
+    }
+}
+
+#[test]
+fn what_was_refused_and_is_stored_at_last_is_remembered_as_long_as_others() {
+    let mut store = session(config());
+    let mut say = |store: &mut Session, id: &str, verdict: &Verdict| {
+        feed(store, T0, chunk("tran1", id, "1-4/4", "abcd", '$'));
+        let (id, _) = completed(store);
+        store.answer(T0, id, verdict);
+        kinds(store);
+    };
+    say(&mut store, "again", &Verdict::Refused(408, "".into()));
+    // Each of the longest Message-IDs costs 352 bytes, and there is room for 2978.
+    let name = |n: u32| format!("{n:0>256}");
+    (0..2000).for_each(|n| say(&mut store, &name(n), &Verdict::Stored));
+    say(&mut store, "again", &Verdict::Stored);
+    (2000..3500).for_each(|n| say(&mut store, &name(n), &Verdict::Stored));
+    let repeated = |store: &mut Session, id: &str| {
+        let (replies, seen) = step(store, chunk("tran2", id, "1-4/4", "abcd", '$'));
+        replies == ["200"] && seen.is_empty()
+    };
+    assert!(repeated(&mut store, "again"), "its refusal is forgotten, and nothing else");
+    assert!(repeated(&mut store, &name(3499)) && repeated(&mut store, &name(600)));
+    assert!(!repeated(&mut store, &name(0)), "memory is bounded");
 }
 
 #[test]
