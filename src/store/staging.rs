@@ -10,10 +10,17 @@ use super::{Answer, Body, ContentId};
 pub trait Staging: Send {
     /// Writes `bytes` at `offset`; parts may come in any order and overlap, a later one wins.
     ///
+    /// However small the parts, they wait for the disk: whoever writes bounds the bytes that are not answered yet.
+    ///
     /// # Errors
-    /// [`super::StoreError::Busy`] when too many writes of this content are under way: wait for
-    /// their answers before writing more.
+    /// [`super::StoreError::Busy`] when megabytes of this content are not written yet.
     fn write(&self, offset: u64, bytes: Bytes) -> Answer<()>;
+
+    /// Cuts the content off behind `size` bytes, after every write asked for before; a shorter one stays as it is.
+    ///
+    /// # Errors
+    /// As [`Staging::write`].
+    fn truncate(&self, size: u64) -> Answer<()>;
 
     /// Ends the writing, after every write asked for before. The content is durable when this
     /// resolves, and may be used for one deposit; a small one comes back inline.

@@ -24,6 +24,9 @@ pub(super) struct Contents {
     next: AtomicU64,
     discarded: Mutex<Vec<ContentId>>,
     pub(super) pool: PoolHandle,
+    /// Whether the next file that is made is a panic.
+    #[cfg(test)]
+    pub(super) panics: std::sync::atomic::AtomicBool,
 }
 
 impl Contents {
@@ -43,7 +46,15 @@ impl Contents {
             }
         }
         let next = AtomicU64::new(highest.saturating_add(1));
-        Ok(Self { names, next, discarded: Mutex::default(), pool, directory })
+        Ok(Self {
+            names,
+            next,
+            discarded: Mutex::default(),
+            pool,
+            directory,
+            #[cfg(test)]
+            panics: std::sync::atomic::AtomicBool::default(),
+        })
     }
 
     fn path(&self, id: ContentId) -> PathBuf {
@@ -52,6 +63,8 @@ impl Contents {
 
     /// Makes a new, empty file.
     pub(super) fn create(&self) -> Result<(ContentId, File), StoreError> {
+        #[cfg(test)]
+        assert!(!self.panics.swap(false, Ordering::Relaxed), "a panic was asked for");
         let id = ContentId(self.next.fetch_add(1, Ordering::Relaxed));
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(self.path(id));
         Ok((id, file.map_err(|error| self.broken(&error))?))

@@ -12,22 +12,38 @@ use tokio::sync::oneshot;
 
 use super::INLINE_BODY;
 use super::content::Contents;
-use super::pool::lock;
+use super::pool::{caught, lock};
 
-/// How many writes of one content may wait.
-const WAITING: usize = 64;
+/// Bytes of one content that may wait to be written, far more than a connection is read ahead.
+const WAITING: usize = 8 << 20;
+
+/// What a write that waits costs of them beyond its own.
+const COST: usize = 256;
 
 /// The end of the largest content.
 const LARGEST: u64 = 1 << 40;
 
 enum Step {
     Write(u64, Bytes, oneshot::Sender<Result<(), StoreError>>),
+    Truncate(u64, oneshot::Sender<Result<(), StoreError>>),
     Finish(oneshot::Sender<Result<Body, StoreError>>),
+}
+
+impl Step {
+    /// What it costs of [`WAITING`].
+    const fn cost(&self) -> usize {
+        match self {
+            Self::Write(_, bytes, _) => COST + bytes.len(),
+            Self::Truncate(..) | Self::Finish(_) => COST,
+        }
+    }
 }
 
 #[derive(Default)]
 struct Steps {
     waiting: VecDeque<Step>,
+    /// What they cost.
+    cost: usize,
     /// Whether a thread is at work on them.
     running: bool,
     /// The first write that failed: then the content is not finished.
@@ -71,18 +87,19 @@ impl FileStaging {
         }
         let (answer, answered) = oneshot::channel();
         let step = later(answer);
-        if steps.waiting.len() >= WAITING && matches!(step, Step::Write(..)) {
+        let cost = step.cost();
+        if steps.cost > 0 && steps.cost + cost > WAITING && !matches!(step, Step::Finish(_)) {
             return Box::pin(std::future::ready(Err(StoreError::Busy)));
         }
-        steps.waiting.push_back(step);
         if !steps.running {
             let strand = self.0.clone();
             if let Err(error) = self.0.contents.pool.submit(move || strand.run()) {
-                steps.waiting.pop_back();
                 return Box::pin(std::future::ready(Err(error)));
             }
             steps.running = true;
         }
+        steps.waiting.push_back(step);
+        steps.cost += cost;
         drop(steps);
         Box::pin(async move {
             answered.await.unwrap_or_else(|_| Err(StoreError::Unavailable("a thread failed".into())))
@@ -107,6 +124,19 @@ impl Staging for FileStaging {
         )
     }
 
+    fn truncate(&self, size: u64) -> Answer<()> {
+        self.submit(
+            |target| match target {
+                Target::Memory(buffer) => {
+                    buffer.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+                    Some(Ok(()))
+                }
+                _ => None,
+            },
+            |answer| Step::Truncate(size, answer),
+        )
+    }
+
     fn finish(self: Box<Self>) -> Answer<Body> {
         self.submit(
             |target| match target {
@@ -126,24 +156,45 @@ impl Strand {
                 let mut steps = lock(&self.steps);
                 let step = steps.waiting.pop_front();
                 steps.running = step.is_some();
+                steps.cost -= step.as_ref().map_or(0, Step::cost);
                 step
             };
+            // A panic in one step must not leave those behind it waiting for a thread that is gone. Whoever asked may
+            // have gone, too.
             match step {
                 None => return,
-                // Whoever asked may have gone.
                 Some(Step::Write(offset, bytes, answer)) => {
-                    let outcome = self.write(offset, &bytes);
-                    if let Err(error) = &outcome {
-                        lock(&self.steps).failed.get_or_insert_with(|| error.clone());
-                    }
-                    let _ = answer.send(outcome);
+                    let _ = answer.send(self.noted(caught(|| self.write(offset, &bytes))));
+                }
+                Some(Step::Truncate(size, answer)) => {
+                    let _ = answer.send(self.noted(caught(|| self.truncate(size))));
                 }
                 Some(Step::Finish(answer)) => {
                     let failed = lock(&self.steps).failed.clone();
-                    let _ = answer.send(failed.map_or_else(|| self.finish(), Err));
+                    let _ = answer.send(failed.map_or_else(|| caught(|| self.finish()), Err));
                 }
             }
         }
+    }
+
+    /// Remembers that a step failed.
+    fn noted(&self, outcome: Result<(), StoreError>) -> Result<(), StoreError> {
+        if let Err(error) = &outcome {
+            lock(&self.steps).failed.get_or_insert_with(|| error.clone());
+        }
+        outcome
+    }
+
+    fn truncate(&self, to: u64) -> Result<(), StoreError> {
+        match &mut *lock(&self.target) {
+            Target::Memory(buffer) => buffer.truncate(usize::try_from(to).unwrap_or(usize::MAX)),
+            Target::File { file, size, .. } if *size > to => {
+                file.set_len(to).map_err(|error| self.contents.broken(&error))?;
+                *size = to;
+            }
+            Target::File { .. } | Target::Finished => {}
+        }
+        Ok(())
     }
 
     fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {

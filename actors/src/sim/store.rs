@@ -269,6 +269,17 @@ impl Staging for Slow {
         })
     }
 
+    fn truncate(&self, size: u64) -> Answer<()> {
+        let staged = Arc::clone(&self.staged);
+        self.store.operate(move |_| {
+            let staged = staged.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*staged {
+                Some(staging) => staging.truncate(size),
+                None => Box::pin(std::future::ready(Err(StoreError::Gone))),
+            }
+        })
+    }
+
     fn finish(self: Box<Self>) -> Answer<Body> {
         let staged = Arc::clone(&self.staged);
         self.store.operate(move |_| {

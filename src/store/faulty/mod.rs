@@ -151,6 +151,10 @@ impl Staging for FaultyStaging {
         self.store.hit(|_| self.inner.write(offset, bytes))
     }
 
+    fn truncate(&self, size: u64) -> Answer<()> {
+        self.store.hit(|_| self.inner.truncate(size))
+    }
+
     fn finish(self: Box<Self>) -> Answer<Body> {
         let Self { inner, store } = *self;
         store.hit(|_| inner.finish())

@@ -47,6 +47,11 @@ impl Staging for MemoryStaging {
         Box::pin(std::future::ready(self.put(offset, &bytes)))
     }
 
+    fn truncate(&self, size: u64) -> Answer<()> {
+        lock(&self.bytes).truncate(usize::try_from(size).unwrap_or(usize::MAX));
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     fn finish(self: Box<Self>) -> Answer<Body> {
         let bytes = Bytes::from(std::mem::take(&mut *lock(&self.bytes)));
         let body = if bytes.len() <= INLINE { Body::Inline(bytes) } else { keep(&self.state, bytes) };

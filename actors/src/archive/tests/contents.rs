@@ -1,8 +1,12 @@
 //! Contents of every size: inline, in a record, in a file; written, read, and removed.
 
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
 use restante::store::{Content, Store, StoreError};
 
 use super::*;
+use crate::archive::CONTENT_WRITERS;
 
 #[test]
 fn bodies_of_every_size_come_back_byte_for_byte() {
@@ -59,6 +63,79 @@ fn a_content_is_written_in_any_order_and_a_small_one_comes_back_inline() {
     wait(staging.write(1, Bytes::from_static(b"b"))).unwrap();
     wait(staging.write(0, Bytes::from_static(b"a"))).unwrap();
     assert!(matches!(wait(staging.finish()).unwrap(), Body::Inline(bytes) if bytes == "ab"));
+}
+
+/// Keeps the threads that write contents from doing so while `meanwhile` runs.
+fn with_a_hanging_disk<T>(store: &Archive, meanwhile: impl FnOnce() -> T) -> T {
+    let disk = Arc::new(Mutex::new(()));
+    let held = disk.lock().unwrap();
+    for _ in 0..CONTENT_WRITERS {
+        let disk = Arc::clone(&disk);
+        store.contents.pool.submit(move || drop(disk.lock().unwrap())).unwrap();
+    }
+    let done = meanwhile();
+    drop(held);
+    done
+}
+
+#[test]
+fn small_writes_wait_for_the_disk_and_none_is_refused() {
+    let place = place();
+    let store = open(&place);
+    let whole = noise(512 << 10);
+    let staging = store.stage();
+    let writes: Vec<_> = with_a_hanging_disk(&store, || {
+        let parts = (0..whole.len()).step_by(500);
+        parts.map(|at| staging.write(at as u64, whole.slice(at..whole.len().min(at + 500)))).collect()
+    });
+    assert!(writes.into_iter().all(|write| wait(write) == Ok(())));
+    let body = wait(staging.finish()).unwrap();
+    wait(store.deposit(PagerDeposit { body, ..pager(key("a", "t", 1), "") })).unwrap();
+    let item = wait(store.open(bob(), id("a"))).unwrap().unwrap();
+    assert!(bodies(&store, &item) == [whole]);
+}
+
+#[test]
+fn what_waits_for_the_disk_is_bounded() {
+    let place = place();
+    let store = open(&place);
+    let staging = store.stage();
+    let writes: Vec<_> = with_a_hanging_disk(&store, || {
+        (0..20).map(|part| staging.write(part << 20, noise(1 << 20))).collect()
+    });
+    let taken = writes.into_iter().map(wait).filter(|outcome| *outcome != Err(StoreError::Busy)).count();
+    assert_eq!(taken, 7);
+}
+
+#[test]
+fn a_content_is_cut_off_where_it_ends() {
+    let place = place();
+    let store = open(&place);
+    for (written, size) in [(10_usize, 5_usize), (100_000, 50_000), (100_000, 5), (100, 200)] {
+        let staging = store.stage();
+        drop(staging.write(0, noise(written)));
+        drop(staging.truncate(size as u64));
+        let body = wait(staging.finish()).unwrap();
+        assert_eq!(body.size(), size.min(written) as u64);
+        let call_id = format!("{written}-{size}");
+        wait(store.deposit(PagerDeposit { body, ..pager(key(&call_id, "t", 1), "") })).unwrap();
+        let item = wait(store.open(bob(), id(&call_id))).unwrap().unwrap();
+        assert!(bodies(&store, &item) == [noise(size.min(written))], "{call_id}");
+    }
+}
+
+#[test]
+fn a_panic_while_a_content_is_written_fails_it_and_nothing_else() {
+    let place = place();
+    let store = open(&place);
+    store.contents.panics.store(true, Ordering::Relaxed);
+    let staging = store.stage();
+    let [panicked, behind] =
+        with_a_hanging_disk(&store, || [0, 50_000].map(|at| staging.write(at, noise(50_000))));
+    assert!(matches!(wait(panicked), Err(StoreError::Unavailable(_))));
+    assert_eq!(wait(behind), Ok(()));
+    assert!(matches!(wait(staging.finish()), Err(StoreError::Unavailable(_))));
+    wait(store.deposit(pager(key("a", "t", 1), noise(50_000)))).unwrap();
 }
 
 #[test]
