@@ -48,6 +48,10 @@ pub(super) enum Told {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooEarly;
 
+/// Bytes were told of that are behind the end.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooLong;
+
 impl Arrival {
     pub(super) fn new(
         message_id: Bytes,
@@ -86,13 +90,17 @@ impl Arrival {
         Ok(())
     }
 
-    /// All bytes are there: tells what was held back.
-    pub(super) fn finish(&mut self, told: &mut Vec<Told>) {
-        if let Stage::Headers(gathered) = std::mem::replace(&mut self.stage, Stage::Content) {
+    /// All bytes are there, and the message has `size`: tells what was held back.
+    // RFC 4975 7.3.1: the chunk with "$" defines the total length.
+    pub(super) fn finish(&mut self, size: u64, told: &mut Vec<Told>) -> Result<(), TooLong> {
+        if let Stage::Headers(mut gathered) = std::mem::replace(&mut self.stage, Stage::Content) {
+            gathered.truncate(usize::try_from(size).unwrap_or(usize::MAX));
             let whole = gathered.freeze();
             self.total.get_or_insert(whole.len() as u64);
             self.open(&whole, told);
+            return Ok(());
         }
+        if self.next > size { Err(TooLong) } else { Ok(()) }
     }
 
     fn in_order(&mut self, offset: u64, mut bytes: Bytes, told: &mut Vec<Told>) {

@@ -60,7 +60,8 @@ pub enum ReceptionEvent {
         /// Why.
         cause: DropCause,
     },
-    /// It is to be refused with 413: it came in a way that needs too much memory.
+    /// It is to be refused with 413: it came in a way that needs too much memory, or its last chunk ends before bytes that
+    /// were told of.
     Unwanted {
         /// The message.
         id: IncomingId,
@@ -94,12 +95,15 @@ impl Reception {
                 self.arriving.insert(id, Arrival::new(message_id, content_type, headers, total));
             }
             Event::Data { id, offset, bytes } => self.data(id, offset, bytes),
-            Event::Complete { id, .. } => {
+            Event::Complete { id, size } => {
                 if let Some(mut arrival) = self.arriving.remove(&id) {
                     let mut told = Vec::new();
-                    arrival.finish(&mut told);
+                    let finished = arrival.finish(size, &mut told);
                     self.tell(id, told);
-                    self.events.push_back(ReceptionEvent::Complete { id });
+                    self.events.push_back(match finished {
+                        Ok(()) => ReceptionEvent::Complete { id },
+                        Err(_) => ReceptionEvent::Unwanted { id },
+                    });
                 }
             }
             Event::Dropped { id, cause } => {

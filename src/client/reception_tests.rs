@@ -107,6 +107,32 @@ fn what_comes_too_far_ahead_is_not_wanted() {
     assert_eq!(reception.poll_event(), None, "it was told of before");
 }
 
+// proves RFC 4975 7.3.1: the chunk with "$" defines the total length
+#[test]
+fn what_is_behind_the_end_is_not_part_of_a_message() {
+    let shrinks = |headers: &str| {
+        let long = chunk(1, "m1id", headers, (1, 10), "0123456789").replace("tid00001$", "tid00001+");
+        let mut reception = Reception::new();
+        for event in events(format!("{long}{}", chunk(2, "m1id", headers, (1, 5), "abcde")).as_bytes()) {
+            let _ = reception.handle_event(event);
+        }
+        std::iter::from_fn(move || reception.poll_event()).collect::<Vec<_>>()
+    };
+    // Told of already: it cannot be taken back.
+    let seen = shrinks("Content-Type: text/plain");
+    assert!(matches!(seen.last(), Some(ReceptionEvent::Unwanted { .. })), "{seen:?}");
+    // Held back for its headers.
+    let seen = shrinks(HEADERS);
+    let told: Vec<&[u8]> = seen
+        .iter()
+        .filter_map(
+            |event| if let ReceptionEvent::Data { bytes, .. } = event { Some(&bytes[..]) } else { None },
+        )
+        .collect();
+    assert_eq!(told, [b"01234"]);
+    assert!(matches!(seen.last(), Some(ReceptionEvent::Complete { .. })));
+}
+
 #[test]
 fn what_is_not_about_received_messages_is_given_back() {
     let mut reception = Reception::new();
