@@ -56,7 +56,7 @@ pub enum PartyEvent {
         /// The request.
         request: Box<Request>,
     },
-    /// The dialog is over.
+    /// The dialog is over; the MSRP session is to be ended by [`Party::close`].
     Ended(EndedBy),
 }
 
@@ -266,7 +266,6 @@ impl Party {
                 SessionEvent::Ended { by } => {
                     self.over = true;
                     self.deadline = None;
-                    self.close();
                     Some(PartyEvent::Ended(by))
                 }
             };

@@ -24,8 +24,9 @@ pub fn of_store(error: &StoreError, agent: &str) -> Rejection {
         StoreError::SenderItems { limit } => Rejection::no_more_of_sender(agent, &format!("{limit} items")),
         StoreError::SenderBytes { limit } => Rejection::no_more_of_sender(agent, &format!("{limit} bytes")),
         StoreError::TooLarge { .. } => Rejection::new(StatusCode::REQUEST_ENTITY_TOO_LARGE),
-        StoreError::Gone | StoreError::UnknownSession => Rejection::not_found(),
+        StoreError::Gone => Rejection::not_found(),
         StoreError::Busy
+        | StoreError::UnknownSession
         | StoreError::Damaged { .. }
         | StoreError::Locked { .. }
         | StoreError::Unavailable(_) => Rejection::unavailable(5),
@@ -47,7 +48,9 @@ pub const fn msrp_of_store(error: &StoreError) -> (u16, Blame) {
         | StoreError::SenderItems { .. }
         | StoreError::SenderBytes { .. }
         | StoreError::TooLarge { .. } => (413, Blame::Sender),
-        _ => (403, Blame::Store),
+        // RFC 4975 10.4, 10.2: it may pass, as a request may be answered that was not in time; 403 would say that it never
+        // will.
+        _ => (408, Blame::Store),
     }
 }
 
@@ -78,7 +81,8 @@ mod tests {
         );
         assert_eq!(of_store(&StoreError::Busy, "store").status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(msrp_of_store(&StoreError::QuotaBytes { limit: 3 }), (413, Blame::Sender));
-        assert_eq!(msrp_of_store(&StoreError::Unavailable(String::new())).1, Blame::Store);
+        assert_eq!(msrp_of_store(&StoreError::Unavailable(String::new())), (408, Blame::Store));
+        assert_eq!(msrp_of_store(&StoreError::Busy), (408, Blame::Store));
         let local = StoreError::Unavailable("/var/lib/restante/content: No space left".to_owned());
         assert_eq!(comment_of_store(&local), "The store failed");
         assert_eq!(comment_of_store(&StoreError::TooLarge { what: "it" }), "it is too large to be stored");

@@ -15,6 +15,7 @@ use restante::store::{Answer, Owner, Quota, Store, StoreError};
 use restante::wire::msrp::MsrpUri;
 use restante::wire::sdp::Direction;
 use restante::wire::sip::{HeaderName, NameAddr, Request};
+use tokio::sync::Semaphore;
 
 use crate::chance::Chance;
 use crate::config::{Advertise, Config, Listen};
@@ -34,6 +35,8 @@ pub struct Shared {
     pub subscriptions: Arc<SubscriptionRules>,
     /// The message store.
     pub store: Arc<dyn Store>,
+    /// Room in its queue for messages of sessions: who finds none waits, and his sender with him.
+    pub appends: Semaphore,
     /// The clock by which items end.
     pub expiry: Arc<Expiry>,
     /// SIP connections.

@@ -127,6 +127,55 @@ fn a_chunk_shorter_than_its_range_is_counted_by_its_bytes() {
     assert_eq!(kept, [b"0123456789abcdefghijklmnopqrst"]);
 }
 
+// proves RFC 4975 7.3.1: the chunk with "$" defines the total length
+#[test]
+fn the_last_chunk_defines_the_size() {
+    let sizes = [(10, 5), (100_000, 50_000), (100_000, 5)];
+    let kept = stored(sizes.len(), |msrp| {
+        for (long, short) in sizes {
+            let first = Chunk::whole("text/plain", vec![b'0'; long]).range(&format!("1-*/{long}")).flag('+');
+            let last = Chunk::whole("text/plain", vec![b'a'; short]).id(&first.message_id).range("1-*/*");
+            assert_eq!(msrp.send(&first), 200);
+            assert_eq!(msrp.send(&last), 200);
+        }
+    });
+    let lengths: Vec<usize> = kept.iter().map(Vec::len).collect();
+    assert_eq!(lengths, sizes.map(|(_, short)| short));
+    assert!(kept.iter().all(|body| body.iter().all(|byte| *byte == b'a')));
+}
+
+// proves RFC 4975 5.1: a long message in the small chunks that an endpoint sends by default
+#[test]
+fn small_chunks_wait_for_the_disk_and_none_is_refused() {
+    let body = noise(1_000_000);
+    let kept = stored(1, |msrp| {
+        let chunks = Chunk::whole("application/octet-stream", &body).cut(500);
+        let (remote, local) = (msrp.remote.clone(), msrp.local.clone());
+        let bytes: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.encode(&remote, &local)).collect();
+        msrp.write(&bytes);
+        for chunk in &chunks {
+            assert_eq!(msrp.response_to(&chunk.transaction), 200);
+        }
+    });
+    assert!(kept == [body]);
+}
+
+#[test]
+fn messages_are_kept_in_the_order_in_which_they_became_whole() {
+    let mut bodies = vec![noise(40_000), b"two".to_vec(), noise(100_000), noise(33_000)];
+    bodies.extend((0..300).map(|number| number.to_string().into_bytes()));
+    let kept = stored(bodies.len(), |msrp| {
+        let chunks: Vec<_> = bodies.iter().map(|body| Chunk::whole("text/plain", body)).collect();
+        let (remote, local) = (msrp.remote.clone(), msrp.local.clone());
+        let bytes: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.encode(&remote, &local)).collect();
+        msrp.write(&bytes);
+        for chunk in &chunks {
+            assert_eq!(msrp.response_to(&chunk.transaction), 200);
+        }
+    });
+    assert!(kept == bodies);
+}
+
 // proves RFC 4975 7.1.1: a message that ends with # is abandoned
 #[test]
 fn an_aborted_message_is_not_kept() {

@@ -87,6 +87,47 @@ fn a_broken_connection_ends_the_session_and_keeps_what_was_acknowledged() {
 }
 
 #[test]
+fn what_was_said_before_the_bye_is_kept_though_nothing_was_answered_yet() {
+    let node = Node::start();
+    let mut joe = Ua::tcp(&node, "sip:joe@example.net");
+    for size in [10, 40_000, 1_000_000] {
+        for hangs_up in [true, false] {
+            let mut call = Invite::new(&joe, BOB, Offer::active()).call(&mut joe);
+            let body = noise(size);
+            call.msrp().post(&Chunk::whole("application/octet-stream", &body).failure("no"));
+            let id = call.dialog.call_id.clone();
+            if hangs_up {
+                call.bye(&mut joe);
+            } else {
+                call.msrp().finish();
+                call.wait_bye(&mut joe);
+            }
+            assert!(contents(&node, &id, 1) == [body], "{size} {hangs_up}");
+        }
+    }
+}
+
+#[test]
+fn a_long_message_is_of_the_kind_that_it_wraps() {
+    let node = Node::start();
+    let mut joe = Ua::udp(&node, "sip:joe@example.net");
+    for (kind, user) in [("image/png", "image"), ("text/plain", "text")] {
+        let head = format!("From: <sip:joe@example.net>\r\n\r\nContent-Type: {kind}\r\n\r\n");
+        let body = [head.as_bytes(), &noise(150_000)].concat();
+        let whole = Chunk::whole("message/cpim", &body);
+        for chunks in [vec![whole.clone().range("1-*/*")], whole.cut(20_000), vec![whole]] {
+            let invite = Invite::new(&joe, &format!("sip:{user}@example.com"), Offer::active());
+            let mut call = invite.call(&mut joe);
+            assert!(chunks.iter().all(|chunk| call.msrp().send(chunk) == 200));
+            call.bye(&mut joe);
+        }
+    }
+    let [image, text] = ["image", "text"].map(|user| fetch(&node, user));
+    assert_eq!((image.texts.as_deref(), image.multimedia.as_deref()), (None, Some("3/0 (0/0)")));
+    assert_eq!((text.texts.as_deref(), text.multimedia.as_deref()), (Some("3/0 (0/0)"), None));
+}
+
+#[test]
 fn a_message_cut_off_within_a_chunk_is_not_kept() {
     let node = Node::start();
     let mut joe = Ua::udp(&node, "sip:joe@example.net");

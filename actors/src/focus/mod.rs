@@ -228,6 +228,7 @@ impl Focus {
                     self.party.respond(txn, refusal.response(&request));
                 }
                 PartyEvent::Ended(by) => {
+                    self.party.close();
                     self.broken(ended_by(by));
                     self.conference.end(now);
                 }

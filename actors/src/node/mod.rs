@@ -14,7 +14,7 @@ use actix::{Addr, Arbiter, ArbiterHandle, System};
 use anyhow::Context as _;
 use restante::store::{Store, SubscriptionCursor};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::admission::Admission;
 use crate::archive::{self, Archive};
@@ -186,6 +186,7 @@ impl Node {
             deposit: terms::deposit_rules(&config),
             subscriptions: Arc::new(terms::subscription_rules(&config)),
             store,
+            appends: Semaphore::new(terms::appends(&config)),
             expiry: Arc::default(),
             sip: sip.clone(),
             msrp,

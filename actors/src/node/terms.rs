@@ -11,6 +11,7 @@ use restante::machine::msrp::SessionLimits;
 use restante::machine::sip::Timers;
 use restante::wire::message_summary;
 use restante::wire::sip::Limits;
+use tokio::sync::Semaphore;
 
 use crate::archive;
 use crate::config::{Config, SummaryHeaders};
@@ -42,6 +43,11 @@ pub(super) fn workers(config: &Config) -> usize {
 pub(super) fn archive_limits(config: &Config) -> archive::Limits {
     let store = &config.store;
     archive::Limits { queue: store.queue, batch: store.batch, batch_bytes: store.batch_size.as_usize() }
+}
+
+/// How much of the store's queue messages of sessions may take: the rest is for who cannot be made to wait.
+pub(super) fn appends(config: &Config) -> usize {
+    (config.store.queue / 2).clamp(1, Semaphore::MAX_PERMITS)
 }
 
 /// The timers of SIP (RFC 3261 17).

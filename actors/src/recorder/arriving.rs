@@ -1,33 +1,51 @@
 //! A message of a session that is being deposited, until it is whole and in the store.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use restante::entropy::Entropy;
 use restante::focus::pager;
-use restante::store::{Body, NewMessage, SessionDeposit, SessionId, Staging, StoreError};
+use restante::store::{Body, NewMessage, SessionDeposit, Staging, StoreError};
+use restante::time::Timestamp;
 use restante::wire::mime;
-use tokio::sync::OnceCell;
 
+use super::draft::Draft;
+use super::line::Place;
 use crate::chance::Chance;
 use crate::clock;
+use crate::session::ReadCredit;
 use crate::shared::Shared;
 
-/// A message that is not yet whole.
+/// Content above this is written to a place of its own before its message takes its place in the session.
+const INLINE: usize = 32 << 10;
+
+/// Bytes of a content by which is told whether it is text, where it is not in memory.
+const HEAD: usize = 8 << 10;
+
+/// A message that is not stored yet.
 pub(super) struct Arriving {
     pub(super) message_id: Bytes,
     pub(super) content_type: Option<Bytes>,
     pub(super) headers: Vec<(Bytes, Bytes)>,
     pub(super) content: Content,
+    /// Credit of the bytes in memory, a share of each batch that brought some.
+    pub(super) credit: Vec<ReadCredit>,
+    /// Behind the last byte that came.
+    end: u64,
+    /// When it came to be whole.
+    received: Timestamp,
     pub(super) writing: usize,
-    pub(super) complete: bool,
+    /// Its place among those that are whole.
+    pub(super) place: Option<Place>,
     pub(super) failure: Option<StoreError>,
 }
 
 /// Small content is gathered in memory, larger content goes to the store as it comes.
 pub(super) enum Content {
     Memory(BytesMut),
-    Staging(Box<dyn Staging>),
+    /// With its first bytes.
+    Staging(Box<dyn Staging>, BytesMut),
 }
 
 impl Arriving {
@@ -37,8 +55,18 @@ impl Arriving {
         content_type: Option<Bytes>,
         headers: Vec<(Bytes, Bytes)>,
     ) -> Self {
-        let content = Content::Memory(BytesMut::new());
-        Self { message_id, content_type, headers, content, writing: 0, complete: false, failure: None }
+        Self {
+            message_id,
+            content_type,
+            headers,
+            content: Content::Memory(BytesMut::new()),
+            credit: Vec::new(),
+            end: 0,
+            received: clock::wall(),
+            writing: 0,
+            place: None,
+            failure: None,
+        }
     }
 
     /// A message that came whole, with the fields that describe its content.
@@ -48,73 +76,143 @@ impl Arriving {
         let headers = fields.into_iter().filter(|field| !is_type(field)).collect();
         Self {
             content: Content::Memory(BytesMut::from(content)),
-            complete: true,
             ..Self::begun(Bytes::from(Chance.token(20)), content_type, headers)
         }
+    }
+
+    /// Whether all of it is there.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.place.is_some()
     }
 
     /// Keeps `bytes` in memory, if all that is there up to their end may be as large as `inline`; whether it
     /// does.
     pub(super) fn hold(&mut self, offset: u64, bytes: &[u8], inline: usize) -> bool {
-        let Content::Memory(buffer) = &mut self.content else { return false };
-        let end = usize::try_from(offset).unwrap_or(usize::MAX).saturating_add(bytes.len());
-        if end > inline {
-            return false;
+        let end = offset.saturating_add(bytes.len() as u64);
+        self.end = self.end.max(end);
+        match &mut self.content {
+            Content::Memory(buffer) if usize::try_from(end).is_ok_and(|end| end <= inline) => {
+                put(buffer, offset, bytes);
+                true
+            }
+            Content::Memory(_) | Content::Staging(..) => false,
         }
-        if buffer.len() < end {
-            buffer.resize(end, 0);
-        }
-        if let Some(place) = buffer.get_mut(end - bytes.len()..end) {
-            place.copy_from_slice(bytes);
-        }
-        true
     }
 
     /// Goes over from memory to a place in the store, if it is not there yet; gives what memory held, which is
-    /// to be written there.
-    pub(super) fn spill(&mut self, stage: impl FnOnce() -> Box<dyn Staging>) -> Bytes {
+    /// to be written there, and its credit.
+    pub(super) fn spill(&mut self, stage: impl FnOnce() -> Box<dyn Staging>) -> (Bytes, Vec<ReadCredit>) {
         match &mut self.content {
-            Content::Staging(_) => Bytes::new(),
+            Content::Staging(..) => (Bytes::new(), Vec::new()),
             Content::Memory(buffer) => {
                 let held = std::mem::take(buffer).freeze();
-                self.content = Content::Staging(stage());
-                held
+                let mut head = BytesMut::new();
+                put_head(&mut head, 0, &held);
+                self.content = Content::Staging(stage(), head);
+                (held, std::mem::take(&mut self.credit))
             }
         }
+    }
+
+    /// `bytes` go to the store; those at its beginning are kept in mind.
+    pub(super) fn pass(&mut self, offset: u64, bytes: &[u8]) {
+        if let Content::Staging(_, head) = &mut self.content {
+            put_head(head, offset, bytes);
+        }
+    }
+
+    /// All of it is there, and it has `size`; whether bytes are behind that which have to be cut off in the store.
+    // RFC 4975 7.3.1: the chunk with "$" defines the total length.
+    pub(super) fn ends_at(&mut self, size: u64) -> bool {
+        self.received = clock::wall();
+        let most = usize::try_from(size).unwrap_or(usize::MAX);
+        match &mut self.content {
+            Content::Memory(buffer) => {
+                buffer.truncate(most);
+                false
+            }
+            Content::Staging(_, head) => {
+                head.truncate(most);
+                self.end > size
+            }
+        }
+    }
+}
+
+fn put_head(head: &mut BytesMut, offset: u64, bytes: &[u8]) {
+    let left = HEAD.saturating_sub(usize::try_from(offset).unwrap_or(usize::MAX));
+    put(head, offset, bytes.get(..left.min(bytes.len())).unwrap_or_default());
+}
+
+/// Puts `bytes` in their place; where they are none, there is no place.
+fn put(buffer: &mut BytesMut, offset: u64, bytes: &[u8]) {
+    let Ok(start) = usize::try_from(offset) else { return };
+    let end = start.saturating_add(bytes.len());
+    if bytes.is_empty() {
+        return;
+    }
+    if buffer.len() < end {
+        buffer.resize(end, 0);
+    }
+    if let Some(place) = buffer.get_mut(start..end) {
+        place.copy_from_slice(bytes);
     }
 }
 
 /// Puts a whole message into the session `draft`, which is opened with the first; gives its size.
 pub(super) async fn store(
     shared: Arc<Shared>,
-    draft: Arc<OnceCell<SessionId>>,
+    draft: Rc<Draft>,
     deposit: SessionDeposit,
-    arriving: Arriving,
+    mut arriving: Arriving,
+    mut place: Place,
 ) -> Result<u64, StoreError> {
+    // Until the store has answered, as much less is read from the connection.
+    let _credit = std::mem::take(&mut arriving.credit);
+    let prepared = prepare(&shared, arriving).await;
+    // Also what cannot be stored waits for its turn: who is behind it must not overtake who is before it.
+    place.reached().await;
+    let message = prepared?;
+    let size = message.body.size();
+    let _room = shared.appends.acquire().await.map_err(|_| StoreError::Busy)?;
+    let session = draft.opened(&*shared.store, deposit).await?;
+    let appending = shared.store.append(session, message);
+    // It has its place in the session, and need not be there yet: what comes behind it may be written with it.
+    drop(place);
+    draft.noted(session, appending.await).map(|()| size)
+}
+
+/// What is to be stored, with a large content written.
+async fn prepare(shared: &Shared, arriving: Arriving) -> Result<NewMessage, StoreError> {
     if let Some(failure) = arriving.failure {
         return Err(failure);
     }
     let essence = arriving.content_type.as_deref().map_or_else(|| "text/plain".to_owned(), mime::value);
+    let is_text = |content: &Bytes| pager::content_is_text(&essence, content);
     let (body, text) = match arriving.content {
         Content::Memory(buffer) => {
             let content = buffer.freeze();
-            let text = pager::content_is_text(&essence, &content);
-            (Body::Inline(content), text)
+            let text = is_text(&content);
+            (set_aside(shared, content).await?, text)
         }
-        Content::Staging(staging) => {
-            (staging.finish().await?, pager::content_is_text(&essence, &Bytes::new()))
-        }
+        Content::Staging(staging, head) => (staging.finish().await?, is_text(&head.freeze())),
     };
-    let size = body.size();
-    let session = *draft.get_or_try_init(|| shared.store.open_session(deposit)).await?;
-    let message = NewMessage {
+    Ok(NewMessage {
         message_id: arriving.message_id,
         content_type: arriving.content_type,
         headers: arriving.headers,
         body,
-        received: clock::wall(),
+        received: arriving.received,
         text,
-    };
-    shared.store.append(session, message).await?;
-    Ok(size)
+    })
+}
+
+/// A large content is written before its message has its place: the store would do it behind that.
+async fn set_aside(shared: &Shared, content: Bytes) -> Result<Body, StoreError> {
+    if content.len() <= INLINE {
+        return Ok(Body::Inline(content));
+    }
+    let staging = shared.store.stage();
+    staging.write(0, content).await?;
+    staging.finish().await
 }

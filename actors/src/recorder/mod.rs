@@ -2,10 +2,14 @@
 
 mod arriving;
 mod closing;
+mod draft;
+mod line;
 mod taking;
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use bytes::Bytes;
@@ -15,7 +19,6 @@ use restante::machine::msrp::IncomingId;
 use restante::machine::sip::InviteSession;
 use restante::store::{Owner, SessionId, StoreError};
 use restante::time::Instant;
-use tokio::sync::OnceCell;
 
 use crate::alarm::Alarm;
 use crate::clock;
@@ -25,12 +28,21 @@ use crate::meters;
 use crate::party::{Agreed, NODE_STOPS, Party, PartyEvent};
 use crate::ports::DialogInput;
 use crate::refusals;
-use crate::session::SessionReport;
+use crate::session::{ReadCredit, SessionReport};
 use crate::shared::Shared;
 use crate::supervision::{self, Exited, Obituary};
 
 use arriving::Arriving;
 use closing::Closed;
+use draft::Draft;
+use line::Line;
+
+/// How often in a row nothing may have come before the bytes are given up that the caller may have sent before his BYE: they
+/// come by another connection, and may be read later.
+const QUIET: u32 = 4;
+
+/// How often that is looked at. A node that had no processor for a while looks once.
+const LOOK: Duration = Duration::from_millis(25);
 
 /// Everything a recorder is born with.
 pub struct RecorderBirth {
@@ -62,8 +74,14 @@ pub struct Recorder {
     offer: Option<Bytes>,
     party: Party,
     held: bool,
-    draft: Arc<OnceCell<SessionId>>,
+    draft: Rc<Draft>,
     arriving: HashMap<IncomingId, Arriving>,
+    /// The order of those that are whole.
+    line: Line,
+    /// Credit that those in memory hold that are not whole.
+    ahead: usize,
+    /// The credit of the bytes that came last, where their message holds none.
+    latest: Option<(IncomingId, ReadCredit)>,
     /// Messages on their way into the store.
     storing: usize,
     stored: u32,
@@ -73,6 +91,11 @@ pub struct Recorder {
     late: bool,
     /// Since when the dialog is over, and its BYE waits for the store.
     over: Option<Instant>,
+    /// When it is looked next whether still something comes that the caller said before his BYE, and how often nothing
+    /// came.
+    lingers: Option<(Instant, u32)>,
+    /// Whether nothing more is taken.
+    ending: bool,
     span: tracing::Span,
     _obituary: Obituary,
 }
@@ -95,14 +118,19 @@ impl Recorder {
             envelope: birth.envelope,
             offer: birth.offer,
             held: false,
-            draft: Arc::default(),
+            draft: Rc::default(),
             arriving: HashMap::new(),
+            line: Line::default(),
+            ahead: 0,
+            latest: None,
             storing: 0,
             stored: 0,
             alarm: Alarm::default(),
             closed: false,
             late: false,
             over: None,
+            lingers: None,
+            ending: false,
             span,
             _obituary: Obituary::new(birth.exited, exited),
         }
@@ -135,27 +163,55 @@ impl Recorder {
 
     // ---- the end ----
 
-    /// The session is over: nothing more is taken, what was acknowledged becomes an item.
+    /// The session is over: nothing more is taken, what is whole becomes an item.
     fn hang_up(&mut self, cause: &str) {
         self.hang_up_for(cause, None);
     }
 
     /// As [`Self::hang_up`], with the Reason of the BYE.
     fn hang_up_for(&mut self, cause: &str, reason: Option<&str>) {
-        self.arriving.clear();
-        self.party.close();
+        self.cut_off();
+        self.ending = true;
+        self.lingers = None;
         if !self.party.is_over() {
             tracing::info!(parent: &self.span, cause, "session ended by the store");
             self.party.bye(reason);
         }
     }
 
+    /// The caller has said BYE. What he said before comes by another connection, and is read on until that is silent, or
+    /// the BYE has waited long enough.
+    fn left(&mut self) {
+        if self.ending || !self.party.is_bound() {
+            return self.hang_up("ended by the caller");
+        }
+        self.lingers = Some((clock::now() + LOOK, 0));
+    }
+
+    /// Waits on while something comes that was said before the BYE.
+    fn linger(&mut self) {
+        let now = clock::now();
+        let Some((_, quiet)) = self.lingers.filter(|(due, _)| *due <= now) else { return };
+        // While the store is slow, less is read.
+        let writes = self.storing > 0 || self.arriving.values().any(|arriving| arriving.writing > 0);
+        let quiet = if writes { 0 } else { quiet + 1 };
+        if quiet < QUIET && self.patience().is_none_or(|ends| now < ends) {
+            self.lingers = Some((now + LOOK, quiet));
+        } else {
+            self.hang_up("ended by the caller");
+        }
+    }
+
     fn close(&mut self, ctx: &mut Context<Self>) {
-        if self.closed || !self.party.is_over() || self.storing > 0 || self.party.session().is_some() {
+        if !self.ending || self.storing > 0 || !self.arriving.is_empty() {
+            return;
+        }
+        self.party.close();
+        if self.closed || !self.party.is_over() {
             return;
         }
         self.closed = true;
-        let Some(draft) = self.draft.get().copied() else {
+        let Some(draft) = self.draft.id() else {
             meters::session_deposit("empty");
             tracing::info!(parent: &self.span, "session without a complete message: no item");
             return;
@@ -205,7 +261,7 @@ impl Recorder {
                 PartyEvent::Agreed(agreed) => self.agreed(&agreed),
                 PartyEvent::Unusable(cause) => self.hang_up(cause),
                 PartyEvent::Message { txn, request } => self.message(txn, &request, ctx),
-                PartyEvent::Ended(_) => self.hang_up("ended by the caller"),
+                PartyEvent::Ended(_) => self.left(),
             }
         }
         self.close(ctx);
@@ -221,7 +277,14 @@ impl Recorder {
             return;
         }
         let patience = patience.filter(|ends| *ends > clock::now());
-        self.alarm.arm(ctx, self.party.poll_timeout().into_iter().chain(patience).min(), Self::ring);
+        let due = self
+            .party
+            .poll_timeout()
+            .into_iter()
+            .chain(patience)
+            .chain(self.lingers.map(|(due, _)| due))
+            .min();
+        self.alarm.arm(ctx, due, Self::ring);
     }
 
     /// Until when a BYE waits for the store.
@@ -248,6 +311,7 @@ impl Recorder {
             tracing::warn!(parent: &self.span, "nothing came from the caller in time");
             self.hang_up("idle");
         }
+        self.linger();
         self.drain(ctx);
     }
 }
@@ -257,7 +321,7 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         if supervision::has_failed() {
             tracing::error!(parent: &self.span, messages = self.stored, "the recorder has failed: the caller gets a BYE or 500; what was acknowledged becomes an item");
-            if let Some(draft) = self.draft.get().copied().filter(|_| !self.closed) {
+            if let Some(draft) = self.draft.id().filter(|_| !self.closed) {
                 let closing = closing::close(Arc::clone(&self.shared.store), draft);
                 // Without a runtime the process ends, and the session becomes an item when the store is opened.
                 if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -287,21 +351,16 @@ impl Handler<SessionReport> for Recorder {
     fn handle(&mut self, report: SessionReport, ctx: &mut Self::Context) {
         let now = clock::now();
         self.party.heard(now, &report);
+        if let Some((_, quiet)) = &mut self.lingers {
+            *quiet = 0;
+        }
         match report {
             SessionReport::Started { id, message_id, content_type, headers, .. } => {
                 self.started_message(id, message_id, content_type, headers)
             }
             SessionReport::Data { id, offset, bytes, credit } => self.data(id, offset, bytes, credit, ctx),
-            SessionReport::Complete { id, .. } => {
-                if let Some(arriving) = self.arriving.get_mut(&id) {
-                    fault::strike("recorder.message", &arriving.message_id);
-                    arriving.complete = true;
-                }
-                self.store(id, ctx);
-            }
-            SessionReport::Dropped { id } => {
-                self.arriving.remove(&id);
-            }
+            SessionReport::Complete { id, size } => self.completed(id, size, ctx),
+            SessionReport::Dropped { id } => self.dropped(id),
             SessionReport::Lost(cause) => {
                 if self.party.lost(now) {
                     tracing::info!(parent: &self.span, cause, "the caller's connection is lost: another may come");

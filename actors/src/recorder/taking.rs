@@ -1,5 +1,6 @@
 //! What is said in a session that is deposited: taken as it comes, stored once it is whole, then judged.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
@@ -8,16 +9,22 @@ use restante::focus::pager::{self, Pager};
 use restante::focus::rejection::Rejection;
 use restante::machine::msrp::{IncomingId, Verdict};
 use restante::machine::sip::ServerTxn;
-use restante::store::{SessionDeposit, StoreError};
+use restante::store::{Answer, SessionDeposit, Staging, StoreError};
 use restante::wire::sip::{Request, StatusCode};
 
 use super::Recorder;
 use super::arriving::{self, Arriving, Content};
+use super::line::Place;
 use crate::clock;
+use crate::fault;
 use crate::meters;
 use crate::records::{Said, Way};
 use crate::refusals;
 use crate::session::{Judge, ReadCredit};
+
+/// Credit that messages in memory may hold before they are whole: half of what a connection has, for with none left their
+/// other halves would not be read.
+const AHEAD: usize = 256 << 10;
 
 impl Recorder {
     pub(super) fn started_message(
@@ -27,7 +34,9 @@ impl Recorder {
         content_type: Option<Bytes>,
         headers: Vec<(Bytes, Bytes)>,
     ) {
-        self.arriving.insert(id, Arriving::begun(message_id, content_type, headers));
+        if !self.ending {
+            self.arriving.insert(id, Arriving::begun(message_id, content_type, headers));
+        }
     }
 
     pub(super) fn data(
@@ -41,27 +50,77 @@ impl Recorder {
         let inline = usize::try_from(self.shared.config.store.inline_limit.bytes()).unwrap_or(usize::MAX);
         let Some(arriving) = self.arriving.get_mut(&id) else { return };
         if arriving.hold(offset, &bytes, inline) {
-            return;
+            return self.owe(id, credit);
         }
-        let gathered = arriving.spill(|| self.shared.store.stage());
+        let (gathered, paid) = arriving.spill(|| self.shared.store.stage());
+        arriving.pass(offset, &bytes);
         if !gathered.is_empty() {
-            self.write(id, 0, gathered, ReadCredit::default(), ctx);
+            self.ahead = self.ahead.saturating_sub(cost(&paid));
+            self.write(id, paid, |staging| staging.write(0, gathered), ctx);
         }
-        self.write(id, offset, bytes, credit, ctx);
+        self.write(id, credit, |staging| staging.write(offset, bytes), ctx);
     }
 
+    /// Keeps the credit of bytes in memory until their message is stored; but what is not whole yet must not hold all of
+    /// it. The credit of the last bytes is kept in any case: with them the message may be whole.
+    fn owe(&mut self, id: IncomingId, credit: ReadCredit) {
+        let Some(arriving) = self.arriving.get_mut(&id) else { return };
+        if arriving.credit.last().is_some_and(|last| last.is_same(&credit)) {
+            return;
+        }
+        if self.ahead + credit.bytes() > AHEAD {
+            self.latest = Some((id, credit));
+        } else {
+            self.ahead += credit.bytes();
+            arriving.credit.push(credit);
+        }
+    }
+
+    /// All bytes of a message are there: it has its place behind those that were whole before.
+    pub(super) fn completed(&mut self, id: IncomingId, size: u64, ctx: &mut Context<Self>) {
+        let latest = self.latest.take().filter(|(of, _)| *of == id);
+        let is_full = self.is_full();
+        let Some(arriving) = self.arriving.get_mut(&id) else { return };
+        fault::strike("recorder.message", &arriving.message_id);
+        if is_full {
+            self.dropped(id);
+            return self.judge(id, Verdict::Refused(413, Bytes::from_static(b"Too many messages")));
+        }
+        self.stored += 1;
+        self.ahead = self.ahead.saturating_sub(cost(&arriving.credit));
+        arriving.credit.extend(latest.map(|(_, credit)| credit));
+        arriving.place = Some(self.line.place());
+        if arriving.ends_at(size) {
+            self.write(id, (), |staging| staging.truncate(size), ctx);
+        }
+        self.store(id, ctx);
+    }
+
+    /// A message will not become whole.
+    pub(super) fn dropped(&mut self, id: IncomingId) {
+        if let Some(arriving) = self.arriving.remove(&id) {
+            self.ahead = self.ahead.saturating_sub(cost(&arriving.credit));
+        }
+    }
+
+    /// What is not whole will not be.
+    pub(super) fn cut_off(&mut self) {
+        self.arriving.retain(|_, arriving| arriving.is_whole());
+        (self.ahead, self.latest) = (0, None);
+    }
+
+    /// Has something done to what the store has of a content; the `credit` is free when it is done.
     fn write(
         &mut self,
         id: IncomingId,
-        offset: u64,
-        bytes: Bytes,
-        credit: ReadCredit,
+        credit: impl Sized + 'static,
+        write: impl FnOnce(&dyn Staging) -> Answer<()>,
         ctx: &mut Context<Self>,
     ) {
         let Some(arriving) = self.arriving.get_mut(&id) else { return };
-        let Content::Staging(staging) = &arriving.content else { return };
+        let Content::Staging(staging, _) = &arriving.content else { return };
+        let writing = write(&**staging);
         arriving.writing += 1;
-        let writing = staging.write(offset, bytes);
         ctx.spawn(writing.into_actor(self).map(move |written, recorder, ctx| {
             drop(credit);
             if let Some(arriving) = recorder.arriving.get_mut(&id) {
@@ -85,7 +144,9 @@ impl Recorder {
             return self.party.respond(txn, full.response(request));
         }
         let arriving = Arriving::whole(kept.content, request.body.as_ref());
-        let storing = self.storing_of(arriving);
+        self.stored += 1;
+        let place = self.line.place();
+        let storing = self.storing_of(arriving, place);
         let accepted = request.respond(StatusCode::ACCEPTED);
         let request = request.clone();
         ctx.spawn(storing.into_actor(self).map(move |stored, recorder, ctx| {
@@ -112,8 +173,11 @@ impl Recorder {
     }
 
     /// Begins to store a message of the session.
-    fn storing_of(&mut self, arriving: Arriving) -> impl Future<Output = Result<u64, StoreError>> + use<> {
-        self.stored += 1;
+    fn storing_of(
+        &mut self,
+        arriving: Arriving,
+        place: Place,
+    ) -> impl Future<Output = Result<u64, StoreError>> + use<> {
         self.storing += 1;
         let deposit = SessionDeposit {
             owner: self.owner.clone(),
@@ -125,19 +189,17 @@ impl Recorder {
             ends: self.envelope.ends,
             remember: self.shared.config.deposit.remember,
         };
-        arriving::store(Arc::clone(&self.shared), Arc::clone(&self.draft), deposit, arriving)
+        arriving::store(Arc::clone(&self.shared), Rc::clone(&self.draft), deposit, arriving, place)
     }
 
     /// Stores a message once it is whole and written.
     pub(super) fn store(&mut self, id: IncomingId, ctx: &mut Context<Self>) {
-        if !self.arriving.get(&id).is_some_and(|arriving| arriving.complete && arriving.writing == 0) {
+        if !self.arriving.get(&id).is_some_and(|arriving| arriving.is_whole() && arriving.writing == 0) {
             return;
         }
-        let Some(arriving) = self.arriving.remove(&id) else { return };
-        if self.is_full() {
-            return self.judge(id, Verdict::Refused(413, Bytes::from_static(b"Too many messages")));
-        }
-        let storing = self.storing_of(arriving);
+        let Some(mut arriving) = self.arriving.remove(&id) else { return };
+        let Some(place) = arriving.place.take() else { return };
+        let storing = self.storing_of(arriving, place);
         ctx.spawn(
             storing.into_actor(self).map(move |stored, recorder, ctx| recorder.stored(id, stored, ctx)),
         );
@@ -176,4 +238,9 @@ impl Recorder {
             session.do_send(Judge { id, verdict });
         }
     }
+}
+
+/// How much these hold.
+fn cost(credit: &[ReadCredit]) -> usize {
+    credit.iter().map(ReadCredit::bytes).sum()
 }

@@ -69,12 +69,26 @@ pub enum SessionReport {
 /// Credit to read on, shared by the bytes of one batch.
 #[derive(Clone, Debug, Default)]
 pub struct ReadCredit {
-    _permit: Option<Arc<OwnedSemaphorePermit>>,
+    permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl ReadCredit {
     /// The credit of a batch.
     pub(super) fn new(permit: Option<OwnedSemaphorePermit>) -> Self {
-        Self { _permit: permit.map(Arc::new) }
+        Self { permit: permit.map(Arc::new) }
+    }
+
+    /// How many bytes it is.
+    pub fn bytes(&self) -> usize {
+        self.permit.as_ref().map_or(0, |permit| permit.num_permits())
+    }
+
+    /// Whether it is the credit of the same batch.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (&self.permit, &other.permit) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        }
     }
 }

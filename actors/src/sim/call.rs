@@ -178,7 +178,11 @@ impl Msrp {
     }
 
     pub(crate) fn send(&self, chunk: &Chunk) {
-        self.line.write(chunk.encode(&self.remote, &self.local));
+        self.line.write(self.encode(chunk));
+    }
+
+    pub(crate) fn encode(&self, chunk: &Chunk) -> Vec<u8> {
+        chunk.encode(&self.remote, &self.local)
     }
 
     /// The next frame; `None` when none comes in time, or the connection has ended.

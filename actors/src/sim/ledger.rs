@@ -31,6 +31,8 @@ struct Retrieval {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     sent: BTreeMap<String, Sent>,
+    /// In which order messages of sessions were sent to their ends.
+    order: BTreeMap<String, usize>,
     retrievals: Vec<Retrieval>,
 }
 
@@ -54,6 +56,11 @@ impl Ledger {
     /// Writes down a message that is about to be sent; its body begins with `token`.
     pub(crate) fn send(&mut self, token: &str, sent: Sent) {
         self.sent.insert(token.to_owned(), sent);
+    }
+
+    /// The last byte of a message of a session is sent.
+    pub(crate) fn whole(&mut self, token: &str) {
+        self.order.insert(token.to_owned(), self.order.len());
     }
 
     /// The node has said that it holds the message.
@@ -127,6 +134,10 @@ impl Ledger {
         let mut places: BTreeMap<String, Vec<&Found>> = BTreeMap::new();
         for item in found {
             let mut tokens = BTreeSet::new();
+            let sent = item.bodies.iter().filter_map(|body| self.order.get(&token(body)?));
+            if !sent.is_sorted() {
+                wrong.push(format!("{} holds its messages in another order than they came", item.message_id));
+            }
             for body in &item.bodies {
                 let named = token(body).filter(|token| self.sent.contains_key(token));
                 let Some((token, sent)) =

@@ -17,6 +17,7 @@
 mod asking;
 mod call;
 mod crossing;
+mod deposits;
 mod dialog;
 mod dice;
 mod ledger;

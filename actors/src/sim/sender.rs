@@ -160,6 +160,9 @@ async fn talk(world: &World, dice: &Dice, owner: &str, call_id: &str, call: &mut
             break;
         }
         waiting.insert(step.chunk.transaction.clone(), (step.token.clone(), step.last));
+        if step.last {
+            world.ledger(|ledger| ledger.whole(&step.token));
+        }
         reported.insert(step.chunk.message_id.clone(), step.token);
         msrp.send(&step.chunk);
         if dice.happens(20) {

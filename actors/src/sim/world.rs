@@ -197,6 +197,11 @@ impl World {
         }
     }
 
+    /// The store gives up the sessions under way: what it has of them becomes items.
+    pub(crate) fn cut_sessions_off(&self) {
+        self.0.memory.restart();
+    }
+
     /// Kills the node and starts it again a while later.
     pub(crate) async fn crash(&self, down: Duration) {
         let Some(run) = self.0.run.borrow_mut().take() else { return };

@@ -178,6 +178,11 @@ impl Msrp {
         matches!(self.stream.read(&mut [0; 1]), Ok(0) | Err(_))
     }
 
+    /// Says that nothing more will be sent.
+    pub fn finish(&self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
     pub fn close(&self) {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
