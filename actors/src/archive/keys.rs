@@ -76,6 +76,11 @@ pub(super) fn is_content(key: &[u8]) -> bool {
     matches!(key.first(), Some(&(kind::ITEM | kind::MESSAGE | kind::BODY)))
 }
 
+/// Whether records of this key are all that is written where an item is marked: no deposit writes nothing else.
+pub(super) fn is_mark(key: &[u8]) -> bool {
+    matches!(key.first(), Some(&(kind::ITEM | kind::LEDGER)))
+}
+
 fn of(kind: u8, mailbox: MailboxId) -> [u8; 9] {
     let mut key = [kind; 9];
     if let Some(place) = key.last_chunk_mut() {

@@ -16,6 +16,7 @@ mod directory;
 mod ends;
 mod expiry;
 mod hints;
+mod journal;
 mod keys;
 mod lookup;
 mod mailbox;
@@ -121,6 +122,7 @@ impl Archive {
         let broken = |error: io::Error| StoreError::Unavailable(format!("{}: {error}", directory.display()));
         let lock = directory::acquire(directory)?;
         let found = directory::examine(directory)?;
+        journal::check(&directory.join("engine"), directory)?;
         let tree =
             Arc::new(Tree::open(&directory.join("engine")).map_err(|error| cannot_open(directory, &error))?);
         if found == Found::New {

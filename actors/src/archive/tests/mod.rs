@@ -9,6 +9,7 @@ mod directory;
 mod drafts;
 mod faults;
 mod hints;
+mod journal;
 mod model;
 mod queue;
 mod rules;
