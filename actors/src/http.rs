@@ -39,9 +39,15 @@ const UPKEEP: Duration = Duration::from_secs(5);
 const SECONDS: [f64; 14] =
     [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
-/// Whether the node takes work; clones share one flag.
+/// Whether the node takes work, and if not, why; clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<AtomicBool>);
+pub struct Readiness(Arc<Ready>);
+
+#[derive(Debug, Default)]
+struct Ready {
+    takes: AtomicBool,
+    why_not: Mutex<String>,
+}
 
 impl Readiness {
     /// Not ready yet.
@@ -51,14 +57,36 @@ impl Readiness {
 
     /// Says whether the node takes work: true once every listener is bound, false as soon as it drains.
     pub fn set(&self, ready: bool) {
-        metrics::gauge!("restante_ready").set(if ready { 1.0 } else { 0.0 });
-        self.0.store(ready, Ordering::Release);
+        self.why().clear();
+        told(ready);
+        self.0.takes.store(ready, Ordering::Release);
+    }
+
+    /// Says that the node takes no work, and why.
+    pub fn refuse(&self, why: String) {
+        *self.why() = why;
+        told(false);
+        self.0.takes.store(false, Ordering::Release);
+    }
+
+    /// Why the node takes no work, if that was said.
+    pub fn why_not(&self) -> Option<String> {
+        Some(self.why().clone()).filter(|why| !why.is_empty())
+    }
+
+    fn why(&self) -> MutexGuard<'_, String> {
+        self.0.why_not.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the node takes work.
     pub fn is_ready(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.takes.load(Ordering::Acquire)
     }
+}
+
+/// Tells whoever scrapes whether the node takes work.
+fn told(ready: bool) {
+    metrics::gauge!("restante_ready").set(if ready { 1.0 } else { 0.0 });
 }
 
 /// The process's metrics recorder, which is installed the first time: several nodes in one process share it.
@@ -155,12 +183,12 @@ async fn live() -> &'static str {
     "live\n"
 }
 
-async fn ready_or_not(State(readiness): State<Readiness>) -> (StatusCode, &'static str) {
+async fn ready_or_not(State(readiness): State<Readiness>) -> (StatusCode, String) {
     if readiness.is_ready() {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+        return (StatusCode::OK, "ready\n".to_owned());
     }
+    let why = readiness.why_not().map_or(String::new(), |why| format!(": {why}"));
+    (StatusCode::SERVICE_UNAVAILABLE, format!("not ready{why}\n"))
 }
 
 /// A listener of so many connections at once: one more takes the place of the one that has asked for nothing for longest,

@@ -10,7 +10,7 @@ use restante::store::Store;
 use crate::expiry::Expiry;
 use crate::http::Readiness;
 
-/// Items that expire in one step.
+/// Items, remembered deposits and subscriptions that end in one step.
 const AT_ONCE: usize = 256;
 /// How often expired items are looked for, and the store is looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -22,8 +22,9 @@ pub async fn keep_up(store: Arc<dyn Store>, expiry: Arc<Expiry>, readiness: Read
     let mut stalled = false;
     loop {
         if !store.working() && readiness.is_ready() {
-            readiness.set(false);
-            tracing::error!("not ready: the store takes nothing more until the node is started again");
+            let why = store.ailment().map(|error| error.to_string()).unwrap_or_default();
+            tracing::error!("not ready: {why}");
+            readiness.refuse(why);
         }
         if !store.working() {
             tokio::time::sleep(INTERVAL).await;
@@ -38,7 +39,7 @@ pub async fn keep_up(store: Arc<dyn Store>, expiry: Arc<Expiry>, readiness: Read
                 // What is under way is not asked for again; the node is ready when it has ended.
                 tracing::error!(seconds = SILENCE.as_secs(), "not ready: the store does not answer");
                 stalled = readiness.is_ready();
-                readiness.set(false);
+                readiness.refuse("the store does not answer".to_owned());
                 expiring.await
             }
         };
@@ -105,8 +106,10 @@ mod tests {
         let upkeep = tokio::spawn(keep_up(Arc::new(store.clone()), Arc::default(), readiness.clone()));
         until(|| store.struck().calls > 3).await;
         assert!(readiness.is_ready());
+        assert_eq!(readiness.why_not(), None);
         store.follow(Plan { breaks_at: Some(0), ..Plan::default() });
         until(|| !readiness.is_ready()).await;
+        assert_eq!(readiness.why_not().unwrap(), "the store is unavailable: it takes nothing");
         upkeep.abort();
     }
 
@@ -117,9 +120,11 @@ mod tests {
         readiness.set(true);
         let upkeep = tokio::spawn(keep_up(Arc::new(store.clone()), Arc::default(), readiness.clone()));
         until(|| !readiness.is_ready()).await;
+        assert_eq!(readiness.why_not().unwrap(), "the store does not answer");
         store.follow(Plan::default());
         store.release();
         until(|| readiness.is_ready()).await;
+        assert_eq!(readiness.why_not(), None);
         upkeep.abort();
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A wall clock that jumps ahead would end everything that is kept, at once and for good. So a jump
 //! is believed only after it has lasted; until then time goes on at the pace of the monotonic clock.
-//! A clock that goes back ends nothing early, and is believed at once. One that is wrong from the
-//! start of the node on cannot be told from a right one.
+//! A clock that goes back ends nothing early that was there before, and is believed at once; what comes while it is wrong has
+//! its times by it. One that is wrong from the start of the node on cannot be told from a right one.
 
 use std::time::Duration;
 

@@ -65,7 +65,8 @@ pub struct ItemHead {
     pub envelope: Envelope,
     /// How many messages it has: 1 for a pager message.
     pub messages: u32,
-    /// The size of its content, in bytes.
+    /// How many bytes it counts of the quota: its content, and of a session what is kept with that
+    /// ([`super::beside_content`]).
     pub bytes: u64,
 }
 

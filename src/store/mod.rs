@@ -44,7 +44,7 @@ pub use message_id::MessageId;
 pub use owner::Owner;
 pub use query::{After, Expired, ListQuery};
 pub use quota::{Held, Quota};
-pub use session::{NewMessage, SessionDeposit, SessionId};
+pub use session::{NewMessage, SessionDeposit, SessionId, beside_content};
 pub use staging::{Staged, Staging};
 pub use subscription::{SubscriptionCursor, SubscriptionRecord};
 
@@ -60,6 +60,10 @@ pub const MAX_LIST: usize = 10_000;
 /// The most messages one session holds; appending another is refused with
 /// [`StoreError::TooLarge`].
 pub const MAX_SESSION_MESSAGES: u32 = 100_000;
+
+/// The most bytes that the messages of one session have beside their contents, as [`beside_content`] counts them: whoever opens
+/// it has all of them in memory. Appending more is refused with [`StoreError::TooLarge`].
+pub const MAX_BESIDE: u64 = 2 << 20;
 
 /// The longest owner, Call-ID, tag or other key a store takes, in bytes.
 pub const MAX_KEY: usize = 8192;
@@ -93,14 +97,16 @@ pub trait Store: Send + Sync + 'static {
     /// As [`Store::room`].
     fn open_session(&self, session: SessionDeposit) -> Answer<SessionId>;
 
-    /// Adds a complete message to a session; durable when it resolves.
+    /// Adds a complete message to a session; durable when it resolves. Of its headers [those that are
+    /// presented](NewMessage::keep_presented) are kept; with them it counts against the quota.
     ///
     /// A large [`Body::Inline`] is set aside before the message takes its place in the order: with
     /// such bodies wait for the answer before the next call, or use [`Store::stage`].
     ///
     /// # Errors
     /// [`StoreError::UnknownSession`], those of a full mailbox as in [`Store::deposit`],
-    /// [`StoreError::TooLarge`] when the session holds [`MAX_SESSION_MESSAGES`] already.
+    /// [`StoreError::TooLarge`] when the session holds [`MAX_SESSION_MESSAGES`] already, or more than [`MAX_BESIDE`] beside
+    /// its contents.
     fn append(&self, session: SessionId, message: NewMessage) -> Answer<()>;
 
     /// Ends a session: it becomes an item of the mailbox, or nothing when it has no message.
@@ -192,7 +198,8 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Removes what has ended by `now`: items, remembered deposits, subscriptions; at most `limit`
-    /// of them, so that deposits do not wait long.
+    /// of them, so that deposits do not wait long. What the contents of items that are gone have taken of the disk it gives
+    /// back little by little.
     ///
     /// Until then an item is listed and opened: who asks for it looks whether it [has ended](ItemHead::has_ended).
     fn expire(&self, now: Timestamp, limit: usize) -> Answer<Expired>;
@@ -228,6 +235,11 @@ pub trait Store: Send + Sync + 'static {
     /// Whether it takes what it is asked: not after [`Store::close`], and not once it has failed so
     /// that it must be opened again.
     fn working(&self) -> bool;
+
+    /// Why it does not take what it is asked, while it does not.
+    fn ailment(&self) -> Option<StoreError> {
+        (!self.working()).then(|| StoreError::Unavailable("it takes nothing".into()))
+    }
 
     /// Finishes what was asked before, and refuses what is asked later with
     /// [`StoreError::Unavailable`].

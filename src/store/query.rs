@@ -35,6 +35,6 @@ pub struct Expired {
     pub owners: Vec<Owner>,
     /// How many items, remembered deposits and subscriptions were removed.
     pub removed: usize,
-    /// Whether more has ended by then: another step is due.
+    /// Whether more has ended by then, or is left of what is gone: another step is due.
     pub more: bool,
 }

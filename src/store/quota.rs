@@ -7,11 +7,11 @@ use super::{Counts, StoreError};
 pub struct Quota {
     /// The most items, old ones and sessions under way included.
     pub items: u64,
-    /// The most bytes of content.
+    /// The most bytes, as items [count](super::ItemHead::bytes) them.
     pub bytes: u64,
     /// The most items of one sender.
     pub sender_items: u64,
-    /// The most bytes of content of one sender.
+    /// The most bytes of one sender.
     pub sender_bytes: u64,
 }
 
@@ -20,7 +20,7 @@ pub struct Quota {
 pub struct Held {
     /// Items, old ones and sessions under way included.
     pub items: u64,
-    /// Bytes of content.
+    /// Bytes, as items [count](super::ItemHead::bytes) them.
     pub bytes: u64,
 }
 

@@ -48,3 +48,24 @@ pub struct NewMessage {
     /// Whether its content is text; a session counts as text when all of its messages are.
     pub text: bool,
 }
+
+impl NewMessage {
+    /// Leaves of the headers those that describe the content: no other is ever presented.
+    pub fn keep_presented(&mut self) {
+        self.headers
+            .retain(|(name, _)| name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"content-")));
+    }
+
+    /// What it counts of a quota beside its content.
+    #[must_use]
+    pub fn beside(&self) -> u64 {
+        beside_content(&self.message_id, self.content_type.as_ref(), &self.headers)
+    }
+}
+
+/// What is kept with the content of a session's message counts as many bytes as it has.
+#[must_use]
+pub fn beside_content(message_id: &Bytes, content_type: Option<&Bytes>, headers: &[(Bytes, Bytes)]) -> u64 {
+    let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    (message_id.len() + content_type.map_or(0, Bytes::len) + headers) as u64
+}

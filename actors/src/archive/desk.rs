@@ -16,7 +16,7 @@ const LEDGERS: usize = 1 << 17;
 const MAKE_ROOM: usize = LEDGERS / 64;
 
 /// A mailbox in memory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Seat {
     pub(super) mailbox: MailboxId,
     pub(super) ledger: Ledger,

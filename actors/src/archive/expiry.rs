@@ -1,6 +1,7 @@
 //! Expiry in small steps, along the index of ends.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use restante::store::{Expired, Owner, StoreError};
 use restante::time::Timestamp;
@@ -11,38 +12,77 @@ use super::lookup;
 use super::transaction::Transaction;
 use super::tree::Source;
 
-/// The most one step removes, whatever was asked: deposits wait meanwhile.
+/// The most things one step ends, whatever was asked, and the most messages of items that are gone already which it
+/// removes: deposits wait meanwhile.
 const STEP: usize = 1024;
+
+/// How many holes in the index of ends one step passes over.
+const HOLES: usize = 16;
+
+/// When that is tried again which could not be ended because a record of it could not be read.
+const LATER: Duration = Duration::from_secs(3600);
 
 impl Transaction<'_> {
     pub(super) fn expire(&mut self, now: Timestamp, limit: usize) -> Result<Expired, StoreError> {
         let mut left = limit.clamp(1, STEP);
         let mut expired = Expired::default();
         let mut owners = BTreeSet::new();
-        for key in self.due(now, left)? {
+        for key in self.due(now, left) {
             if left == 0 {
                 break;
             }
             // A step that ended anything may have more behind it: an item that is gone may be one
             // to be forgotten at once.
+            let Ok(group) = self.take_group(&key) else { continue };
             expired.more = true;
-            let Some(group) = self.take_group(&key)? else { continue };
+            let Some(group) = group else { continue };
             let (due, later): (Vec<_>, Vec<_>) = group.into_iter().partition(|(at, _)| *at <= now);
             let (ending, rest) = due.split_at(due.len().min(left));
             self.put_group(&[rest, &later].concat())?;
             left -= ending.len();
             for (_, end) in ending {
-                expired.removed += usize::from(self.end(now, end, &mut owners)?);
+                match self.whole(|it| it.end(now, end, &mut owners)) {
+                    Ok(ended) => expired.removed += usize::from(ended),
+                    // The others do not wait for it. It has an end again, for it may be read some day.
+                    Err(_) => self.add_end(now.after(LATER), end.clone()),
+                }
             }
         }
+        expired.more |= self.whole(|it| it.remove_remains(STEP)).unwrap_or_default();
         expired.owners = owners.into_iter().collect();
         Ok(expired)
     }
 
-    /// The keys of up to `limit` groups that begin by `now`, as the disk has them.
-    fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Key>, StoreError> {
-        let due = self.tree.moment().range(Key::from(keys::ENDS), keys::ends_after(now));
-        due.take(limit).map(|record| record.map(|(key, _)| key)).collect()
+    /// The keys of up to `limit` groups that begin by `now`, as the disk has them. What cannot be read of the index is
+    /// passed over.
+    fn due(&self, now: Timestamp, limit: usize) -> Vec<Key> {
+        let (moment, end) = (self.tree.moment(), keys::ends_after(now));
+        let mut due: Vec<Key> = Vec::new();
+        let mut from = Key::from(keys::ENDS);
+        for _ in 0..HOLES {
+            let mut unread = false;
+            for record in moment.range(from.clone(), end.clone()).take(limit - due.len()) {
+                match record {
+                    Ok((key, _)) => due.push(key),
+                    Err(_) => unread = true,
+                }
+                if unread {
+                    break;
+                }
+            }
+            if !unread {
+                break;
+            }
+            let last = due.last().unwrap_or(&from);
+            self.tree.damaged("part of the index of ends", last);
+            let last = keys::time_of(last).unwrap_or_default();
+            from =
+                keys::ends(Timestamp(moment.behind_damage(last, |at| keys::ends(Timestamp(at), 0), &end)), 0);
+            if from >= end {
+                break;
+            }
+        }
+        due
     }
 
     /// Takes a group out of the index; `None` when it went in the same batch already.

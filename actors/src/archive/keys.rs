@@ -21,6 +21,7 @@ mod kind {
     pub(super) const MESSAGE: u8 = b'm';
     pub(super) const IDS: u8 = b'n';
     pub(super) const MAILBOX: u8 = b'o';
+    pub(super) const REMAINS: u8 = b'r';
     pub(super) const SUBSCRIPTION: u8 = b's';
     pub(super) const SENDER: u8 = b't';
     pub(super) const ENDS: u8 = b'x';
@@ -214,6 +215,17 @@ pub(super) fn draft(mailbox: MailboxId, bundle: u64) -> Key {
     numbered(kind::DRAFT, mailbox, bundle)
 }
 
+pub(super) const REMAINS: [u8; 1] = [kind::REMAINS];
+
+pub(super) fn all_remains(mailbox: MailboxId) -> Key {
+    of(kind::REMAINS, mailbox).into()
+}
+
+/// What is left of the messages of an item that is gone.
+pub(super) fn remains(mailbox: MailboxId, bundle: u64) -> Key {
+    numbered(kind::REMAINS, mailbox, bundle)
+}
+
 pub(super) const FILES: [u8; 1] = [kind::FILE];
 
 pub(super) fn file(id: ContentId) -> Key {
@@ -252,6 +264,11 @@ pub(super) const ENDS: [u8; 1] = [kind::ENDS];
 /// A group of ends, the first of which comes `at` that time; `number` tells it from others.
 pub(super) fn ends(at: Timestamp, number: u64) -> Key {
     numbered(kind::ENDS, MailboxId(at.0), number)
+}
+
+/// When the first of a group of ends comes.
+pub(super) fn time_of(ends: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(*ends.get(1..)?.first_chunk()?))
 }
 
 /// The first key behind all groups that begin by `now`.

@@ -50,7 +50,7 @@ impl Transaction<'_> {
             Body::Inline(body) if body.len() <= INLINE_IN_ITEM => Some(body),
             body => {
                 // Whoever adds the item to a ledger that was written before finds the number in it.
-                let seat = self.desk.at_mut(seat);
+                let seat = self.at_mut(seat);
                 seat.ledger.last_bundle += 1;
                 bundle = seat.ledger.last_bundle;
                 let id = MessageKey { mailbox: seat.mailbox, bundle, index: 0 };
@@ -108,7 +108,7 @@ impl Transaction<'_> {
     ) -> Result<Deposited, StoreError> {
         let key = &record.origin.key;
         let (message_id, beside) = self.choose(seat, plain, key)?;
-        let ledger = &mut self.desk.at_mut(seat).ledger;
+        let ledger = &mut self.at_mut(seat).ledger;
         ledger.last_sequence += 1;
         ledger.counts.enter(&record.head.envelope, record.head.state);
         let (sequence, counts) = (ledger.last_sequence, ledger.counts);
@@ -274,21 +274,6 @@ impl Transaction<'_> {
         self.add_end(origin.remember_until, End::Memory(mailbox, place, sequence));
         if body.is_none() {
             self.remove_messages(mailbox, bundle, head.messages)?;
-        }
-        Ok(())
-    }
-
-    fn remove_messages(&mut self, mailbox: MailboxId, bundle: u64, messages: u32) -> Result<(), StoreError> {
-        for index in 0..messages {
-            let id = MessageKey { mailbox, bundle, index };
-            let key = keys::message(id);
-            let place = self.get(&key, MessageRecord::decode)?.flatten().map(|message| message.place);
-            match place {
-                Some(Place::File(file)) => self.unlink(file),
-                Some(Place::Here(_)) => {}
-                Some(Place::Beside) | None => self.remove(keys::body(id)),
-            }
-            self.remove(key);
         }
         Ok(())
     }

@@ -63,6 +63,9 @@ impl Transaction<'_> {
                 ledger.counts.charge(1, self.tally(mailbox, bundle)?.bytes);
             }
         }
+        for key in self.scan(&keys::all_remains(mailbox))?.into_keys() {
+            ledger.last_bundle = ledger.last_bundle.max(keys::last_number(&key).unwrap_or_default());
+        }
         Ok(ledger)
     }
 
@@ -101,7 +104,7 @@ impl Transaction<'_> {
             tally.messages = keys::index(&key).unwrap_or_default().saturating_add(1);
             match MessageRecord::decode(&value) {
                 Some(message) => {
-                    tally.bytes = tally.bytes.saturating_add(message.size);
+                    tally.bytes = tally.bytes.saturating_add(message.size).saturating_add(message.beside());
                     tally.text &= message.text;
                 }
                 None => tally.damaged = true,

@@ -26,6 +26,7 @@ mod priority;
 mod quota;
 mod reader;
 mod record;
+mod remains;
 mod retired;
 mod session;
 mod staging;
@@ -135,9 +136,15 @@ impl Archive {
         let last = tree.moment().prefix(&keys::LEDGERS).next_back().transpose()?;
         let last = last.and_then(|(key, _)| keys::mailbox_of(&key));
         let mut desk = Desk::new(last.map_or(1, |last| last.0.saturating_add(1)));
-        let recovered = session::recover_drafts(&tree, &mut desk)?.items;
-        if recovered > 0 {
-            tracing::info!(sessions = recovered, "sessions left by an earlier process kept as items");
+        let recovered = session::recover_drafts(&tree, &mut desk)?;
+        if recovered.items > 0 {
+            tracing::info!(sessions = recovered.items, "sessions left by an earlier process kept as items");
+        }
+        if recovered.unread > 0 {
+            tracing::error!(
+                sessions = recovered.unread,
+                "sessions left by an earlier process cannot be read"
+            );
         }
         let sinks = Sinks::default();
         let reader = Arc::new(Reader::new(tree.clone(), contents.clone()));
@@ -278,15 +285,7 @@ impl Store for Archive {
         after: After,
     ) -> Answer<Vec<Result<Option<Counts>, StoreError>>> {
         self.orders.submit_as(durable(after), move |transaction| {
-            let mut outcomes = Vec::with_capacity(ids.len());
-            for id in &ids {
-                outcomes.push(match transaction.retrieved(&owner, id, after) {
-                    // With it the batch is given up.
-                    Err(StoreError::Unavailable(cause)) => return Err(StoreError::Unavailable(cause)),
-                    outcome => outcome,
-                });
-            }
-            Ok(outcomes)
+            Ok(ids.iter().map(|id| transaction.whole(|it| it.retrieved(&owner, id, after))).collect())
         })
     }
 
@@ -354,6 +353,10 @@ impl Store for Archive {
                 .give_up("its directory was removed, moved or replaced: what is written now is not kept");
         }
         self.orders.refusal().is_ok()
+    }
+
+    fn ailment(&self) -> Option<StoreError> {
+        self.orders.refusal().err()
     }
 
     fn close(&self) -> Answer<()> {

@@ -51,7 +51,7 @@ impl Transaction<'_> {
         items: u64,
         bytes: u64,
     ) -> Result<(), StoreError> {
-        self.desk.at_mut(seat).ledger.counts.charge(items, bytes);
+        self.at_mut(seat).ledger.counts.charge(items, bytes);
         self.change_held(seat, sender, |held| held.charge(items, bytes))
     }
 

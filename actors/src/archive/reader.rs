@@ -20,6 +20,12 @@ use super::tree::{Moment, Source, Tree};
 /// How many bytes of content one opened item brings along; the rest is read when it is needed.
 const INLINE_IN_OPEN: usize = 256 << 10;
 
+/// How many places of a mailbox that cannot be read one list passes over.
+const HOLES: usize = 64;
+
+/// How many items beside such a place are tried.
+const CLOSE: usize = 256;
+
 /// Reads records and contents.
 pub(super) struct Reader {
     pub(super) tree: Arc<Tree>,
@@ -50,9 +56,44 @@ impl Reader {
             return Ok(heads);
         };
         // The sequence of no item is the greatest number.
+        let end = keys::item(mailbox, u64::MAX);
+        let mut from = first;
+        for _ in 0..HOLES {
+            if heads.len() >= limit {
+                break;
+            }
+            let Some(unread) = self.list_from(moment, mailbox, from, &query, &mut heads) else { break };
+            self.tree.damaged("items", &keys::item(mailbox, unread));
+            from = moment.behind_damage(unread, |sequence| keys::item(mailbox, sequence), &end);
+            // What lies close to it can be read one by one.
+            for sequence in (unread..from).take(CLOSE) {
+                let is_new = heads.last().is_none_or(|last| last.sequence < sequence) && heads.len() < limit;
+                if let Ok(Some(Some(ItemRecord { head, .. }))) = lookup::item(moment, mailbox, sequence)
+                    && is_new
+                    && query.state.is_none_or(|state| head.state == state)
+                {
+                    heads.push(head);
+                }
+            }
+        }
+        Ok(heads)
+    }
+
+    /// Lists as far as the records can be read, and gives the sequence behind which they cannot.
+    fn list_from(
+        &self,
+        moment: &Moment<'_>,
+        mailbox: MailboxId,
+        first: u64,
+        query: &ListQuery,
+        heads: &mut Vec<ItemHead>,
+    ) -> Option<u64> {
+        let limit = query.limit.min(MAX_LIST);
+        let mut last = first;
         for record in moment.range(keys::item(mailbox, first), keys::item(mailbox, u64::MAX)) {
-            let (key, value) = record?;
-            let Some(record) = ItemRecord::decode(&value, keys::last_number(&key).unwrap_or_default()) else {
+            let Ok((key, value)) = record else { return Some(last) };
+            last = keys::last_number(&key).unwrap_or_default();
+            let Some(record) = ItemRecord::decode(&value, last) else {
                 self.tree.damaged("item", &key);
                 continue;
             };
@@ -63,7 +104,7 @@ impl Reader {
                 }
             }
         }
-        Ok(heads)
+        None
     }
 
     /// The record of an item; `None` when there is none.
@@ -87,12 +128,12 @@ impl Reader {
     ) -> Result<Vec<Option<Timestamp>>, StoreError> {
         let moment = self.tree.moment();
         let Some(mailbox) = lookup::mailbox(&moment, owner)? else { return Ok(vec![None; ids.len()]) };
-        let ends = |id| match lookup::known(&moment, mailbox, id)? {
-            Standing::Live(_, Some(record)) => Ok(Some(record.head.ends)),
-            Standing::Live(_, None) | Standing::Damaged => Ok(Some(Timestamp(u64::MAX))),
-            Standing::Free(_) | Standing::Gone(..) => Ok(None),
+        let ends = |id| match lookup::known(&moment, mailbox, id) {
+            Ok(Standing::Live(_, Some(record))) => Some(record.head.ends),
+            Ok(Standing::Live(_, None) | Standing::Damaged) | Err(_) => Some(Timestamp(u64::MAX)),
+            Ok(Standing::Free(_) | Standing::Gone(..)) => None,
         };
-        ids.iter().map(ends).collect()
+        Ok(ids.iter().map(ends).collect())
     }
 
     pub(super) fn open(&self, owner: &Owner, id: &MessageId) -> Result<Option<Item>, StoreError> {

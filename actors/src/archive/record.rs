@@ -4,6 +4,7 @@ use bytes::Bytes;
 use fjall::Slice;
 use restante::store::{
     ContentId, Counts, DepositKey, Envelope, Held, ItemHead, ItemKind, ItemState, MessageId, Owner, Tally,
+    beside_content,
 };
 use restante::time::Timestamp;
 
@@ -98,6 +99,11 @@ impl MessageRecord {
             Place::File(id) => encoder.number(2).number(id.0),
         };
         encoder.finish()
+    }
+
+    /// What it counts beside its content.
+    pub(super) fn beside(&self) -> u64 {
+        beside_content(&self.message_id, self.content_type.as_ref(), &self.headers)
     }
 
     pub(super) fn decode(record: &[u8]) -> Option<Self> {

@@ -2,8 +2,8 @@
 //! after a crash.
 
 use restante::store::{
-    Deposited, Envelope, ItemHead, ItemKind, ItemState, MAX_SESSION_MESSAGES, MessageId, NewMessage,
-    SessionDeposit, SessionId, StoreError,
+    Deposited, Envelope, ItemHead, ItemKind, ItemState, MAX_BESIDE, MAX_SESSION_MESSAGES, MessageId,
+    NewMessage, SessionDeposit, SessionId, StoreError,
 };
 
 use super::desk::{Desk, SeatId};
@@ -21,7 +21,10 @@ pub(super) struct Draft {
     /// Under which number its messages are kept; 0 before the first.
     bundle: u64,
     messages: u32,
+    /// What they count of the quota.
     bytes: u64,
+    /// What of that is not their contents.
+    beside: u64,
     text: bool,
 }
 
@@ -33,7 +36,8 @@ impl Transaction<'_> {
     ) -> Result<SessionId, StoreError> {
         session.key.check()?;
         self.room(&session.owner, &session.sender, &session.quota)?;
-        self.desk.drafts.insert(id, Draft { session, bundle: 0, messages: 0, bytes: 0, text: true });
+        let draft = Draft { session, bundle: 0, messages: 0, bytes: 0, beside: 0, text: true };
+        self.desk.drafts.insert(id, draft);
         Ok(id)
     }
 
@@ -44,16 +48,19 @@ impl Transaction<'_> {
         outcome
     }
 
-    fn append_to(&mut self, draft: &mut Draft, message: NewMessage) -> Result<(), StoreError> {
-        if draft.messages >= MAX_SESSION_MESSAGES {
+    fn append_to(&mut self, draft: &mut Draft, mut message: NewMessage) -> Result<(), StoreError> {
+        message.keep_presented();
+        let beside = draft.beside.saturating_add(message.beside());
+        if draft.messages >= MAX_SESSION_MESSAGES || beside > MAX_BESIDE {
             return Err(StoreError::TooLarge { what: "session" });
         }
         let SessionDeposit { owner, sender, quota, .. } = &draft.session;
         let seat = self.mailbox_or_new(owner)?;
         let first = u64::from(draft.messages == 0);
         let size = message.body.size();
-        self.admit(seat, sender, quota, first, size)?;
-        self.charge(seat, sender, first, size)?;
+        let counted = size.saturating_add(message.beside());
+        self.admit(seat, sender, quota, first, counted)?;
+        self.charge(seat, sender, first, counted)?;
         let ledger = self.ledger_mut(seat);
         if first == 1 {
             ledger.last_bundle += 1;
@@ -80,21 +87,26 @@ impl Transaction<'_> {
         let id = MessageKey { mailbox, bundle: draft.bundle, index: draft.messages };
         self.put_message(id, message.body, record);
         draft.messages += 1;
-        draft.bytes = draft.bytes.saturating_add(size);
+        draft.bytes = draft.bytes.saturating_add(counted);
+        draft.beside = beside;
         draft.text &= message.text;
         Ok(())
     }
 
     pub(super) fn close_session(&mut self, id: SessionId) -> Result<Option<Deposited>, StoreError> {
-        let Some(draft) = self.desk.drafts.remove(&id) else { return Err(StoreError::UnknownSession) };
-        if draft.messages == 0 {
-            return Ok(None);
-        }
-        let origin = origin(&draft.session);
-        let SessionDeposit { owner, envelope, now: began, ends, .. } = draft.session;
-        let record = DraftRecord { origin, envelope, began, ends };
-        let seat = self.mailbox_or_new(&owner)?;
-        self.settle(seat, draft.bundle, record, draft.messages, draft.bytes, draft.text).map(Some)
+        let Some(draft) = self.desk.drafts.get(&id) else { return Err(StoreError::UnknownSession) };
+        let deposited = if draft.messages == 0 {
+            None
+        } else {
+            let SessionDeposit { owner, envelope, now: began, ends, .. } = draft.session.clone();
+            let record = DraftRecord { origin: origin(&draft.session), envelope, began, ends };
+            let (bundle, messages, bytes, text) = (draft.bundle, draft.messages, draft.bytes, draft.text);
+            let seat = self.mailbox_or_new(&owner)?;
+            Some(self.settle(seat, bundle, record, messages, bytes, text)?)
+        };
+        // Whoever hears that a record could not be read may close it again.
+        self.desk.drafts.remove(&id);
+        Ok(deposited)
     }
 
     /// Makes an item of a draft.
@@ -159,6 +171,8 @@ fn origin(session: &SessionDeposit) -> Origin {
 /// What has become of drafts that nobody goes on with.
 pub(super) struct Recovered {
     pub(super) items: usize,
+    /// How many are none yet, because a record of theirs could not be read.
+    pub(super) unread: usize,
     /// What is to be done now that it is on the disk, a batch each.
     pub(super) committed: Vec<Committed>,
 }
@@ -191,9 +205,9 @@ impl From<NotRecovered> for StoreError {
 /// acknowledged is never lost, and never hidden for longer than need be.
 ///
 /// # Errors
-/// A record could not be read, or a batch not be written: the rest is left as it was.
+/// The drafts could not be read, or a batch not be written: the rest is left as it was.
 pub(super) fn recover_drafts(tree: &Tree, desk: &mut Desk) -> Result<Recovered, NotRecovered> {
-    let mut recovered = Recovered { items: 0, committed: Vec::new() };
+    let mut recovered = Recovered { items: 0, unread: 0, committed: Vec::new() };
     let mut from = Key::from(keys::DRAFTS);
     loop {
         let left = tree.moment().range(from, keys::behind(keys::DRAFTS));
@@ -203,7 +217,12 @@ pub(super) fn recover_drafts(tree: &Tree, desk: &mut Desk) -> Result<Recovered, 
         from = Key::from([last, &[0][..]].concat());
         let mut transaction = Transaction::new(tree, desk);
         for (key, value) in &drafts {
-            recovered.items += usize::from(transaction.recover(key, value)?);
+            match transaction.operation(|it| it.recover(key, value)) {
+                Ok(became) => recovered.items += usize::from(became),
+                // The others have no part in that.
+                Err(StoreError::Unavailable(_)) => recovered.unread += 1,
+                Err(error) => return Err(error.into()),
+            }
         }
         recovered.committed.push(transaction.commit(Durable::First)?);
     }

@@ -18,6 +18,9 @@ use super::tree::{Durable, Source, Tree, failed};
 /// For how many records there is room before memory has to be found for more.
 const EXPECTED: usize = 256;
 
+/// How many places that cannot be read are tried for a new record.
+const UNREAD: usize = 8;
+
 /// The writes of one batch.
 pub(super) struct Transaction<'a> {
     pub(super) tree: &'a Tree,
@@ -29,7 +32,30 @@ pub(super) struct Transaction<'a> {
     kept: Vec<Staged>,
     unlinked: Vec<ContentId>,
     bytes: usize,
-    failed: bool,
+    /// What the operation under way has changed, as it was before.
+    before: Before,
+}
+
+/// How things were before an operation, for when it fails midway.
+#[derive(Default)]
+struct Before {
+    writes: Vec<(Key, Option<Option<Slice>>)>,
+    /// Each seat once for every [`Transaction::whole`] that is under way.
+    seats: Vec<(SeatId, Seat)>,
+    /// Where in `seats` those of the innermost begin.
+    innermost: usize,
+}
+
+/// How much there was of everything when an operation began.
+struct Point {
+    writes: usize,
+    before_seats: usize,
+    innermost: usize,
+    seats: usize,
+    ends: usize,
+    kept: usize,
+    unlinked: usize,
+    bytes: usize,
 }
 
 /// What is to be done when the batch is written.
@@ -52,17 +78,78 @@ impl<'a> Transaction<'a> {
             kept: Vec::new(),
             unlinked: Vec::new(),
             bytes: 0,
-            failed: false,
+            before: Before::default(),
         };
         for (mailbox, ledger) in leaving {
             transaction.write(keys::ledger(mailbox), |encoder| ledger.encode(encoder));
         }
+        transaction.before.writes.clear();
         transaction
     }
 
-    /// An operation failed midway: nothing of the batch may reach the disk.
-    pub(super) const fn fail(&mut self) {
-        self.failed = true;
+    /// Does an operation of the batch: all of it, or nothing where a record cannot be read. The others of the batch
+    /// have no part in that.
+    pub(super) fn operation<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let outcome = self.whole(work);
+        self.before.writes.clear();
+        self.before.seats.clear();
+        outcome
+    }
+
+    /// Does a part of an operation: all of it, or nothing where a record cannot be read.
+    pub(super) fn whole<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let begun = Point {
+            writes: self.before.writes.len(),
+            before_seats: self.before.seats.len(),
+            innermost: std::mem::replace(&mut self.before.innermost, self.before.seats.len()),
+            seats: self.seats.len(),
+            ends: self.ends.len(),
+            kept: self.kept.len(),
+            unlinked: self.unlinked.len(),
+            bytes: self.bytes,
+        };
+        let innermost = begun.innermost;
+        let outcome = work(self);
+        if matches!(outcome, Err(StoreError::Unavailable(_))) {
+            self.take_back(&begun);
+        }
+        self.before.innermost = innermost;
+        outcome
+    }
+
+    /// Leaves everything as it was.
+    fn take_back(&mut self, begun: &Point) {
+        for (key, value) in self.before.writes.drain(begun.writes..).rev() {
+            match value {
+                Some(value) => self.writes.insert(key, value),
+                None => self.writes.remove(&key),
+            };
+        }
+        for (id, seat) in self.before.seats.drain(begun.before_seats..).rev() {
+            *self.desk.at_mut(id) = seat;
+        }
+        self.seats.truncate(begun.seats);
+        self.ends.truncate(begun.ends);
+        // Their contents are discarded: no record names them.
+        self.kept.truncate(begun.kept);
+        self.unlinked.truncate(begun.unlinked);
+        self.bytes = begun.bytes;
+    }
+
+    /// A mailbox in memory, to be changed.
+    pub(super) fn at_mut(&mut self, id: SeatId) -> &mut Seat {
+        let saved = self.before.seats.iter().skip(self.before.innermost).any(|(saved, _)| *saved == id);
+        if !saved {
+            let seat = self.desk.at(id).clone();
+            self.before.seats.push((id, seat));
+        }
+        self.desk.at_mut(id)
     }
 
     /// How many bytes of values it will write.
@@ -72,7 +159,12 @@ impl<'a> Transaction<'a> {
 
     pub(super) fn put(&mut self, key: Key, value: Slice) {
         self.bytes = self.bytes.saturating_add(value.len());
-        self.writes.insert(key, Some(value));
+        self.set(key, Some(value));
+    }
+
+    fn set(&mut self, key: Key, value: Option<Slice>) {
+        let before = self.writes.insert(key.clone(), value);
+        self.before.writes.push((key, before));
     }
 
     pub(super) fn write(&mut self, key: Key, encode: impl FnOnce(&mut Encoder) -> Slice) {
@@ -81,7 +173,7 @@ impl<'a> Transaction<'a> {
     }
 
     pub(super) fn remove(&mut self, key: Key) {
-        self.writes.insert(key, None);
+        self.set(key, None);
     }
 
     /// Reads what `decode` makes of the record under `key`.
@@ -190,31 +282,31 @@ impl<'a> Transaction<'a> {
     /// The ledger, to be changed and written with the batch.
     pub(super) fn ledger_mut(&mut self, seat: SeatId) -> &mut Ledger {
         self.touch(seat);
-        &mut self.desk.at_mut(seat).ledger
+        &mut self.at_mut(seat).ledger
     }
 
     /// The ledger is written with the batch.
     pub(super) fn touch(&mut self, id: SeatId) {
-        let seat = self.desk.at_mut(id);
-        if !seat.touched && !seat.changed {
+        let seat = self.at_mut(id);
+        let known = std::mem::replace(&mut seat.touched, true) || seat.changed;
+        if !known {
             self.seats.push(id);
         }
-        seat.touched = true;
     }
 
     /// The owner's subscribers are to learn of the batch.
     pub(super) fn changed(&mut self, id: SeatId) {
-        let seat = self.desk.at_mut(id);
-        if !seat.touched && !seat.changed {
+        let seat = self.at_mut(id);
+        let known = std::mem::replace(&mut seat.changed, true) || seat.touched;
+        if !known {
             self.seats.push(id);
         }
-        seat.changed = true;
     }
 
     /// A pager message has come that the ledger counts: it is written now and then, for whoever
     /// reads it finds the items behind it.
     pub(super) fn came_behind(&mut self, id: SeatId) {
-        let seat = self.desk.at_mut(id);
+        let seat = self.at_mut(id);
         seat.behind += 1;
         if seat.fresh || seat.behind >= lookup::BEHIND {
             self.touch(id);
@@ -233,12 +325,22 @@ impl<'a> Transaction<'a> {
     /// Writes a group of ends under a key that no other has.
     pub(super) fn put_group(&mut self, group: &[Ending]) -> Result<(), StoreError> {
         let Some((first, _)) = group.first() else { return Ok(()) };
+        let mut unread = 0;
         loop {
-            self.desk.next_group += 1;
+            self.desk.next_group = self.desk.next_group.wrapping_add(1);
             let key = keys::ends(*first, self.desk.next_group);
-            if self.fetch(&key)?.is_none() {
-                self.write(key, |encoder| ends::encode(group, encoder));
-                return Ok(());
+            match self.fetch(&key) {
+                Ok(None) => {
+                    self.write(key, |encoder| ends::encode(group, encoder));
+                    return Ok(());
+                }
+                Ok(Some(_)) => {}
+                // Where it would be cannot be read: its key need not be there.
+                Err(_) if unread < UNREAD => {
+                    unread += 1;
+                    self.desk.next_group = self.desk.next_group.wrapping_add(1 << 40);
+                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -269,24 +371,23 @@ impl<'a> Transaction<'a> {
         changes
     }
 
-    /// Writes all of it, as `durable` as is asked for.
-    ///
-    /// When that fails nobody knows what the disk holds: contents stay for the next opening to
-    /// sweep, and what was in memory is forgotten.
+    /// Writes all of it, as `durable` as is asked for. When that fails, what was in memory is forgotten.
     pub(super) fn commit(mut self, durable: Durable) -> Result<Committed, CommitError> {
-        if self.failed || self.write_ends().is_err() {
-            self.kept.into_iter().for_each(Staged::keep);
+        if self.write_ends().is_err() {
+            // Nothing was written: the contents that it would have named are discarded with it.
             self.desk.clear();
             return Err(CommitError::Reading);
         }
         let changes = self.write_ledgers();
         let written = !self.writes.is_empty();
         let outcome = if written { self.tree.commit(self.writes.into_iter(), durable) } else { Ok(()) };
+        // Even if that failed: nobody knows what the disk holds then, and what nothing names is swept at the next opening.
         self.kept.into_iter().for_each(Staged::keep);
         if let Err(error) = outcome {
             self.desk.clear();
+            let stopped = matches!(error, fjall::Error::Poisoned);
             failed(error);
-            return Err(CommitError::Writing);
+            return Err(if stopped { CommitError::Stopped } else { CommitError::Writing });
         }
         Ok(Committed { changes, unlinked: self.unlinked, written })
     }
@@ -299,6 +400,8 @@ pub(super) enum CommitError {
     Reading,
     /// It could not be written or synced: nobody knows what the disk holds.
     Writing,
+    /// The engine had stopped before: one of its own threads could not read or write a table.
+    Stopped,
 }
 
 /// What that means to those who asked for the batch.
@@ -306,6 +409,7 @@ pub(super) fn unavailable(error: CommitError) -> StoreError {
     StoreError::Unavailable(match error {
         CommitError::Reading => "its engine failed to read".into(),
         CommitError::Writing => "its engine failed to write".into(),
+        CommitError::Stopped => "its engine has stopped".into(),
     })
 }
 

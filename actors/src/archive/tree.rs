@@ -3,8 +3,10 @@
 //! Contents and what leads to them lie apart, so that small records are not written again and again
 //! together with large ones; one journal makes a batch of both durable, and is all that is synced.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use fjall::compaction::Leveled;
 use fjall::{
@@ -41,6 +43,10 @@ const WORKERS: usize = 3;
 
 /// Blocks kept in memory for reading.
 const CACHE: u64 = 64 << 20;
+
+/// How long a failure of the engine is not told again, and of how many it is known that they were told.
+const SAY_AGAIN: Duration = Duration::from_secs(3600);
+const CAUSES: usize = 1000;
 
 /// How many damaged records are remembered as reported.
 const REPORTS: usize = 10_000;
@@ -80,6 +86,8 @@ pub(super) struct Tree {
     pub(super) unsyncable: std::sync::atomic::AtomicBool,
     #[cfg(test)]
     pub(super) unreadable: std::sync::atomic::AtomicBool,
+    #[cfg(test)]
+    pub(super) stopped: std::sync::atomic::AtomicBool,
 }
 
 /// One moment of all records.
@@ -124,6 +132,8 @@ impl Tree {
             unsyncable: std::sync::atomic::AtomicBool::new(false),
             #[cfg(test)]
             unreadable: std::sync::atomic::AtomicBool::new(false),
+            #[cfg(test)]
+            stopped: std::sync::atomic::AtomicBool::new(false),
         })
     }
 
@@ -160,6 +170,8 @@ impl Tree {
     ) -> fjall::Result<()> {
         #[cfg(test)]
         fault(&self.fails)?;
+        #[cfg(test)]
+        fault(&self.stopped).map_err(|_| fjall::Error::Poisoned)?;
         let mode = match durable {
             Durable::First => PersistMode::SyncData,
             Durable::Soon => PersistMode::Buffer,
@@ -215,6 +227,31 @@ impl Source for Moment<'_> {
 }
 
 impl Moment<'_> {
+    /// Behind what cannot be read: the first number, greater than `last` and as near as can be found out, from which on
+    /// records up to `end` can be read; `key` is that of a number.
+    pub(super) fn behind_damage(&self, last: u64, key: impl Fn(u64) -> Key, end: &Key) -> u64 {
+        let can_be_read = |number| {
+            let first = key(number);
+            first >= *end || !matches!(self.range(first, end.clone()).next(), Some(Err(_)))
+        };
+        // Not further than need be: there may be another such place behind it.
+        let (mut unread, mut step) = (last, 1);
+        let mut readable = last.saturating_add(step);
+        while readable < u64::MAX && !can_be_read(readable) {
+            unread = readable;
+            step *= 2;
+            readable = last.saturating_add(step);
+        }
+        while readable - unread > 1 {
+            let middle = unread + (readable - unread) / 2;
+            match can_be_read(middle) {
+                true => readable = middle,
+                false => unread = middle,
+            }
+        }
+        readable
+    }
+
     /// The records from `first` up to, but not with, `end`, in order of their keys.
     pub(super) fn range(
         &self,
@@ -235,10 +272,17 @@ impl Moment<'_> {
     }
 }
 
-/// What a failure of the engine means to the caller; the log has the details.
+/// What a failure of the engine means to the caller; the log has the details, of the same one once an hour.
 pub(super) fn failed(error: impl Into<fjall::Error>) -> StoreError {
-    let error = error.into();
-    tracing::error!(cause = ?error, "the store's engine failed");
+    static SAID: Mutex<BTreeMap<String, Instant>> = Mutex::new(BTreeMap::new());
+    let cause = format!("{:?}", error.into());
+    let mut said = lock(&SAID);
+    let now = Instant::now();
+    let is_new = said.get(&cause).is_none_or(|last| now.duration_since(*last) > SAY_AGAIN);
+    if is_new && (said.len() < CAUSES || said.contains_key(&cause)) {
+        tracing::error!(cause, "the store's engine failed");
+        said.insert(cause, now);
+    }
     StoreError::Unavailable("its engine failed".into())
 }
 

@@ -30,6 +30,9 @@ type Operation = Box<dyn FnOnce(&mut Transaction<'_>) -> Reply + Send>;
 /// How long what may be synced later ([`Durable::Soon`]) waits for that.
 const SOON: Duration = Duration::from_millis(50);
 
+/// How soon sessions that were cut off and could not be read are tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// How often what the engine no longer needs is looked for where nothing is written: it compacts for a while after.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -47,6 +50,7 @@ pub(super) struct WriterHandle {
     orders: SyncSender<Order>,
     closed: Arc<AtomicBool>,
     broken: Arc<AtomicBool>,
+    stopped: Arc<AtomicBool>,
 }
 
 impl WriterHandle {
@@ -79,6 +83,7 @@ impl WriterHandle {
     pub(super) fn refusal(&self) -> Result<(), StoreError> {
         match (self.closed(), self.broken()) {
             (true, _) => Err(closed()),
+            (false, true) if self.stopped.load(Ordering::Acquire) => Err(stopped()),
             (false, true) => Err(broken()),
             (false, false) => Ok(()),
         }
@@ -128,10 +133,7 @@ fn order<T: Send + 'static>(
 ) -> (Order, Answer<T>) {
     let (answer, answered) = oneshot::channel();
     let apply: Operation = Box::new(move |transaction| {
-        let outcome = operation(transaction);
-        if matches!(outcome, Err(StoreError::Unavailable(_))) {
-            transaction.fail();
-        }
+        let outcome = transaction.operation(operation);
         Box::new(move |committed| {
             // The caller may have gone; the operation stands all the same.
             let _ = answer.send(outcome.and_then(|value| committed.map(|()| value)));
@@ -146,6 +148,14 @@ pub(super) fn closed() -> StoreError {
 
 pub(super) fn broken() -> StoreError {
     StoreError::Unavailable("a write failed; it takes nothing more until the node is started again".into())
+}
+
+fn stopped() -> StoreError {
+    StoreError::Unavailable(
+        "its engine has stopped, for it could not read or write one of its tables; it takes nothing more until the node \
+         is started again"
+            .into(),
+    )
 }
 
 /// The thread. Dropped, it finishes what is queued and waits for that.
@@ -166,7 +176,8 @@ impl Writer {
         sinks: Sinks,
     ) -> io::Result<Self> {
         let (orders, queue) = sync_channel(limits.queue);
-        let handle = WriterHandle { orders, closed: Arc::default(), broken: Arc::default() };
+        let handle =
+            WriterHandle { orders, closed: Arc::default(), broken: Arc::default(), stopped: Arc::default() };
         let retired = Retired::new(tree.keyspaces())?;
         let mut work = Work {
             limits,
@@ -177,7 +188,8 @@ impl Writer {
             sinks,
             closed: handle.closed.clone(),
             broken: handle.broken.clone(),
-            orphaned: false,
+            stopped: handle.stopped.clone(),
+            orphaned: None,
             unsynced: None,
         };
         let thread =
@@ -224,8 +236,10 @@ struct Work {
     sinks: Sinks,
     closed: Arc<AtomicBool>,
     broken: Arc<AtomicBool>,
-    /// Whether there are drafts on the disk that nobody goes on with.
-    orphaned: bool,
+    /// Whether it is broken because the engine has stopped.
+    stopped: Arc<AtomicBool>,
+    /// When drafts on the disk that nobody goes on with are to become items, if there are any.
+    orphaned: Option<Instant>,
     /// By when what was answered and not yet synced has to be.
     unsynced: Option<Instant>,
 }
@@ -313,7 +327,9 @@ impl Work {
             self.tell(committed);
             self.settle(written, durable)
         });
-        self.orphaned |= committed.is_err() && !self.broken.load(Ordering::Acquire);
+        if committed.is_err() && !self.broken.load(Ordering::Acquire) {
+            self.orphaned = Some(Instant::now());
+        }
         for reply in replies {
             reply(committed.clone());
         }
@@ -357,18 +373,21 @@ impl Work {
     /// Makes items of the sessions that were under way when the desk was cleared: nobody can go on with them, and
     /// what was acknowledged of them must not be hidden until the store is opened again.
     fn recover(&mut self) {
-        if !self.orphaned || self.broken.load(Ordering::Acquire) {
+        if self.orphaned.is_none_or(|due| due > Instant::now()) || self.broken.load(Ordering::Acquire) {
             return;
         }
         match session::recover_drafts(&self.tree, &mut self.desk) {
             Ok(recovered) => {
-                self.orphaned = false;
-                tracing::warn!(sessions = recovered.items, "sessions that were cut off have become items");
+                self.orphaned = (recovered.unread > 0).then(|| Instant::now() + AGAIN);
+                let (sessions, unread) = (recovered.items, recovered.unread);
+                if sessions > 0 || unread > 0 {
+                    tracing::warn!(sessions, unread, "sessions that were cut off have become items");
+                }
                 recovered.committed.into_iter().for_each(|committed| self.tell(committed));
             }
-            // It is tried again with the next batch.
             Err(error) => {
                 tracing::error!(%error, "sessions that were cut off are no items yet");
+                self.orphaned = Some(Instant::now() + AGAIN);
                 self.desk.clear();
                 if let NotRecovered::Commit(error) = error {
                     self.failed(error, 0);
@@ -393,6 +412,16 @@ impl Work {
                     operations,
                     "the store is broken: a batch could not be written or synced. Nothing more is taken; free \
                      space or mend the disk, then start the node again"
+                );
+            }
+            CommitError::Stopped => {
+                self.stopped.store(true, Ordering::Release);
+                self.broken.store(true, Ordering::Release);
+                tracing::error!(
+                    operations,
+                    "the store is broken: its engine has stopped, because it could not read or write one of its tables \
+                     (`Worker ... crashed` in this log says why). Nothing more is taken. Where the disk was full, free \
+                     space and start the node again; a table that is damaged has to be mended first (see Operations)"
                 );
             }
         }

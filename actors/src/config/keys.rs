@@ -216,7 +216,7 @@ sections! {
         max_body: Size = Size::kib(64);
         /// Items one mailbox may hold; 0 = no limit.
         quota_items: u64 = 10_000;
-        /// Bytes of content one mailbox may hold; 0 = no limit.
+        /// Bytes one mailbox may hold, of content and of what is kept with the messages of sessions; 0 = no limit.
         quota_bytes: Size = Size::gib(1);
         /// Percent of that which one sender may take of a mailbox: the rest is for everybody else. 100 = all of it.
         sender_share: u64 = 80;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::mailbox::{Kept, Mailbox, Origin};
 use crate::store::{
     Body, Content, ContentId, Counts, Deposited, Envelope, Expired, Item, ItemHead, ItemKind, ItemState,
-    ListQuery, MAX_KEY, MAX_SESSION_MESSAGES, MessageId, NewMessage, Owner, PagerDeposit, Quota,
+    ListQuery, MAX_BESIDE, MAX_KEY, MAX_SESSION_MESSAGES, MessageId, NewMessage, Owner, PagerDeposit, Quota,
     SessionDeposit, SessionId, StoreError, StoredMessage, SubscriptionRecord,
 };
 use crate::time::Timestamp;
@@ -18,6 +18,8 @@ struct Draft {
     /// The place among the mailbox's drafts, given by the first message.
     bundle: u64,
     messages: Vec<StoredMessage>,
+    /// What they count of the quota beside their contents.
+    beside: u64,
     text: bool,
 }
 
@@ -79,20 +81,24 @@ impl State {
         self.room(&session.owner, &session.sender, session.quota)?;
         self.next_session += 1;
         let id = SessionId(self.next_session);
-        self.drafts.insert(id, Draft { session, bundle: 0, messages: Vec::new(), text: true });
+        self.drafts.insert(id, Draft { session, bundle: 0, messages: Vec::new(), beside: 0, text: true });
         Ok(id)
     }
 
-    pub(super) fn append(&mut self, id: SessionId, message: NewMessage) -> Result<(), StoreError> {
+    pub(super) fn append(&mut self, id: SessionId, mut message: NewMessage) -> Result<(), StoreError> {
         let draft = self.drafts.get_mut(&id).ok_or(StoreError::UnknownSession)?;
-        if draft.messages.len() >= MAX_SESSION_MESSAGES as usize {
+        message.keep_presented();
+        let beside = draft.beside.saturating_add(message.beside());
+        if draft.messages.len() >= MAX_SESSION_MESSAGES as usize || beside > MAX_BESIDE {
             return Err(StoreError::TooLarge { what: "session" });
         }
         let mailbox = self.mailboxes.entry(draft.session.owner.clone()).or_default();
         let first = u64::from(draft.messages.is_empty());
         let size = message.body.size();
-        mailbox.admit(&draft.session.quota, &draft.session.sender, first, size)?;
-        mailbox.charge(&draft.session.sender, first, size);
+        let counted = size.saturating_add(message.beside());
+        mailbox.admit(&draft.session.quota, &draft.session.sender, first, counted)?;
+        mailbox.charge(&draft.session.sender, first, counted);
+        draft.beside = beside;
         if first == 1 {
             mailbox.next_bundle += 1;
             draft.bundle = mailbox.next_bundle;
@@ -119,9 +125,9 @@ impl State {
     }
 
     fn settle_draft(&mut self, draft: Draft) -> Deposited {
-        let Draft { session, messages, text, .. } = draft;
+        let Draft { session, messages, beside, text, .. } = draft;
         let mailbox = self.mailboxes.entry(session.owner).or_default();
-        let bytes = messages.iter().map(|message| message.size).sum();
+        let bytes = messages.iter().map(|message| message.size).sum::<u64>().saturating_add(beside);
         let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
         let envelope = Envelope { text, ..session.envelope };
         let head = head(ItemKind::Session, envelope, session.now, session.ends, count, bytes);

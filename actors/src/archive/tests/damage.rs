@@ -82,7 +82,7 @@ fn a_damaged_ledger_is_counted_anew() {
     {
         let store = open(&place);
         let draft = wait(store.open_session(session(key("s", "t", 1)))).unwrap();
-        wait(store.append(draft, message("m", "12345"))).unwrap();
+        wait(store.append(draft, said("12345"))).unwrap();
     }
     tamper(&place, keys::ledger(BOBS), |value| *value = b"nonsense".to_vec());
     let store = open(&place);

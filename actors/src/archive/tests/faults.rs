@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use restante::store::{After, ListQuery, Store};
+use restante::store::{After, ListQuery, Store, SubscriptionRecord};
 
 use super::*;
 
@@ -116,34 +116,151 @@ fn a_mark_is_synced_with_the_next_deposit_and_a_removal_at_once() {
 }
 
 #[test]
-fn a_read_that_fails_cuts_sessions_off_and_hides_nothing_of_them() {
+fn a_read_that_fails_fails_its_own_operation_and_no_other() {
+    let place = place();
+    let store = open(&place);
+    let carol = || Owner::new(b"carol", "example.com");
+    deposit(&store, "before", 10).unwrap();
+    let carols = |call_id| PagerDeposit { owner: carol(), ..pager(key(call_id, "t", 1), noise(50_000)) };
+    wait(store.deposit(carols("hers"))).unwrap();
+    let draft = wait(store.open_session(session(key("call", "t", 1)))).unwrap();
+    wait(store.append(draft, said("1"))).unwrap();
+    let unreadable = |on| store.reader.tree.unreadable.store(on, Ordering::Relaxed);
+    let held = hold_up(&store);
+    unreadable(true);
+    let answers = (
+        store.deposit(carols("unread")),
+        store.append(draft, said("2")),
+        store.delete(bob(), id("before")),
+        store.retrieved_all(bob(), vec![id("before"), id("none")], After::Delete),
+        store.close_session(draft),
+    );
+    // A large content is set aside by other threads first, and comes behind the others.
+    drop(held);
+    assert!(unavailable(&wait(answers.0)) && unavailable(&wait(answers.2)) && unavailable(&wait(answers.4)));
+    assert_eq!(wait(answers.1), Ok(()), "it had nothing to read");
+    assert!(wait(answers.3).unwrap().iter().all(unavailable), "each has its own answer");
+    until(|| files(place.path()) == 1);
+    unreadable(false);
+    assert!(store.working(), "nothing is in doubt");
+    let counts = wait(store.counts(bob())).unwrap();
+    assert_eq!((counts.items, counts.bytes, counts.text.new), (2, 12, 1));
+    // The session goes on.
+    wait(store.append(draft, said("3"))).unwrap();
+    wait(store.close_session(draft)).unwrap().unwrap();
+    let item = wait(store.open(bob(), id("call"))).unwrap().unwrap();
+    assert_eq!(bodies(&store, &item), ["1", "2", "3"]);
+    // Whatever was not done can be done again, and counts once.
+    assert!(!wait(store.deposit(carols("unread"))).unwrap().repeated);
+    assert_eq!(wait(store.counts(carol())).unwrap().items, 2);
+    wait(store.delete(bob(), id("before"))).unwrap().unwrap();
+    let counts = [bob(), carol()].map(|owner| wait(store.counts(owner)).unwrap());
+    drop(store);
+    let store = open(&place);
+    assert_eq!(
+        [bob(), carol()].map(|owner| wait(store.counts(owner)).unwrap()),
+        counts,
+        "also after a restart"
+    );
+    for owner in [bob(), carol()] {
+        let heads = wait(store.list(owner.clone(), ListQuery::default())).unwrap();
+        let bytes = heads.iter().map(|head| head.bytes).sum::<u64>();
+        let counts = wait(store.counts(owner)).unwrap();
+        assert_eq!((counts.items, counts.bytes), (heads.len() as u64, bytes));
+    }
+}
+
+/// Holds up the writer of a store until what is given is dropped, so that what is asked for meanwhile is one batch.
+fn hold_up(store: &Archive) -> std::sync::mpsc::Sender<()> {
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    store.on_change(Arc::new(move |_| {
+        let _ = released.lock().unwrap().recv();
+    }));
+    drop(store.deposit(PagerDeposit { owner: alice(), ..pager(key("holding", "t", 1), "x") }));
+    release
+}
+
+#[test]
+fn a_batch_that_is_given_up_cuts_sessions_off_hides_nothing_of_them_and_leaves_no_file() {
     let place = place();
     let store = open(&place);
     let changes = Arc::new(Mutex::new(0));
     let counted = Arc::clone(&changes);
     store.on_change(Arc::new(move |_| *counted.lock().unwrap() += 1));
     let draft = wait(store.open_session(session(key("call", "t", 1)))).unwrap();
-    wait(store.append(draft, message("m1", "said"))).unwrap();
+    wait(store.append(draft, said("said"))).unwrap();
     let unreadable = |on| store.reader.tree.unreadable.store(on, Ordering::Relaxed);
+    // It reads nothing itself; when the batch is written, a key is looked for that is free.
+    let subscription = SubscriptionRecord {
+        owner: bob(),
+        key: Bytes::from_static(b"k"),
+        record: Bytes::new(),
+        expires: Timestamp(9000),
+    };
+    let staging = store.stage();
+    wait(staging.write(0, noise(50_000))).unwrap();
+    let body = wait(staging.finish()).unwrap();
     unreadable(true);
-    assert!(unavailable(&deposit(&store, "unread", 10)));
+    let large = store.append(draft, NewMessage { body, ..said("") });
+    let given_up = store.put_subscription(subscription.clone());
+    let _ = wait(large);
+    assert!(unavailable(&wait(given_up)));
     // The engine cannot be read yet when it is tried to make an item of the session.
-    assert!(unavailable(&deposit(&store, "unread", 10)));
+    assert!(unavailable(&wait(store.put_subscription(subscription))));
     unreadable(false);
     assert!(store.working(), "nothing was written: nothing is in doubt");
-    assert_eq!(wait(store.append(draft, message("m2", "cut off"))), Err(StoreError::UnknownSession));
+    until(|| {
+        let _ = wait(store.delete(bob(), id("none")));
+        wait(store.open(bob(), id("call"))).unwrap().is_some()
+    });
+    assert_eq!(wait(store.append(draft, said("cut off"))), Err(StoreError::UnknownSession));
     assert_eq!(wait(store.close_session(draft)), Err(StoreError::UnknownSession));
     let item = wait(store.open(bob(), id("call"))).unwrap().expect("what was acknowledged is an item");
-    assert_eq!(bodies(&store, &item), [Bytes::from_static(b"said")]);
+    assert_eq!(bodies(&store, &item)[0], Bytes::from_static(b"said"));
     assert_eq!(*changes.lock().unwrap(), 1, "and its owner's subscribers are told");
+    until(|| files(place.path()) == item.messages.len() - 1);
     // A session that begins now goes on.
     let draft = wait(store.open_session(session(key("second", "t", 1)))).unwrap();
-    wait(store.append(draft, message("m1", "more"))).unwrap();
+    wait(store.append(draft, said("more"))).unwrap();
     wait(store.close_session(draft)).unwrap();
     let counts = wait(store.counts(bob())).unwrap();
-    assert_eq!((counts.items, counts.bytes), (2, 8));
+    assert_eq!((counts.items, counts.bytes), (2, item.head.bytes + 4));
     drop(store);
     assert_eq!(wait(open(&place).counts(bob())).unwrap(), counts, "also after a restart");
+}
+
+#[test]
+fn what_cannot_be_read_keeps_nothing_else_from_ending() {
+    let place = place();
+    let store = open(&place);
+    deposit(&store, "item", 10).unwrap();
+    let subscription = |key: &'static [u8]| SubscriptionRecord {
+        owner: bob(),
+        key: key.into(),
+        record: Bytes::new(),
+        expires: Timestamp(5000),
+    };
+    wait(store.put_subscription(subscription(b"k"))).unwrap();
+    store.reader.tree.unreadable.store(true, Ordering::Relaxed);
+    // The groups of ends cannot be read either, and are left for later.
+    let step = wait(store.expire(Timestamp(5000), 100)).unwrap();
+    assert_eq!((step.removed, step.more), (0, false));
+    store.reader.tree.unreadable.store(false, Ordering::Relaxed);
+    let step = wait(store.expire(Timestamp(5000), 100)).unwrap();
+    assert_eq!(step.removed, 2);
+}
+
+#[test]
+fn an_engine_that_has_stopped_is_called_so() {
+    let place = place();
+    let store = open(&place);
+    assert_eq!(store.ailment(), None);
+    store.reader.tree.stopped.store(true, Ordering::Relaxed);
+    assert!(unavailable(&deposit(&store, "late", 10)));
+    let why = store.ailment().unwrap().to_string();
+    assert!(why.contains("its engine has stopped"), "{why}");
+    assert!(!store.working());
 }
 
 /// A small file system in memory; `None`, said plainly, where that is not permitted.

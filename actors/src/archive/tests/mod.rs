@@ -12,7 +12,9 @@ mod hints;
 mod journal;
 mod model;
 mod queue;
+mod remains;
 mod rules;
+mod unread;
 
 use std::io;
 use std::path::Path;
@@ -134,6 +136,11 @@ impl io::Write for Log {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// A message of which nothing counts but its content.
+fn said(body: impl Into<Bytes>) -> NewMessage {
+    NewMessage { content_type: None, headers: Vec::new(), ..message("", body) }
 }
 
 /// Bytes that repeat nowhere soon.

@@ -100,10 +100,10 @@ fn a_full_mailbox_refuses_items_and_bytes_sessions_included() {
     deposit("a", "12345").unwrap();
     assert_eq!(deposit("b", "123456"), Err(StoreError::QuotaBytes { limit: 10 }));
     let draft = wait(store.open_session(SessionDeposit { quota, ..session(key("s", "t", 1)) })).unwrap();
-    wait(store.append(draft, message("m1", "1234"))).unwrap();
+    wait(store.append(draft, said("1234"))).unwrap();
     assert_eq!(deposit("c", ""), Err(StoreError::QuotaItems { limit: 2 }));
-    assert_eq!(wait(store.append(draft, message("m2", "12"))), Err(StoreError::QuotaBytes { limit: 10 }));
-    wait(store.append(draft, message("m3", "1"))).unwrap();
+    assert_eq!(wait(store.append(draft, said("12"))), Err(StoreError::QuotaBytes { limit: 10 }));
+    wait(store.append(draft, said("1"))).unwrap();
     let refused = wait(store.open_session(SessionDeposit { quota, ..session(key("z", "t", 1)) }));
     assert_eq!(refused, Err(StoreError::QuotaItems { limit: 2 }));
     let counts = wait(store.close_session(draft)).unwrap().unwrap().counts;
@@ -126,12 +126,56 @@ fn a_session_is_one_item_with_its_messages_in_order() {
     let counts = wait(store.close_session(draft)).unwrap().unwrap().counts;
     assert_eq!(counts.multimedia.new, 1, "one message is not text");
     let item = wait(store.open(bob(), id("s"))).unwrap().unwrap();
-    assert_eq!((item.head.kind, item.head.messages, item.head.bytes), (ItemKind::Session, 4, 45_003));
+    assert_eq!(
+        (item.head.kind, item.head.messages, item.head.bytes),
+        (ItemKind::Session, 4, 45_003 + 4 * 27)
+    );
     assert_eq!(item.messages[1].message_id, "m1");
     assert_eq!(item.messages[1].headers, message("", "").headers);
     assert_eq!(bodies(&store, &item), contents);
     assert_eq!(wait(store.close_session(draft)), Err(StoreError::UnknownSession));
     assert_eq!(wait(store.append(draft, message("m", "late"))), Err(StoreError::UnknownSession));
+}
+
+#[test]
+fn what_is_kept_with_a_content_counts_and_nothing_else_is_kept() {
+    let place = place();
+    let store = open(&place);
+    let field = |name: &'static str, len| (Bytes::from(name), noise(len));
+    let headers =
+        vec![field("X-A", 7000), field("content-id", 90), field("Content-Language", 4), field("Con", 9)];
+    let quota = Quota { bytes: 500, ..Quota::default() };
+    let draft = wait(store.open_session(SessionDeposit { quota, ..session(key("s", "t", 1)) })).unwrap();
+    let said = |id| NewMessage { headers: headers.clone(), ..message(id, "x") };
+    wait(store.append(draft, said("m1"))).unwrap();
+    let one = 1 + 2 + 10 + (10 + 90) + (16 + 4);
+    assert_eq!(wait(store.counts(bob())).unwrap().bytes, one);
+    wait(store.append(draft, said("m2"))).unwrap();
+    wait(store.append(draft, said("m3"))).unwrap();
+    assert_eq!(wait(store.append(draft, said("m4"))), Err(StoreError::QuotaBytes { limit: 500 }));
+    assert_eq!(wait(store.close_session(draft)).unwrap().unwrap().counts.bytes, 3 * one);
+    let item = wait(store.open(bob(), id("s"))).unwrap().unwrap();
+    assert_eq!(item.head.bytes, 3 * one);
+    assert_eq!(item.messages[0].headers, [headers[1].clone(), headers[2].clone()]);
+    assert_eq!(wait(store.delete(bob(), id("s"))).unwrap().unwrap().bytes, 0);
+}
+
+#[test]
+fn whoever_opens_a_session_has_so_much_of_it_in_memory_and_no_more() {
+    let place = place();
+    let store = open(&place);
+    let draft = wait(store.open_session(session(key("s", "t", 1)))).unwrap();
+    let headers = vec![(Bytes::from_static(b"Content-Description"), noise(200_000))];
+    let appended = (0..20)
+        .map(|_| wait(store.append(draft, NewMessage { headers: headers.clone(), ..message("m", "x") })));
+    let appended: Vec<_> = appended.collect();
+    assert_eq!(appended.iter().filter(|outcome| outcome.is_ok()).count(), 10);
+    assert_eq!(appended[10], Err(StoreError::TooLarge { what: "session" }));
+    wait(store.close_session(draft)).unwrap();
+    let item = wait(store.open(bob(), id("s"))).unwrap().unwrap();
+    assert!(
+        item.messages.iter().flat_map(|m| &m.headers).map(|(_, value)| value.len()).sum::<usize>() <= 2 << 20
+    );
 }
 
 #[test]
