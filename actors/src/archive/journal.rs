@@ -165,7 +165,7 @@ impl Torn {
             at = self.at,
             bytes = self.rest.len(),
             copy = %copy.display(),
-            "the end of the journal was cut off: it was being written when the node was stopped, and never acknowledged"
+            "the end of the journal cannot be replayed and was cut off: a write that was under way when the node was stopped"
         );
         Ok(())
     }

@@ -150,6 +150,8 @@ pub(super) fn ledger(mailbox: MailboxId) -> Key {
     of(kind::LEDGER, mailbox).into()
 }
 
+pub(super) const ITEMS: [u8; 1] = [kind::ITEM];
+
 pub(super) fn items(mailbox: MailboxId) -> Key {
     of(kind::ITEM, mailbox).into()
 }
@@ -187,6 +189,8 @@ pub(super) fn senders(mailbox: MailboxId) -> Key {
 pub(super) fn sender(mailbox: MailboxId, sender: &Owner) -> Key {
     with_tail(&of(kind::SENDER, mailbox), &[sender.key()])
 }
+
+pub(super) const MESSAGES: [u8; 1] = [kind::MESSAGE];
 
 pub(super) fn messages(mailbox: MailboxId, bundle: u64) -> Key {
     numbered(kind::MESSAGE, mailbox, bundle)

@@ -149,7 +149,7 @@ impl Transaction<'_> {
     }
 
     /// Notes that an id is taken by a live item.
-    fn take_id(&mut self, mailbox: MailboxId, id: &MessageId, sequence: u64, mut ids: IdRecord) {
+    pub(super) fn take_id(&mut self, mailbox: MailboxId, id: &MessageId, sequence: u64, mut ids: IdRecord) {
         let hash = IdHash::of(id);
         ids.push(IdEntry { check: hash.check, sequence, gone: None });
         self.write(keys::ids(mailbox, hash.place), |encoder| encode_ids(&ids, encoder));

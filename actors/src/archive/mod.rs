@@ -28,6 +28,7 @@ mod reader;
 mod record;
 mod remains;
 mod retired;
+mod salvage;
 mod session;
 mod staging;
 mod subscription;
@@ -51,6 +52,8 @@ use restante::store::{
 };
 use restante::time::Timestamp;
 use tokio::sync::oneshot;
+
+pub use self::salvage::{Salvaged, salvage};
 
 use self::claims::Claims;
 use self::content::Contents;

@@ -9,6 +9,7 @@ mod demo;
 mod directory;
 mod fetch;
 mod ladder;
+mod mend;
 mod outcome;
 mod part;
 mod printer;
@@ -31,6 +32,7 @@ pub use config::Describe;
 pub use demo::Demo;
 pub use fetch::Fetch;
 pub use ladder::Draw;
+pub use mend::Mend;
 pub use send::Send;
 pub use serve::Serve;
 pub use summary::Summary;
@@ -51,6 +53,8 @@ pub enum Command {
     Serve(Serve),
     /// Say whether a configuration file is good.
     Check(Check),
+    /// Make a store whose tables are damaged anew from what can be read of it, while its node is stopped.
+    Mend(Mend),
     /// Print every key with its default and meaning.
     Config(Describe),
     /// Leave a message for somebody.
@@ -88,6 +92,7 @@ impl Command {
         match self {
             Self::Serve(serve) => serve.run(),
             Self::Check(check) => check.run(),
+            Self::Mend(mend) => mend.run(),
             Self::Config(describe) => describe.run(),
             Self::Send(send) => send.run(),
             Self::Summary(summary) => summary.run(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use restante::store::{ListQuery, Store};
 
 use super::*;
-use crate::archive::ends;
+use crate::archive::{ends, salvage};
 
 const ITEMS: usize = 600;
 
@@ -108,6 +108,57 @@ fn a_hole_in_the_index_of_ends_is_passed_over() {
     }
     assert!(removed > all - ends::GROUP && removed > read, "{removed} of {all}, {read} before the hole");
     assert!(store.working());
+}
+
+/// What is told of a mailbox is what can be opened of it.
+fn assert_sound(store: &Archive) -> usize {
+    let heads = wait(store.list(bob(), ListQuery::default())).unwrap();
+    for head in &heads {
+        let item =
+            wait(store.open(bob(), head.message_id.clone())).unwrap().expect("each is found by its id");
+        assert_eq!(bodies(store, &item).len(), 1);
+    }
+    let counts = wait(store.counts(bob())).unwrap();
+    let bytes = heads.iter().map(|head| head.bytes).sum::<u64>();
+    assert_eq!((counts.items, counts.bytes), (heads.len() as u64, bytes));
+    heads.len()
+}
+
+#[test]
+fn a_store_is_made_anew_from_what_can_be_read_of_it() {
+    for percent in [5, 30, 50, 70, 90] {
+        let place = in_tables();
+        let store = open(&place);
+        let large = |call_id| pager(key(call_id, "t", 1), noise(50_000));
+        wait(store.deposit(PagerDeposit { ends: Timestamp(u64::MAX), ..large("large") })).unwrap();
+        wait(store.delete(bob(), id("item7"))).unwrap().unwrap();
+        drop(store);
+        damage(&place, 1, percent);
+        damage(&place, 2, percent);
+        let salvaged = salvage(place.path()).unwrap();
+        assert!(salvaged.unread >= 1 && salvaged.records > 1000, "{salvaged:?} at {percent}");
+        let store = open(&place);
+        let kept = assert_sound(&store);
+        assert!((ITEMS - 10..ITEMS).contains(&kept), "{kept} of {ITEMS} at {percent}");
+        assert_eq!(files(place.path()), 1, "and its file is kept");
+        // The engine compacts without stopping.
+        for keyspace in store.reader.tree.keyspaces() {
+            keyspace.major_compact().unwrap();
+        }
+        wait(store.deposit(large("next"))).unwrap();
+        while wait(store.expire(Timestamp(1 << 50), 256)).unwrap().more {}
+        assert_eq!(assert_sound(&store), 1, "everything that has an end has one in the index");
+        drop(store);
+        let again = salvage(place.path());
+        assert!(matches!(again, Err(StoreError::Unavailable(why)) if why.contains("engine.damaged")));
+    }
+}
+
+#[test]
+fn a_store_that_is_open_is_not_mended() {
+    let place = place();
+    let _store = open(&place);
+    assert!(matches!(salvage(place.path()), Err(StoreError::Locked { .. })));
 }
 
 fn keys_of_ends() -> [u8; 1] {
