@@ -18,12 +18,14 @@ const OTHER_SCHEME: &str = "invalid";
 /// 400 when what is to be believed cannot be read.
 pub fn asserted(realm: &Realm, request: &Request) -> Result<Owner, Rejection> {
     let bad = |error: HeaderError| Rejection::because(StatusCode::BAD_REQUEST, error.to_string());
-    for identity in request.headers.p_asserted_identity().map_err(bad)? {
+    let told = request.headers.p_asserted_identity().map_err(bad)?;
+    for identity in &told {
         if let Err(UriError::Malformed(problem)) = SipUri::parse(&identity.uri) {
             return Err(bad(HeaderError::malformed(HeaderName::PAssertedIdentity, problem)));
         }
     }
-    let owner = in_assertion(realm, request).or_else(|| from(realm, request));
+    // RFC 3325 9.1: there may be two values, of which one is a sip or sips URI and the other a tel URI.
+    let owner = by_sip_uri(realm, &told).or_else(|| by_other_scheme(&told)).or_else(|| from(realm, request));
     owner.ok_or_else(|| Rejection::because(StatusCode::BAD_REQUEST, "Malformed From"))
 }
 

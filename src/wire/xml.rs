@@ -274,7 +274,8 @@ const LONGEST_CAUSE: usize = 120;
 fn broken(cause: impl ToString) -> XmlError {
     let mut cause = cause.to_string();
     if cause.len() > LONGEST_CAUSE {
-        cause.truncate(cause.floor_char_boundary(LONGEST_CAUSE));
+        let end = (0..=LONGEST_CAUSE).rev().find(|end| cause.is_char_boundary(*end));
+        cause.truncate(end.unwrap_or(0));
         cause.push_str("...");
     }
     XmlError::Broken(cause)

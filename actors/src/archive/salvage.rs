@@ -12,7 +12,7 @@ use fjall::{AbstractTree, Keyspace};
 use restante::store::StoreError;
 
 use super::desk::Desk;
-use super::directory;
+use super::directory::{self, Found};
 use super::ends::End;
 use super::journal;
 use super::keys::{self, MailboxId};
@@ -48,7 +48,10 @@ pub struct Salvaged {
 /// A node has it open, `engine.damaged` is there already, the engine cannot be opened at all, or the disk fails: nothing was changed then.
 pub fn salvage(directory: &Path) -> Result<Salvaged, StoreError> {
     let _lock = directory::acquire(directory)?;
-    directory::check_format(directory)?;
+    if directory::examine(directory)? == Found::New {
+        let nothing = format!("{} holds no store", directory.display());
+        return Err(StoreError::Unavailable(nothing));
+    }
     let [engine, damaged, mended] =
         ["engine", "engine.damaged", "engine.mended"].map(|name| directory.join(name));
     let failed = |error: io::Error| StoreError::Unavailable(format!("{}: {error}", directory.display()));

@@ -481,7 +481,7 @@ fn thousands_of_messages_whose_answers_were_lost_are_known_when_they_come_again(
 #[test]
 fn what_was_refused_and_is_stored_at_last_is_remembered_as_long_as_others() {
     let mut store = session(config());
-    let mut say = |store: &mut Session, id: &str, verdict: &Verdict| {
+    let say = |store: &mut Session, id: &str, verdict: &Verdict| {
         feed(store, T0, chunk("tran1", id, "1-4/4", "abcd", '$'));
         let (id, _) = completed(store);
         store.answer(T0, id, verdict);
