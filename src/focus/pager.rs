@@ -8,8 +8,8 @@ use super::privacy;
 use super::rejection::Rejection;
 use crate::store::{DepositKey, Envelope};
 use crate::time::Timestamp;
-use crate::wire::date;
 use crate::wire::sip::{HeaderError, HeaderName, MediaType, Request, StatusCode};
+use crate::wire::{cpim, date, mime};
 
 /// A request is not longer on its way: an older Date is that of a wrong clock, or of a wrong time zone.
 const LONGEST_WAY: Duration = Duration::from_secs(3600);
@@ -29,6 +29,18 @@ pub struct DepositRules {
     pub lifetime: Duration,
     /// The longest that an item may ask to live.
     pub max_lifetime: Duration,
+}
+
+impl DepositRules {
+    /// Whether a content is taken and not stored: by its type, as `is` knows it, or of message/cpim by what that wraps. Of a
+    /// long content its beginning is enough.
+    pub fn ignores(&self, is: impl Fn(&str) -> bool, content: &Bytes) -> bool {
+        let wrapped = || {
+            let wrapped = wrapped_type(content).map(|wrapped| mime::value(&wrapped));
+            wrapped.is_some_and(|wrapped| self.ignore_types.contains(&wrapped))
+        };
+        self.ignore_types.iter().any(|kind| is(kind)) || is(cpim::MEDIA_TYPE) && wrapped()
+    }
 }
 
 /// What becomes of a MESSAGE.
@@ -61,7 +73,7 @@ pub fn pager(request: &Request, rules: &DepositRules, now: Timestamp) -> Result<
     }
     let content_type = request.headers.content_type();
     if let Ok(Some(content_type)) = &content_type
-        && rules.ignore_types.iter().any(|ignored| content_type.is(ignored))
+        && rules.ignores(|kind| content_type.is(kind), &request.body)
     {
         return Ok(Pager::Ignored);
     }
@@ -180,8 +192,11 @@ pub fn content_is_text(essence: &str, content: &Bytes) -> bool {
 }
 
 fn wraps_text(cpim: &Bytes) -> bool {
-    let wrapped = crate::wire::cpim::parse(cpim).ok().and_then(|cpim| cpim.content_type());
-    wrapped.is_none_or(|wrapped| starts_with_text(&wrapped))
+    wrapped_type(cpim).is_none_or(|wrapped| starts_with_text(&wrapped))
+}
+
+fn wrapped_type(content: &Bytes) -> Option<Bytes> {
+    cpim::parse(content).ok().and_then(|cpim| cpim.content_type())
 }
 
 fn starts_with_text(content_type: &[u8]) -> bool {
@@ -304,6 +319,13 @@ mod tests {
         let composing =
             message(&[(HeaderName::ContentType, "application/IM-iscomposing+xml; charset=utf-8")]);
         assert_eq!(pager(&composing, &rules(), Timestamp(0)).unwrap(), Pager::Ignored);
+        let mut wrapped = message(&[(HeaderName::ContentType, "message/cpim")]);
+        let wrap =
+            |kind: &str| Bytes::from(format!("From: <sip:a@b>\r\n\r\nContent-Type: {kind}\r\n\r\n<x/>"));
+        for (kind, ignored) in [("Application/im-iscomposing+xml;x=y", true), ("text/xml", false)] {
+            wrapped.body = wrap(kind);
+            assert_eq!(pager(&wrapped, &rules(), Timestamp(0)).unwrap() == Pager::Ignored, ignored, "{kind}");
+        }
     }
 
     // What could not be retrieved must not be taken.

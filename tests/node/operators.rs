@@ -92,6 +92,19 @@ fn what_became_of_messages_is_counted_and_what_was_not_delivered_is_said() {
     }
 }
 
+// proves RFC 3261 15.1.1: whoever sends a BYE considers the session terminated as soon as it is sent
+#[test]
+fn a_session_is_over_with_the_bye_also_of_a_client_that_is_silent() {
+    let node = Plan::new().start();
+    let mut joe = Ua::tcp(&node, "sip:joe@example.net");
+    let id = deposit(&mut joe, BOB, "x");
+    let mut bob = Ua::udp(&node, "bob");
+    let mut call = Invite::new(&bob, &message_uri(&id), Offer::active()).call(&mut bob);
+    call.msrp().receive(1);
+    bob.wait_request("BYE", &call.dialog.call_id);
+    until("no MSRP session", || (scrape(&node).get("restante_msrp_sessions") == Some(&0.0)).then_some(()));
+}
+
 /// A small file system in memory; `None`, said plainly, where that is not permitted.
 struct Tiny(PathBuf);
 

@@ -292,6 +292,8 @@ impl Focus {
             tracing::info!(parent: &self.span, delivered = self.retrieval.delivered(), of = self.retrieval.entries().len(), "retrieval ended");
         }
         self.party.bye(None);
+        // RFC 3261 15.1.1: the session is over as soon as the BYE is sent, whether it is answered or not.
+        self.party.close();
     }
 
     fn ring(&mut self, ctx: &mut Context<Self>) {
