@@ -3,6 +3,7 @@
 //! they are told.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use restante::machine::sip::{Flow, NotifyOutcome};
 use restante::store::{ListQuery, Owner, Store, StoreError, SubscriptionCursor, SubscriptionRecord};
 use restante::wire::sip::{HeaderName, Method, Response, StatusCode, tag_of};
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 use crate::alarm::Alarm;
 use crate::capabilities;
@@ -195,7 +197,7 @@ impl Mailbox {
                 }
             }
             Action::WriteDown(writing) => self.write_down(writing, ctx),
-            Action::Ended(tag) => self.let_go(tag, ctx),
+            Action::Ended(tag) => self.let_go(tag),
         }
     }
 
@@ -276,14 +278,11 @@ impl Mailbox {
         }
     }
 
-    fn let_go(&self, tag: String, ctx: &mut Context<Self>) {
+    fn let_go(&self, tag: String) {
         self.endpoint.do_send(Forget { tag: tag.clone() });
-        let removing = self.shared.store.remove_subscription(self.owner.clone(), Bytes::from(tag));
-        ctx.spawn(removing.into_actor(self).map(|removed, mailbox, _| {
-            if let Err(error) = removed {
-                tracing::error!(parent: &mailbox.span, %error, "ended subscription not removed from the store");
-            }
-        }));
+        let (store, owner) = (Arc::clone(&self.shared.store), self.owner.clone());
+        // Not the actor's own: it may be the last subscription, with which the actor ends.
+        actix::spawn(removed(store, owner, Bytes::from(tag)).instrument(self.span.clone()));
     }
 
     /// Lets go of the dialogs; the subscriptions are written down.
@@ -297,6 +296,24 @@ impl Mailbox {
         self.alarm.rang();
         self.drain(ctx);
     }
+}
+
+/// How soon the removal of an ended subscription that has failed is tried again, then after twice as long, and how often.
+const AGAIN: Duration = Duration::from_secs(1);
+const TRIES: u32 = 7;
+
+/// Removes an ended subscription from the store: the next run would go on with it.
+async fn removed(store: Arc<dyn Store>, owner: Owner, key: Bytes) {
+    for failures in 0..TRIES {
+        let Err(error) = store.remove_subscription(owner.clone(), key.clone()).await else { return };
+        if failures == 0 {
+            tracing::error!(%error, "ended subscription not removed from the store, to be tried again");
+        }
+        tokio::time::sleep(AGAIN * 2_u32.pow(failures)).await;
+    }
+    tracing::error!(
+        "ended subscription not removed from the store: it goes on with the next run, until it expires"
+    );
 }
 
 /// Subscriptions of one mailbox that are gone on with; `subscriptions_per_user` bounds those there are.
@@ -399,5 +416,34 @@ impl Handler<Retire> for Mailbox {
     type Result = ();
     fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
         ctx.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use restante::store::faulty::{Faulty, Plan};
+    use restante::store::memory::Memory;
+    use restante::time::Timestamp;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_ended_subscription_is_removed_although_that_failed_first() {
+        let memory = Memory::new();
+        let (owner, key) = (Owner::new(b"bob", "example.com"), Bytes::from_static(b"tag"));
+        let (record, expires) = (Bytes::new(), Timestamp(u64::MAX));
+        let written = SubscriptionRecord { owner: owner.clone(), key: key.clone(), record, expires };
+        memory.put_subscription(written).await.unwrap();
+        let store = Faulty::new(memory, Plan { unavailable: 1000, ..Plan::default() }, 1);
+        let removing = tokio::spawn(removed(Arc::new(store.clone()), owner, key));
+        while store.struck().unavailable < 3 {
+            tokio::time::sleep(AGAIN).await;
+        }
+        store.follow(Plan::default());
+        removing.await.unwrap();
+        assert_eq!(store.subscriptions(None, 9).await.unwrap(), []);
+        // A store that never works is given up.
+        store.follow(Plan { unavailable: 1000, ..Plan::default() });
+        removed(Arc::new(store), Owner::new(b"bob", "example.com"), Bytes::new()).await;
     }
 }
