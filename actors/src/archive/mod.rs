@@ -182,6 +182,10 @@ impl Archive {
 fn cannot_open(directory: &Path, error: &fjall::Error) -> StoreError {
     match error {
         fjall::Error::Locked => StoreError::Locked { directory: directory.display().to_string() },
+        fjall::Error::Storage(error) => StoreError::Unavailable(format!(
+            "{}: a table of its engine is damaged ({error}): see Operations, `When the disk, or the clock, fails`",
+            directory.display()
+        )),
         error => StoreError::Unavailable(format!("{}: {error}", directory.display())),
     }
 }

@@ -155,6 +155,17 @@ fn a_store_is_made_anew_from_what_can_be_read_of_it() {
 }
 
 #[test]
+fn a_table_that_cannot_be_opened_is_named_as_the_cause() {
+    let place = in_tables();
+    for table in tables(&place, 1) {
+        let len = std::fs::metadata(&table).unwrap().len();
+        std::fs::OpenOptions::new().write(true).open(&table).unwrap().set_len(len / 2).unwrap();
+    }
+    let Err(StoreError::Unavailable(why)) = Archive::open(place.path()) else { panic!("it was opened") };
+    assert!(why.contains("a table of its engine is damaged"), "{why}");
+}
+
+#[test]
 fn a_store_that_is_open_is_not_mended() {
     let place = place();
     let _store = open(&place);
