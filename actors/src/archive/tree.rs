@@ -86,6 +86,9 @@ pub(super) struct Tree {
     pub(super) unsyncable: std::sync::atomic::AtomicBool,
     #[cfg(test)]
     pub(super) unreadable: std::sync::atomic::AtomicBool,
+    /// Records of this kind alone cannot be read.
+    #[cfg(test)]
+    pub(super) unreadable_kind: std::sync::atomic::AtomicU8,
     #[cfg(test)]
     pub(super) stopped: std::sync::atomic::AtomicBool,
 }
@@ -133,6 +136,8 @@ impl Tree {
             #[cfg(test)]
             unreadable: std::sync::atomic::AtomicBool::new(false),
             #[cfg(test)]
+            unreadable_kind: std::sync::atomic::AtomicU8::new(0),
+            #[cfg(test)]
             stopped: std::sync::atomic::AtomicBool::new(false),
         })
     }
@@ -154,6 +159,10 @@ impl Tree {
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Slice>, StoreError> {
         #[cfg(test)]
         fault(&self.unreadable).map_err(failed)?;
+        #[cfg(test)]
+        if key.first() == Some(&self.unreadable_kind.load(std::sync::atomic::Ordering::Relaxed)) {
+            return Err(failed(std::io::Error::other("a fault was injected")));
+        }
         self.room(key).get(key).map_err(failed)
     }
 

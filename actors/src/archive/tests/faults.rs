@@ -170,6 +170,43 @@ fn a_read_that_fails_fails_its_own_operation_and_no_other() {
     }
 }
 
+#[test]
+fn an_operation_that_fails_midway_leaves_nothing_of_itself() {
+    let place = place();
+    let store = open(&place);
+    deposit(&store, "one", 10).unwrap();
+    deposit(&store, "two", 20).unwrap();
+    let before = wait(store.counts(bob())).unwrap();
+    // It is known where the item is: what is written of its id is read only when its removal is half done.
+    wait(store.open(bob(), id("one"))).unwrap().unwrap();
+    let kind = |kind| store.reader.tree.unreadable_kind.store(kind, Ordering::Relaxed);
+    let assert_as_before = || {
+        assert_eq!(wait(store.counts(bob())).unwrap(), before);
+        assert_eq!(wait(store.list(bob(), ListQuery::default())).unwrap().len(), 2);
+        assert!(wait(store.open(bob(), id("one"))).unwrap().is_some());
+    };
+    kind(b'n');
+    assert!(unavailable(&wait(store.delete(bob(), id("one")))));
+    let marks = wait(store.retrieved_all(bob(), vec![id("one")], After::Delete)).unwrap();
+    assert!(marks.iter().all(unavailable));
+    kind(0);
+    assert_as_before();
+    let subscription =
+        SubscriptionRecord { owner: bob(), key: "k".into(), record: Bytes::new(), expires: Timestamp(5000) };
+    wait(store.put_subscription(subscription)).unwrap();
+    kind(b'n');
+    let step = wait(store.expire(Timestamp(5000), 100)).unwrap();
+    assert_eq!((step.removed, step.owners), (1, vec![]), "the subscription has ended all the same");
+    kind(0);
+    assert_as_before();
+    assert_eq!(wait(store.expire(Timestamp(5000), 100)).unwrap().removed, 0, "that is for later");
+    let later = Timestamp(5000).after(Duration::from_secs(3600));
+    assert_eq!(wait(store.expire(later, 100)).unwrap().owners, [bob()]);
+    assert_eq!(wait(store.counts(bob())).unwrap(), restante::store::Counts::default());
+    drop(store);
+    assert_eq!(wait(open(&place).counts(bob())).unwrap(), restante::store::Counts::default());
+}
+
 /// Holds up the writer of a store until what is given is dropped, so that what is asked for meanwhile is one batch.
 fn hold_up(store: &Archive) -> std::sync::mpsc::Sender<()> {
     let (release, released) = std::sync::mpsc::channel::<()>();
