@@ -34,9 +34,9 @@ pub struct DepositRules {
 impl DepositRules {
     /// Whether a content is taken and not stored: by its type, as `is` knows it, or of message/cpim by what that wraps. Of a
     /// long content its beginning is enough.
-    pub fn ignores(&self, is: impl Fn(&str) -> bool, content: &Bytes) -> bool {
+    pub fn ignores(&self, is: impl Fn(&str) -> bool, content: impl FnOnce() -> Bytes) -> bool {
         let wrapped = || {
-            let wrapped = wrapped_type(content).map(|wrapped| mime::value(&wrapped));
+            let wrapped = wrapped_type(&content()).map(|wrapped| mime::value(&wrapped));
             wrapped.is_some_and(|wrapped| self.ignore_types.contains(&wrapped))
         };
         self.ignore_types.iter().any(|kind| is(kind)) || is(cpim::MEDIA_TYPE) && wrapped()
@@ -73,7 +73,7 @@ pub fn pager(request: &Request, rules: &DepositRules, now: Timestamp) -> Result<
     }
     let content_type = request.headers.content_type();
     if let Ok(Some(content_type)) = &content_type
-        && rules.ignores(|kind| content_type.is(kind), &request.body)
+        && rules.ignores(|kind| content_type.is(kind), || request.body.clone())
     {
         return Ok(Pager::Ignored);
     }

@@ -161,6 +161,26 @@ fn a_session_without_a_complete_message_leaves_no_item() {
 }
 
 // proves that a message is durable before its last chunk is answered 200
+/// RFC 3994: that somebody types is of the moment, also where it is wrapped.
+#[test]
+fn that_somebody_types_is_taken_and_not_kept() {
+    let node = Node::start();
+    let mut joe = Ua::udp(&node, "sip:joe@example.net");
+    let types = "<isComposing xmlns=\"urn:ietf:params:xml:ns:im-iscomposing\"><state>active</state></isComposing>";
+    let kind = "application/im-iscomposing+xml";
+    let wrapped = format!("From: <sip:joe@example.net>\r\n\r\nContent-Type: {kind}\r\n\r\n{types}");
+    let indications = [Chunk::whole(kind, types), Chunk::whole("message/cpim", &wrapped)];
+    let mut call = Invite::new(&joe, BOB, Offer::active()).call(&mut joe);
+    indications.iter().for_each(|chunk| assert_eq!(call.msrp().send(chunk), 200));
+    call.bye(&mut joe);
+    assert_eq!(fetch(&node, "bob").totals(), (0, 0), "no item is left");
+    let mut call = Invite::new(&joe, BOB, Offer::active()).call(&mut joe);
+    assert_eq!(call.msrp().send(&indications[0]), 200);
+    call.msrp().say("what was typed");
+    call.bye(&mut joe);
+    assert_eq!(contents(&node, &call.dialog.call_id, 1), [b"what was typed"]);
+}
+
 #[test]
 fn what_was_acknowledged_survives_a_crash_in_mid_session() {
     let mut node = Node::start();

@@ -210,7 +210,7 @@ sections! {
     }
     /// What may be deposited, and how long it is kept.
     deposit: Deposit {
-        /// Content types of pager messages that are answered 202 and not stored.
+        /// Content types of messages that are answered as if stored (202, in a session 200) and are not.
         ignore_types: Vec<String> = vec![String::from("application/im-iscomposing+xml")];
         /// Size of the body of a pager message; more is answered 413.
         max_body: Size = Size::kib(64);

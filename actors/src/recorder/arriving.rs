@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use restante::entropy::Entropy;
-use restante::focus::pager;
+use restante::focus::pager::{self, DepositRules};
 use restante::store::{Body, NewMessage, SessionDeposit, Staging, StoreError};
 use restante::time::Timestamp;
 use restante::wire::mime;
@@ -83,6 +83,20 @@ impl Arriving {
     /// Whether all of it is there.
     pub(super) const fn is_whole(&self) -> bool {
         self.place.is_some()
+    }
+
+    /// Whether it is taken and not stored, as a message of its own would not be: that somebody types, say. What is not in
+    /// memory is no such thing.
+    pub(super) fn is_ignored(&self, rules: &DepositRules) -> bool {
+        let essence = self.content_type.as_deref().map_or_else(String::new, mime::value);
+        match &self.content {
+            // A copy of what wraps it: such a message is small.
+            Content::Memory(buffer) => {
+                let head = || Bytes::copy_from_slice(buffer.get(..buffer.len().min(HEAD)).unwrap_or_default());
+                rules.ignores(|kind| kind.eq_ignore_ascii_case(&essence), head)
+            }
+            Content::Staging(..) => false,
+        }
     }
 
     /// Keeps `bytes` in memory, if all that is there up to their end may be as large as `inline`; whether it

@@ -82,6 +82,10 @@ impl Recorder {
         let is_full = self.is_full();
         let Some(arriving) = self.arriving.get_mut(&id) else { return };
         fault::strike("recorder.message", &arriving.message_id);
+        if arriving.is_ignored(&self.shared.deposit) {
+            self.dropped(id);
+            return self.judge(id, Verdict::Stored);
+        }
         if is_full {
             self.dropped(id);
             return self.judge(id, Verdict::Refused(413, Bytes::from_static(b"Too many messages")));
