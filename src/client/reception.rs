@@ -90,7 +90,7 @@ impl Reception {
     /// Takes what the session tells; what is not about messages received is given back.
     pub fn handle_event(&mut self, event: Event) -> Option<Event> {
         match event {
-            Event::Started { id, message_id, content_type, headers, total } => {
+            Event::Started { id, message_id, content_type, headers, total, .. } => {
                 let content_type = content_type.unwrap_or_default();
                 self.arriving.insert(id, Arrival::new(message_id, content_type, headers, total));
             }

@@ -96,6 +96,7 @@ fn what_comes_too_far_ahead_is_not_wanted() {
         content_type: Some("text/plain".into()),
         headers: vec![],
         total: None,
+        answered: true,
     };
     let _ = reception.handle_event(started);
     for number in 1..=17_u64 {

@@ -161,6 +161,21 @@ fn small_chunks_wait_for_the_disk_and_none_is_refused() {
 }
 
 #[test]
+fn many_messages_that_fill_what_is_read_at_once_are_all_kept() {
+    let bodies: Vec<_> = (0..200).map(|number| noise(30_000 + number)).collect();
+    let kept = stored(bodies.len(), |msrp| {
+        let chunks: Vec<_> = bodies.iter().map(|body| Chunk::whole("text/plain", body)).collect();
+        let (remote, local) = (msrp.remote.clone(), msrp.local.clone());
+        let bytes: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.encode(&remote, &local)).collect();
+        msrp.write(&bytes);
+        for chunk in &chunks {
+            assert_eq!(msrp.response_to(&chunk.transaction), 200);
+        }
+    });
+    assert!(kept == bodies);
+}
+
+#[test]
 fn messages_are_kept_in_the_order_in_which_they_became_whole() {
     let mut bodies = vec![noise(40_000), b"two".to_vec(), noise(100_000), noise(33_000)];
     bodies.extend((0..300).map(|number| number.to_string().into_bytes()));

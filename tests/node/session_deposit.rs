@@ -105,6 +105,10 @@ fn what_was_said_before_the_bye_is_kept_though_nothing_was_answered_yet() {
             assert!(contents(&node, &id, 1) == [body], "{size} {hangs_up}");
         }
     }
+    let mut call = Invite::new(&joe, BOB, Offer::active()).call_unbound(&mut joe);
+    call.connect().post(&Chunk::whole("text/plain", "the first and the last"));
+    call.bye(&mut joe);
+    assert_eq!(contents(&node, &call.dialog.call_id, 1), [b"the first and the last"]);
 }
 
 #[test]

@@ -29,8 +29,10 @@ pub(super) struct Arriving {
     pub(super) content_type: Option<Bytes>,
     pub(super) headers: Vec<(Bytes, Bytes)>,
     pub(super) content: Content,
-    /// Credit of the bytes in memory, a share of each batch that brought some.
-    pub(super) credit: Vec<ReadCredit>,
+    /// The batch that brought bytes last, and how many of those in memory.
+    brought: (usize, usize),
+    /// Credit of the bytes in memory, once it is whole: of those that came with its end, and of those before.
+    credit: [ReadCredit; 2],
     /// Behind the last byte that came.
     end: u64,
     /// When it came to be whole.
@@ -60,7 +62,8 @@ impl Arriving {
             content_type,
             headers,
             content: Content::Memory(BytesMut::new()),
-            credit: Vec::new(),
+            brought: (0, 0),
+            credit: Default::default(),
             end: 0,
             received: clock::wall(),
             writing: 0,
@@ -99,9 +102,11 @@ impl Arriving {
         }
     }
 
-    /// Keeps `bytes` in memory, if all that is there up to their end may be as large as `inline`; whether it
-    /// does.
-    pub(super) fn hold(&mut self, offset: u64, bytes: &[u8], inline: usize) -> bool {
+    /// Keeps `bytes` of a `batch` in memory, if all that is there up to their end may be as large as `inline`; whether
+    /// it does.
+    pub(super) fn hold(&mut self, offset: u64, bytes: &[u8], batch: usize, inline: usize) -> bool {
+        let before = if self.brought.0 == batch { self.brought.1 } else { 0 };
+        self.brought = (batch, before + bytes.len());
         let end = offset.saturating_add(bytes.len() as u64);
         self.end = self.end.max(end);
         match &mut self.content {
@@ -114,16 +119,16 @@ impl Arriving {
     }
 
     /// Goes over from memory to a place in the store, if it is not there yet; gives what memory held, which is
-    /// to be written there, and its credit.
-    pub(super) fn spill(&mut self, stage: impl FnOnce() -> Box<dyn Staging>) -> (Bytes, Vec<ReadCredit>) {
+    /// to be written there.
+    pub(super) fn spill(&mut self, stage: impl FnOnce() -> Box<dyn Staging>) -> Bytes {
         match &mut self.content {
-            Content::Staging(..) => (Bytes::new(), Vec::new()),
+            Content::Staging(..) => Bytes::new(),
             Content::Memory(buffer) => {
                 let held = std::mem::take(buffer).freeze();
                 let mut head = BytesMut::new();
                 put_head(&mut head, 0, &held);
                 self.content = Content::Staging(stage(), head);
-                (held, std::mem::take(&mut self.credit))
+                held
             }
         }
     }
@@ -135,14 +140,17 @@ impl Arriving {
         }
     }
 
-    /// All of it is there, and it has `size`; whether bytes are behind that which have to be cut off in the store.
+    /// All of it is there, and it has `size`; whether bytes are behind that which have to be cut off in the store. In
+    /// memory it holds `credit` for all of its bytes, as far as there is some.
     // RFC 4975 7.3.1: the chunk with "$" defines the total length.
-    pub(super) fn ends_at(&mut self, size: u64) -> bool {
+    pub(super) fn ends_at(&mut self, size: u64, credit: &ReadCredit) -> bool {
         self.received = clock::wall();
         let most = usize::try_from(size).unwrap_or(usize::MAX);
         match &mut self.content {
             Content::Memory(buffer) => {
                 buffer.truncate(most);
+                let here = if self.brought.0 == credit.batch() { self.brought.1 } else { 0 };
+                self.credit = [credit.clone(), credit.more(buffer.len().saturating_sub(here))];
                 false
             }
             Content::Staging(_, head) => {

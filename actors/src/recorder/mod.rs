@@ -28,7 +28,7 @@ use crate::meters;
 use crate::party::{Agreed, NODE_STOPS, Party, PartyEvent};
 use crate::ports::DialogInput;
 use crate::refusals;
-use crate::session::{ReadCredit, SessionReport};
+use crate::session::SessionReport;
 use crate::shared::Shared;
 use crate::supervision::{self, Exited, Obituary};
 
@@ -78,10 +78,6 @@ pub struct Recorder {
     arriving: HashMap<IncomingId, Arriving>,
     /// The order of those that are whole.
     line: Line,
-    /// Credit that those in memory hold that are not whole.
-    ahead: usize,
-    /// The credit of the bytes that came last, where their message holds none.
-    latest: Option<(IncomingId, ReadCredit)>,
     /// Messages on their way into the store.
     storing: usize,
     stored: u32,
@@ -94,6 +90,8 @@ pub struct Recorder {
     /// When it is looked next whether still something comes that the caller said before his BYE, and how often nothing
     /// came.
     lingers: Option<(Instant, u32)>,
+    /// Whether the caller is told of each message that it is stored, so that he knows what is not; unknown before the first.
+    certain: Option<bool>,
     /// Whether nothing more is taken.
     ending: bool,
     span: tracing::Span,
@@ -121,8 +119,6 @@ impl Recorder {
             draft: Rc::default(),
             arriving: HashMap::new(),
             line: Line::default(),
-            ahead: 0,
-            latest: None,
             storing: 0,
             stored: 0,
             alarm: Alarm::default(),
@@ -130,6 +126,7 @@ impl Recorder {
             late: false,
             over: None,
             lingers: None,
+            certain: None,
             ending: false,
             span,
             _obituary: Obituary::new(birth.exited, exited),
@@ -170,7 +167,7 @@ impl Recorder {
 
     /// As [`Self::hang_up`], with the Reason of the BYE.
     fn hang_up_for(&mut self, cause: &str, reason: Option<&str>) {
-        self.cut_off();
+        self.arriving.retain(|_, arriving| arriving.is_whole());
         self.ending = true;
         self.lingers = None;
         if !self.party.is_over() {
@@ -180,9 +177,10 @@ impl Recorder {
     }
 
     /// The caller has said BYE. What he said before comes by another connection, and is read on until that is silent, or
-    /// the BYE has waited long enough.
+    /// the BYE has waited long enough; unless all has come of which he can expect that it is kept.
     fn left(&mut self) {
-        if self.ending || !self.party.is_bound() {
+        let has_all = self.certain == Some(true) && self.arriving.is_empty() && self.storing == 0;
+        if self.ending || has_all || self.party.session().is_none() {
             return self.hang_up("ended by the caller");
         }
         self.lingers = Some((clock::now() + LOOK, 0));
@@ -355,12 +353,15 @@ impl Handler<SessionReport> for Recorder {
             *quiet = 0;
         }
         match report {
-            SessionReport::Started { id, message_id, content_type, headers, .. } => {
+            SessionReport::Started { id, message_id, content_type, headers, answered, .. } => {
+                self.certain = Some(answered && self.certain != Some(false));
                 self.started_message(id, message_id, content_type, headers)
             }
             SessionReport::Data { id, offset, bytes, credit } => self.data(id, offset, bytes, credit, ctx),
-            SessionReport::Complete { id, size } => self.completed(id, size, ctx),
-            SessionReport::Dropped { id } => self.dropped(id),
+            SessionReport::Complete { id, size, credit } => self.completed(id, size, &credit, ctx),
+            SessionReport::Dropped { id } => {
+                self.arriving.remove(&id);
+            }
             SessionReport::Lost(cause) => {
                 if self.party.lost(now) {
                     tracing::info!(parent: &self.span, cause, "the caller's connection is lost: another may come");

@@ -22,10 +22,6 @@ use crate::records::{Said, Way};
 use crate::refusals;
 use crate::session::{Judge, ReadCredit};
 
-/// Credit that messages in memory may hold before they are whole: half of what a connection has, for with none left their
-/// other halves would not be read.
-const AHEAD: usize = 256 << 10;
-
 impl Recorder {
     pub(super) fn started_message(
         &mut self,
@@ -49,36 +45,26 @@ impl Recorder {
     ) {
         let inline = usize::try_from(self.shared.config.store.inline_limit.bytes()).unwrap_or(usize::MAX);
         let Some(arriving) = self.arriving.get_mut(&id) else { return };
-        if arriving.hold(offset, &bytes, inline) {
-            return self.owe(id, credit);
+        // Of what is not whole there is little in memory, and it holds no credit: the rest of it has to be read.
+        if arriving.hold(offset, &bytes, credit.batch(), inline) {
+            return;
         }
-        let (gathered, paid) = arriving.spill(|| self.shared.store.stage());
+        let gathered = arriving.spill(|| self.shared.store.stage());
         arriving.pass(offset, &bytes);
         if !gathered.is_empty() {
-            self.ahead = self.ahead.saturating_sub(cost(&paid));
-            self.write(id, paid, |staging| staging.write(0, gathered), ctx);
+            self.write(id, (), |staging| staging.write(0, gathered), ctx);
         }
         self.write(id, credit, |staging| staging.write(offset, bytes), ctx);
     }
 
-    /// Keeps the credit of bytes in memory until their message is stored; but what is not whole yet must not hold all of
-    /// it. The credit of the last bytes is kept in any case: with them the message may be whole.
-    fn owe(&mut self, id: IncomingId, credit: ReadCredit) {
-        let Some(arriving) = self.arriving.get_mut(&id) else { return };
-        if arriving.credit.last().is_some_and(|last| last.is_same(&credit)) {
-            return;
-        }
-        if self.ahead + credit.bytes() > AHEAD {
-            self.latest = Some((id, credit));
-        } else {
-            self.ahead += credit.bytes();
-            arriving.credit.push(credit);
-        }
-    }
-
     /// All bytes of a message are there: it has its place behind those that were whole before.
-    pub(super) fn completed(&mut self, id: IncomingId, size: u64, ctx: &mut Context<Self>) {
-        let latest = self.latest.take().filter(|(of, _)| *of == id);
+    pub(super) fn completed(
+        &mut self,
+        id: IncomingId,
+        size: u64,
+        credit: &ReadCredit,
+        ctx: &mut Context<Self>,
+    ) {
         let is_full = self.is_full();
         let Some(arriving) = self.arriving.get_mut(&id) else { return };
         fault::strike("recorder.message", &arriving.message_id);
@@ -87,30 +73,15 @@ impl Recorder {
             return self.judge(id, Verdict::Stored);
         }
         if is_full {
-            self.dropped(id);
+            self.arriving.remove(&id);
             return self.judge(id, Verdict::Refused(413, Bytes::from_static(b"Too many messages")));
         }
         self.stored += 1;
-        self.ahead = self.ahead.saturating_sub(cost(&arriving.credit));
-        arriving.credit.extend(latest.map(|(_, credit)| credit));
         arriving.place = Some(self.line.place());
-        if arriving.ends_at(size) {
+        if arriving.ends_at(size, credit) {
             self.write(id, (), |staging| staging.truncate(size), ctx);
         }
         self.store(id, ctx);
-    }
-
-    /// A message will not become whole.
-    pub(super) fn dropped(&mut self, id: IncomingId) {
-        if let Some(arriving) = self.arriving.remove(&id) {
-            self.ahead = self.ahead.saturating_sub(cost(&arriving.credit));
-        }
-    }
-
-    /// What is not whole will not be.
-    pub(super) fn cut_off(&mut self) {
-        self.arriving.retain(|_, arriving| arriving.is_whole());
-        (self.ahead, self.latest) = (0, None);
     }
 
     /// Has something done to what the store has of a content; the `credit` is free when it is done.
@@ -242,9 +213,4 @@ impl Recorder {
             session.do_send(Judge { id, verdict });
         }
     }
-}
-
-/// How much these hold.
-fn cost(credit: &[ReadCredit]) -> usize {
-    credit.iter().map(ReadCredit::bytes).sum()
 }

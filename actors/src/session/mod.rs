@@ -151,13 +151,22 @@ impl MsrpSession {
 
     fn event(&mut self, event: Event, credit: &ReadCredit) {
         match event {
-            Event::Started { id, message_id, content_type, headers, total } => {
-                self.report(SessionReport::Started { id, message_id, content_type, headers, total });
+            Event::Started { id, message_id, content_type, headers, total, answered } => {
+                self.report(SessionReport::Started {
+                    id,
+                    message_id,
+                    content_type,
+                    headers,
+                    total,
+                    answered,
+                });
             }
             Event::Data { id, offset, bytes } => {
                 self.report(SessionReport::Data { id, offset, bytes, credit: credit.clone() });
             }
-            Event::Complete { id, size } => self.report(SessionReport::Complete { id, size }),
+            Event::Complete { id, size } => {
+                self.report(SessionReport::Complete { id, size, credit: credit.clone() });
+            }
             Event::Dropped { id, .. } => self.report(SessionReport::Dropped { id }),
             Event::Bound => self.report(SessionReport::Bound),
             Event::Sent { .. } | Event::Delivered { .. } => {}

@@ -28,6 +28,8 @@ pub enum SessionReport {
         headers: Vec<(Bytes, Bytes)>,
         /// Its size, where the sender told it.
         total: Option<u64>,
+        /// Whether he wants to be told that it is stored.
+        answered: bool,
     },
     /// Bytes of a message.
     Data {
@@ -37,7 +39,8 @@ pub enum SessionReport {
         offset: u64,
         /// What they are.
         bytes: Bytes,
-        /// Read credit of the connection; to be kept as long as the bytes are.
+        /// Read credit of the connection, to be kept as long as the bytes are; but not until more of them come, which
+        /// may be too much to be read without it.
         credit: ReadCredit,
     },
     /// A message is whole and waits for [`super::Judge`].
@@ -46,6 +49,8 @@ pub enum SessionReport {
         id: IncomingId,
         /// Its size, in bytes.
         size: u64,
+        /// Read credit of the bytes that came with its end; to be kept as long as the message is.
+        credit: ReadCredit,
     },
     /// A message will not become whole.
     Dropped {
@@ -78,17 +83,18 @@ impl ReadCredit {
         Self { permit: permit.map(Arc::new) }
     }
 
-    /// How many bytes it is.
-    pub fn bytes(&self) -> usize {
-        self.permit.as_ref().map_or(0, |permit| permit.num_permits())
+    /// Tells the batch from others, while somebody holds it.
+    pub fn batch(&self) -> usize {
+        self.permit.as_ref().map_or(0, |permit| Arc::as_ptr(permit).addr())
     }
 
-    /// Whether it is the credit of the same batch.
-    pub fn is_same(&self, other: &Self) -> bool {
-        match (&self.permit, &other.permit) {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-            (None, None) => true,
-            _ => false,
-        }
+    /// Takes as much more of the connection's credit as there is, up to `bytes`, for what came before this batch.
+    pub fn more(&self, bytes: usize) -> Self {
+        let permit = self.permit.as_ref().filter(|_| bytes > 0).and_then(|permit| {
+            let credit = permit.semaphore();
+            let there = u32::try_from(bytes.min(credit.available_permits())).unwrap_or(u32::MAX);
+            Arc::clone(credit).try_acquire_many_owned(there).ok()
+        });
+        Self::new(permit)
     }
 }

@@ -67,6 +67,36 @@ fn a_sender_is_read_no_further_than_the_store_keeps_up() {
 }
 
 #[test]
+fn messages_that_are_cut_anywhere_go_on() {
+    for (seed, size, chunk) in
+        [(15, 1_900, 100_000), (16, 1_900, 500), (17, 30_000, 100_000), (18, 30_000, 2048)]
+    {
+        simulate(seed, async move {
+            let world = booted(seed).await;
+            let (mut call, mut msrp) = deposit(&world, seed).await;
+            world.set_disk(Disk { slow: 20, ..Disk::default() });
+            // Each chunk of one is followed by one of another: sixteen are not whole at a time.
+            let mut last = Vec::new();
+            for _ in 0..5 {
+                let whole: Vec<_> =
+                    (0..16).map(|_| Chunk::whole("text/plain", "x".repeat(size)).cut(chunk)).collect();
+                for at in 0..whole[0].len() {
+                    whole.iter().for_each(|chunks| msrp.send(&chunks[at]));
+                }
+                last.extend(whole.iter().map(|chunks| chunks.last().unwrap().transaction.clone()));
+            }
+            while !last.is_empty() {
+                let frame = msrp.next(PATIENCE).await.expect("an answer");
+                assert!(!frame.is_response() || frame.status() == 200);
+                last.retain(|transaction| *transaction != frame.transaction);
+            }
+            assert!(call.bye().await);
+            assert_eq!(world.items().await[0].bodies.len(), 80);
+        });
+    }
+}
+
+#[test]
 fn a_session_that_the_store_has_given_up_goes_on_as_another_item() {
     simulate(14, async {
         let world = booted(14).await;

@@ -49,6 +49,8 @@ pub enum Event {
         headers: Vec<(Bytes, Bytes)>,
         /// Its size, as far as its sender said.
         total: Option<u64>,
+        /// Whether its sender wants to be told that it is stored (RFC 4975 7.1.1: Failure-Report is `yes`).
+        answered: bool,
     },
     /// Bytes of a message. They may come out of order, and twice: what comes last counts.
     Data {

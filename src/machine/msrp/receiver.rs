@@ -13,7 +13,7 @@ use super::reply::{Replies, Transaction};
 use super::token::Tokens;
 use super::{DropCause, Event, IncomingId, SessionConfig, Verdict};
 use crate::queue::Queue;
-use crate::wire::msrp::{Continuation, FrameKind, Head, MsrpUri};
+use crate::wire::msrp::{Continuation, FailureReport, FrameKind, Head, MsrpUri};
 
 /// Bytes of memory, about, for the Message-IDs of messages that have ended: of usual ones some eight thousand. Whose
 /// answers are lost with a connection sends those messages again.
@@ -213,6 +213,7 @@ impl Receiver {
             content_type: Some(Bytes::copy_from_slice(content_type)),
             headers: head.others.iter().map(copy).collect(),
             total,
+            answered: head.failure_report == FailureReport::Yes,
         });
         Ok(id)
     }
