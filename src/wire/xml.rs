@@ -267,18 +267,16 @@ fn unbound(prefix: &str) -> XmlError {
     broken(format!("namespace prefix {prefix} is not declared"))
 }
 
-/// What is said of a broken document is told on, in a line of the log or the reason of a response: a name in it may be
-/// as long as the document.
+/// Characters of what is said of a broken document. It is told on, in a line of the log or the reason of a response, and a
+/// name in it may be as long as the document.
 const LONGEST_CAUSE: usize = 120;
 
 fn broken(cause: impl ToString) -> XmlError {
-    let mut cause = cause.to_string();
-    if cause.len() > LONGEST_CAUSE {
-        let end = (0..=LONGEST_CAUSE).rev().find(|end| cause.is_char_boundary(*end));
-        cause.truncate(end.unwrap_or(0));
-        cause.push_str("...");
-    }
-    XmlError::Broken(cause)
+    let cause = cause.to_string();
+    XmlError::Broken(match cause.char_indices().nth(LONGEST_CAUSE) {
+        Some((end, _)) => format!("{}...", cause.get(..end).unwrap_or_default()),
+        None => cause,
+    })
 }
 
 #[cfg(test)]
@@ -317,7 +315,7 @@ mod tests {
         ] {
             let limits = XmlLimits { bytes: 1 << 20, ..LIMITS };
             let Err(XmlError::Broken(cause)) = parse(bad.as_bytes(), limits) else { panic!("{bad} is read") };
-            assert!(cause.len() <= LONGEST_CAUSE + 3, "{cause}");
+            assert!(cause.chars().count() <= LONGEST_CAUSE + 3, "{cause}");
         }
     }
 
