@@ -4,7 +4,7 @@
 use bytes::{Bytes, BytesMut};
 use restante::wire::sip::{
     HeaderName, Headers, Limits, Message, ParseError, Request, Response, StatusCode, StreamDecoder,
-    StreamEvent, parse_datagram, response_destination, stamp_via, validate, validate_response,
+    StreamEvent, parse_datagram, stamp_via, validate, validate_response,
 };
 
 use super::choices::cut;
@@ -47,7 +47,6 @@ fn request(mut request: Request) {
 
 fn response(response: &Response) {
     fields(&response.headers);
-    let _ = response_destination(response);
     if validate_response(response).is_ok() {
         same_again(&Message::Response(response.clone()));
     }

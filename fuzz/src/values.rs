@@ -50,9 +50,8 @@ pub fn name_addr(data: &[u8]) {
 pub fn via(data: &[u8]) {
     let value = Bytes::copy_from_slice(data);
     let Ok(via) = Via::parse(&value) else { return };
-    assert!(via.same_sent_by(&via));
     let _ = (via.branch(), via.unique_branch(), via.received(), via.rport(), via.wants_rport());
-    let _ = (via.port_or_default(), Target::of_via(&via));
+    let _ = Target::of_via(&via);
     if data.contains(&b'\r') || data.contains(&b'\n') {
         return;
     }
@@ -60,7 +59,7 @@ pub fn via(data: &[u8]) {
     request.headers.push(HeaderName::Via, value);
     stamp_via(&mut request, "192.0.2.1:7".parse().unwrap());
     let stamped = request.headers.via().expect("a stamped Via can be read");
-    assert!(stamped.same_sent_by(&via) && stamped.branch() == via.branch());
+    assert_eq!((&stamped.host, stamped.port, stamped.branch()), (&via.host, via.port, via.branch()));
     if via.wants_rport() {
         assert_eq!(stamped.rport(), Some(7));
         assert_eq!(stamped.received(), Some("192.0.2.1".parse().unwrap()));

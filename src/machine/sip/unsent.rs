@@ -36,13 +36,7 @@ impl Sender {
 
 /// RFC 3261 18.2.1: `received`, written where the source was not what sent-by says, else sent-by.
 fn source(via: &Via) -> Option<IpAddr> {
-    match via.params.value("received") {
-        Some(received) => {
-            let text = std::str::from_utf8(&received).ok()?;
-            text.trim_start_matches('[').trim_end_matches(']').parse().ok()
-        }
-        None => via.host.ip(),
-    }
+    if via.params.has("received") { via.received() } else { via.host.ip() }
 }
 
 #[cfg(test)]

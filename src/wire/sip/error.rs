@@ -38,12 +38,6 @@ impl HeaderError {
     pub const fn malformed(header: HeaderName, problem: &'static str) -> Self {
         Self { header, problem }
     }
-
-    /// Whether the field is absent.
-    #[must_use]
-    pub fn is_missing(&self) -> bool {
-        self.problem == Self::MISSING
-    }
 }
 
 impl fmt::Display for HeaderError {

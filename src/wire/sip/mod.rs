@@ -54,4 +54,4 @@ pub use status::{StatusClass, StatusCode};
 pub use stream::{StreamDecoder, StreamEvent};
 pub use uri::{Scheme, SipUri};
 pub use validate::{validate, validate_response};
-pub use via::{MAGIC_COOKIE, Via, response_destination, stamp_via};
+pub use via::{MAGIC_COOKIE, Via, stamp_via};

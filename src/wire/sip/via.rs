@@ -1,5 +1,4 @@
-//! The Via header field: who sent a request and where its responses go
-//! (RFC 3261 18.2.1, 18.2.2, 20.42; RFC 3581).
+//! The Via header field: who sent a request, and where it came from (RFC 3261 18.2.1, 20.42; RFC 3581).
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -11,7 +10,7 @@ use super::grammar::{behind, decimal, is_blank, share, skip_blanks, split_token}
 use super::header_name::HeaderName;
 use super::headers::element_end;
 use super::host::{Host, HostText};
-use super::message::{Request, Response};
+use super::message::Request;
 use super::params::{Params, find_param, is_header_params, leading_params, name_and_value, raw_params};
 
 /// What every branch minted by an RFC 3261 element begins with.
@@ -48,12 +47,6 @@ impl Via {
     /// Whether [`Self::parse`] reads `value`.
     pub(super) fn check(value: &[u8]) -> Result<(), &'static str> {
         checked(value).map(|_| ())
-    }
-
-    /// Reads a Via value as far as a response needs it: parameters up to the first malformed one.
-    fn parse_leniently(value: &Bytes) -> Result<Self, &'static str> {
-        let parts = parts(value)?;
-        Ok(Self::shared(value, &Parts { params: leading_params(parts.params), ..parts }))
     }
 
     fn shared(value: &Bytes, parts: &Parts<'_>) -> Self {
@@ -102,19 +95,6 @@ impl Via {
     #[must_use]
     pub fn wants_rport(&self) -> bool {
         self.params.has("rport")
-    }
-
-    /// The port of `sent-by`, written or default for the transport (RFC 3261 18.2.2).
-    #[must_use]
-    pub fn port_or_default(&self) -> u16 {
-        self.port.unwrap_or(if self.transport.to_ascii_uppercase().starts_with(b"TLS") { 5061 } else { 5060 })
-    }
-
-    /// Whether two values name the same sender: `sent-by` compared, default port understood
-    /// (RFC 3261 17.2.3).
-    #[must_use]
-    pub fn same_sent_by(&self, other: &Self) -> bool {
-        self.host == other.host && self.port_or_default() == other.port_or_default()
     }
 }
 
@@ -239,30 +219,11 @@ fn put_address(out: &mut Vec<u8>, address: IpAddr) {
     }
 }
 
-/// Where a response goes over a transport without connections: transport name, host, port.
-///
-/// `None` when its topmost Via is missing or cannot be read.
-#[must_use]
-pub fn response_destination(response: &Response) -> Option<(Bytes, Host, u16)> {
-    let value = response.headers.get(&HeaderName::Via)?;
-    let via = Via::parse_leniently(&value.slice(..element_end(value))).ok()?;
-    // RFC 3261 18.2.2: maddr first, with the port of sent-by
-    if let Some(maddr) = via.params.value("maddr").and_then(|maddr| Host::parse(&maddr)) {
-        return Some((via.transport.clone(), maddr, via.port_or_default()));
-    }
-    // RFC 3261 18.2.2: then received; RFC 3581 4: with rport, its port
-    let port = via.rport().unwrap_or_else(|| via.port_or_default());
-    match via.received() {
-        Some(address) => Some((via.transport.clone(), Host::from(address), port)),
-        None => Some((via.transport.clone(), via.host.clone(), via.port_or_default())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::wire::sip::{Method, StatusCode};
+    use crate::wire::sip::Method;
 
     fn parse(text: &'static str) -> Result<Via, &'static str> {
         Via::parse(&Bytes::from_static(text.as_bytes()))
@@ -273,13 +234,6 @@ mod tests {
         request.headers.push(HeaderName::Via, via);
         stamp_via(&mut request, peer.parse().unwrap());
         String::from_utf8(request.headers.get(&HeaderName::Via).unwrap().to_vec()).unwrap()
-    }
-
-    fn destination(via: &'static str) -> Option<String> {
-        let mut request = Request::new(Method::Options, "sip:a");
-        request.headers.push(HeaderName::Via, via);
-        let (transport, host, port) = response_destination(&request.respond(StatusCode::OK))?;
-        Some(format!("{} {host}:{port}", String::from_utf8_lossy(&transport)))
     }
 
     // proves RFC 3261 20.42, 25.1 via-parm
@@ -350,18 +304,5 @@ mod tests {
             stamp("SIP/2.0/UDP 192.0.2.15;;,;,,", "192.0.2.1:7"),
             "SIP/2.0/UDP 192.0.2.15;received=192.0.2.1;;,;,,"
         );
-    }
-
-    // proves RFC 3261 18.2.2 and RFC 3581 4
-    #[test]
-    fn responses_go_where_the_via_says() {
-        let to = |via| destination(via).unwrap();
-        assert_eq!(to("SIP/2.0/UDP a:7;maddr=224.2.0.1;received=192.0.2.1;rport=9"), "UDP 224.2.0.1:7");
-        assert_eq!(to("SIP/2.0/UDP a;received=192.0.2.1;rport=9"), "UDP 192.0.2.1:9");
-        assert_eq!(to("SIP/2.0/UDP a:7;received=192.0.2.1"), "UDP 192.0.2.1:7");
-        assert_eq!(to("SIP/2.0/UDP a;received=[2001:db8::1]"), "UDP [2001:db8::1]:5060");
-        assert_eq!(to("SIP/2.0/TLS a.example"), "TLS a.example:5061");
-        assert_eq!(to("SIP/2.0/UDP 192.0.2.15;;,;,,"), "UDP 192.0.2.15:5060");
-        assert_eq!(destination("nonsense"), None);
     }
 }
