@@ -9,6 +9,7 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::line::printable;
+use super::sip::is_token;
 
 /// The media type of message summaries.
 pub const MEDIA_TYPE: &str = "application/simple-message-summary";
@@ -120,7 +121,7 @@ impl Summary {
         }
         for item in self.items.iter().filter(|item| !item.0.is_empty()) {
             out.put_slice(b"\r\n");
-            for (name, value) in item.0.iter().filter(|(name, _)| is_token(name)) {
+            for (name, value) in item.0.iter().filter(|(name, _)| is_token(name.as_bytes())) {
                 line(&mut out, name, value);
             }
         }
@@ -186,7 +187,7 @@ fn header(line: &[u8]) -> Option<(&str, &[u8])> {
     let colon = memchr::memchr(b':', line)?;
     let (name, value) = line.split_at_checked(colon)?;
     let name = std::str::from_utf8(name).ok()?.trim();
-    is_token(name).then_some((name, value.get(1..)?.trim_ascii()))
+    is_token(name.as_bytes()).then_some((name, value.get(1..)?.trim_ascii()))
 }
 
 /// Reads `new/old`.
@@ -217,11 +218,6 @@ fn line(out: &mut BytesMut, name: &str, value: &[u8]) {
         out.put_slice(&printable(piece));
     }
     out.put_slice(b"\r\n");
-}
-
-/// Whether `name` can be a header's name (RFC 3261 section 25.1).
-fn is_token(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte))
 }
 
 #[cfg(test)]

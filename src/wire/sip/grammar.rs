@@ -48,7 +48,7 @@ pub(super) const fn is_token_char(byte: u8) -> bool {
 }
 
 /// Whether `text` is one `token`.
-pub(super) fn is_token(text: &[u8]) -> bool {
+pub(in crate::wire) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| is(TOKEN, *byte))
 }
 

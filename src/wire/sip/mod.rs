@@ -42,6 +42,7 @@ pub use datagram::parse_datagram;
 pub use error::{HeaderError, Limits, ParseError, UriError};
 pub use escape::{escape_user, unescape};
 pub use event::Event;
+pub(super) use grammar::is_token;
 pub use header_name::HeaderName;
 pub use headers::{Header, Headers};
 pub use host::Host;
