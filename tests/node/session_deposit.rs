@@ -170,7 +170,8 @@ fn a_session_without_a_complete_message_leaves_no_item() {
 fn that_somebody_types_is_taken_and_not_kept() {
     let node = Node::start();
     let mut joe = Ua::udp(&node, "sip:joe@example.net");
-    let types = "<isComposing xmlns=\"urn:ietf:params:xml:ns:im-iscomposing\"><state>active</state></isComposing>";
+    let types =
+        "<isComposing xmlns=\"urn:ietf:params:xml:ns:im-iscomposing\"><state>active</state></isComposing>";
     let kind = "application/im-iscomposing+xml";
     let wrapped = format!("From: <sip:joe@example.net>\r\n\r\nContent-Type: {kind}\r\n\r\n{types}");
     let indications = [Chunk::whole(kind, types), Chunk::whole("message/cpim", &wrapped)];

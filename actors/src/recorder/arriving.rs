@@ -95,7 +95,8 @@ impl Arriving {
         match &self.content {
             // A copy of what wraps it: such a message is small.
             Content::Memory(buffer) => {
-                let head = || Bytes::copy_from_slice(buffer.get(..buffer.len().min(HEAD)).unwrap_or_default());
+                let head =
+                    || Bytes::copy_from_slice(buffer.get(..buffer.len().min(HEAD)).unwrap_or_default());
                 rules.ignores(|kind| kind.eq_ignore_ascii_case(&essence), head)
             }
             Content::Staging(..) => false,

@@ -69,7 +69,7 @@ impl Recorder {
         let Some(arriving) = self.arriving.get_mut(&id) else { return };
         fault::strike("recorder.message", &arriving.message_id);
         if arriving.is_ignored(&self.shared.deposit) {
-            self.dropped(id);
+            self.arriving.remove(&id);
             return self.judge(id, Verdict::Stored);
         }
         if is_full {
