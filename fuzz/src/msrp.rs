@@ -42,11 +42,14 @@ fn frames<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<String>, Optio
     (frames, None)
 }
 
-/// What a head says once it is written: without a body there is no Content-Type (RFC 4975 7.1), and a line
-/// break inside a value is a space.
+/// What a head says once it is written: without a body there is no Content-Type (RFC 4975 7.1), what is no UTF-8 is
+/// U+FFFD, and a control character a space, of which none is read at either end.
 fn meant(head: &Head) -> Head {
     let one_line = |value: &Bytes| -> Bytes {
-        value.iter().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { *b }).collect()
+        let text = String::from_utf8_lossy(value);
+        let clean: String =
+            text.chars().map(|it| if it.is_control() && it != '\t' { ' ' } else { it }).collect();
+        Bytes::copy_from_slice(clean.trim_ascii().as_bytes())
     };
     let kind = match &head.kind {
         FrameKind::Other(method) => FrameKind::Other(one_line(method)),
