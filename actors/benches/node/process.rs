@@ -18,6 +18,8 @@ impl Plan {
     pub fn new() -> Self {
         let mut plan = Self { keys: BTreeMap::new(), cores: None };
         for (section, key, value) in [
+            // Few, for together they take as many files as the process may open.
+            ("sip", "max_connections", "200"),
             ("msrp", "max_connections", "40000"),
             ("msrp", "bind_timeout", "\"10m\""),
             ("msrp", "transaction_timeout", "\"10m\""),

@@ -13,7 +13,7 @@ const MOST: f64 = 8.0;
 /// So many are there before it is measured: what the node sets up once is not what each costs.
 const BEFORE: usize = 100;
 /// Files that the node and the load driver need beside those of the sessions that count.
-const OTHER_FILES: usize = 500;
+const OTHER_FILES: usize = 800;
 
 pub fn run(size: &Size, board: &mut Board) {
     let count = possible(size.sessions, board);
