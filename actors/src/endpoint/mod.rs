@@ -1,20 +1,20 @@
 //! SipEndpoint: all SIP transactions of one shard, and who owns which dialog.
 
+mod asking;
+mod redirect;
 mod room;
 
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
+use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 use bytes::Bytes;
 use restante::focus::rejection::Rejection;
-use restante::machine::sip::locate::{LocateError, Place};
 use restante::machine::sip::{
-    Attempts, ClientTxn, Destination, Endpoint, EndpointConfig, EndpointEvent, FailedPlaces, Flow,
-    NextAttempt, Outcome, Pacing, Sender, ServerTxn, Terms, TransmitId,
+    ClientTxn, Endpoint, EndpointConfig, EndpointEvent, FailedPlaces, Flow, Outcome, Pacing, ServerTxn,
+    Terms, TransmitId,
 };
 use restante::wire::sip::{
     HeaderName, Headers, Message as SipMessage, Method, Request, Response, StatusCode,
 };
 use rustc_hash::FxHashMap;
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::admission::{Admission, Admitted};
@@ -24,11 +24,12 @@ use crate::clock;
 use crate::fault;
 use crate::gate::{Caller, Gate, Guest};
 use crate::link::{SipReceived, SipSender, SipTransport, TransportFailed};
-use crate::ports::{Adopt, Asked, DialogInput, DialogUser, Forget, Leave, Respond, SendRequest, ToEndpoint};
+use crate::ports::{Adopt, Asked, DialogInput, DialogUser, Forget, Respond, ToEndpoint};
 use crate::refusals;
 use crate::shared::Shared;
 use crate::supervision::Vital;
 
+use asking::Asking;
 use room::Waiting;
 
 pub use room::LinkRoomy;
@@ -63,33 +64,6 @@ struct Invited {
     user: Option<DialogUser>,
     /// A CANCEL for it was answered 200: no 2xx is sent any more (RFC 3261 9.2).
     cancelled: bool,
-}
-
-/// A request of a dialog's owner, on its way.
-struct Asking {
-    attempts: Attempts,
-    user: DialogUser,
-    ticket: u64,
-    /// Held until the request is on its way.
-    leave: Option<Leave>,
-}
-
-impl Asking {
-    fn tell(self, outcome: Outcome) {
-        let ticket = self.ticket;
-        self.user.do_send(match outcome {
-            Outcome::Response(response) => DialogInput::Response { ticket, response },
-            Outcome::Failed(cause) => DialogInput::Failed { ticket, cause },
-        });
-    }
-}
-
-/// A response that could not be sent: the places still to be tried (RFC 3263 5).
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-struct Redirect {
-    bytes: Bytes,
-    places: VecDeque<Place>,
 }
 
 /// What a request passes before it is served.
@@ -189,84 +163,6 @@ impl SipEndpoint {
                 self.admitted.remove(&txn);
             }
         }
-    }
-
-    fn response(&mut self, txn: ClientTxn, response: Response, ctx: &mut Context<Self>) {
-        if response.status.is_final() {
-            self.outcome(txn, Outcome::Response(Box::new(response)), ctx);
-        } else if let Some(asking) = self.clients.get_mut(&txn) {
-            asking.attempts.handle_provisional();
-            let (ticket, response) = (asking.ticket, Box::new(response));
-            asking.user.do_send(DialogInput::Response { ticket, response });
-        }
-    }
-
-    /// A client transaction has ended: its user is told, or the next place is tried.
-    fn outcome(&mut self, txn: ClientTxn, outcome: Outcome, ctx: &mut Context<Self>) {
-        let Some(mut asking) = self.clients.remove(&txn) else { return };
-        if let Some((to, finding)) = asking.attempts.finding(&outcome)
-            && let Some(avoided) = self.failed_places.note(to, finding, clock::now())
-        {
-            let (peer, transport, seconds) = (to.addr, to.transport, avoided.as_secs());
-            tracing::warn!(%peer, %transport, cause = ?finding, seconds, "next hop failed: others come first for a while");
-        }
-        match asking.attempts.handle_outcome(outcome) {
-            Some(outcome) => asking.tell(outcome),
-            None => self.proceed(asking, ctx),
-        }
-    }
-
-    /// Makes the next attempt at a request.
-    fn proceed(&mut self, mut asking: Asking, ctx: &mut Context<Self>) {
-        loop {
-            match asking.attempts.proceed() {
-                NextAttempt::Send(request, to) => {
-                    if let Some(link) = self.crowded(&asking, &request, &to) {
-                        return self.hold_back(asking, link);
-                    }
-                    asking.leave = None;
-                    let txn = self.machine.request(clock::now(), *request, to, &mut Chance);
-                    self.clients.insert(txn, asking);
-                    return;
-                }
-                NextAttempt::Exhausted(outcome) => return asking.tell(outcome),
-                NextAttempt::Locate(uri) => match self.shared.resolver.sip_at_once(&uri) {
-                    Some(found) => asking.attempts.located(&self.places(found)),
-                    None => return self.locate(asking, &uri, ctx),
-                },
-            }
-        }
-    }
-
-    fn locate(&self, mut asking: Asking, uri: &Bytes, ctx: &mut Context<Self>) {
-        let resolving = self.shared.resolver.sip(uri);
-        ctx.spawn(resolving.into_actor(self).map(move |found, endpoint, ctx| {
-            asking.attempts.located(&endpoint.places(found));
-            endpoint.proceed(asking, ctx);
-            endpoint.drain(ctx);
-        }));
-    }
-
-    /// The places that were found, in the order in which a request tries them.
-    fn places(&self, found: Result<Vec<Place>, LocateError>) -> Vec<Place> {
-        let mut places = places(found);
-        self.failed_places.sort(&mut places, clock::now());
-        places
-    }
-
-    /// RFC 3263 5: a response whose connection is gone goes where its Via stands for. Not for strangers:
-    /// they do not choose whom the node connects to.
-    fn redirect(&self, bytes: Bytes, ctx: &mut Context<Self>) {
-        let Some(sender) = Sender::of(&bytes) else { return };
-        if !self.gate.trusts_address(sender.source) {
-            return;
-        }
-        let (resolver, me) = (self.shared.resolver.clone(), ctx.address());
-        ctx.spawn(async move { resolver.locate(sender.target).await }.into_actor(self).map(
-            move |found, _, _| {
-                me.do_send(Redirect { bytes, places: places(found).into() });
-            },
-        ));
     }
 
     /// Gives a request to the owner of its dialog, or to the shard.
@@ -424,24 +320,6 @@ impl Handler<TransportFailed> for SipEndpoint {
     }
 }
 
-impl Handler<Redirect> for SipEndpoint {
-    type Result = ();
-    fn handle(&mut self, mut redirect: Redirect, ctx: &mut Self::Context) {
-        let Some(place) = redirect.places.pop_front() else { return };
-        tracing::debug!(peer = %place.addr, transport = %place.transport, "response sent by another way");
-        let (me, places) = (ctx.address(), redirect.places);
-        let sender = self.transport.sender(move |failed| {
-            me.do_send(Redirect { bytes: failed.bytes, places: places.clone() });
-        });
-        let to = Destination {
-            upgrade: false,
-            domain: place.domain,
-            ..Destination::new(place.transport, place.addr)
-        };
-        sender.send(&to, redirect.bytes, TransmitId::Stateless);
-    }
-}
-
 impl Handler<Respond> for SipEndpoint {
     type Result = ();
     fn handle(&mut self, respond: Respond, ctx: &mut Self::Context) {
@@ -461,17 +339,6 @@ impl Handler<Respond> for SipEndpoint {
         if !self.machine.respond(clock::now(), respond.txn, response) {
             tracing::debug!(txn = ?respond.txn, "response without a transaction");
         }
-        self.drain(ctx);
-    }
-}
-
-impl Handler<SendRequest> for SipEndpoint {
-    type Result = ();
-    fn handle(&mut self, send: SendRequest, ctx: &mut Self::Context) {
-        let is_open = |flow: &Flow| self.sender.as_ref().is_some_and(|sender| sender.is_open(flow));
-        let is_open = send.flow.as_ref().is_some_and(is_open);
-        let attempts = Attempts::new(send.request, send.next_hop, send.flow, is_open);
-        self.proceed(Asking { attempts, user: send.user, ticket: send.ticket, leave: send.leave }, ctx);
         self.drain(ctx);
     }
 }
@@ -497,14 +364,6 @@ impl Handler<Forget> for SipEndpoint {
     fn handle(&mut self, forget: Forget, _: &mut Self::Context) {
         self.dialogs.remove(forget.tag.as_bytes());
     }
-}
-
-/// The places that were found; where none was, the log says why.
-fn places(found: Result<Vec<Place>, LocateError>) -> Vec<Place> {
-    found.unwrap_or_else(|error| {
-        tracing::warn!(%error, "not sent: the next hop cannot be found");
-        Vec::new()
-    })
 }
 
 /// The node stops: every dialog's owner is told.
