@@ -93,10 +93,11 @@ fn head(head: &Head) {
     let read = Decoder::new(DecoderLimits { header_bytes: 1 << 16 }).decode(&mut written);
     match read {
         Ok(Some(Piece::Head(again))) => {
-            let meant = meant(head);
+            // Spaces at the end of a comment are read.
+            let (again, meant) = (meant(&again), meant(head));
             // A head's text counts its other header fields: here they are seen.
             assert_eq!(again.others, meant.others, "{text:?}");
-            assert_eq!(*again, meant, "{text:?}");
+            assert_eq!(again, meant, "{text:?}");
         }
         other => panic!("what is written can be read: {other:?} {text:?}"),
     }
