@@ -57,16 +57,18 @@ impl Readiness {
 
     /// Says whether the node takes work: true once every listener is bound, false as soon as it drains.
     pub fn set(&self, ready: bool) {
-        self.why().clear();
-        told(ready);
-        self.0.takes.store(ready, Ordering::Release);
+        self.become_ready(ready, String::new());
     }
 
     /// Says that the node takes no work, and why.
     pub fn refuse(&self, why: String) {
-        *self.why() = why;
-        told(false);
-        self.0.takes.store(false, Ordering::Release);
+        self.become_ready(false, why);
+    }
+
+    fn become_ready(&self, ready: bool, why_not: String) {
+        *self.why() = why_not;
+        metrics::gauge!("restante_ready").set(if ready { 1.0 } else { 0.0 });
+        self.0.takes.store(ready, Ordering::Release);
     }
 
     /// Why the node takes no work, if that was said.
@@ -82,11 +84,6 @@ impl Readiness {
     pub fn is_ready(&self) -> bool {
         self.0.takes.load(Ordering::Acquire)
     }
-}
-
-/// Tells whoever scrapes whether the node takes work.
-fn told(ready: bool) {
-    metrics::gauge!("restante_ready").set(if ready { 1.0 } else { 0.0 });
 }
 
 /// The process's metrics recorder, which is installed the first time: several nodes in one process share it.

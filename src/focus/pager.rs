@@ -169,7 +169,7 @@ fn content_headers(request: &Request) -> Result<Vec<(Bytes, Bytes)>, Rejection> 
 }
 
 /// What these header fields take, in bytes.
-pub(super) fn size_of_fields(fields: &[(Bytes, Bytes)]) -> usize {
+fn size_of_fields(fields: &[(Bytes, Bytes)]) -> usize {
     fields.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 

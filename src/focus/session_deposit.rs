@@ -28,16 +28,13 @@ pub fn session(invite: &Request, rules: &DepositRules, now: Timestamp) -> Result
     let envelope = pager::envelope(invite, now)?;
     let key = pager::key(invite)?;
     // What is kept for hours must not keep the whole INVITE.
-    let (own, own_or_none) = (
-        |text: Bytes| Bytes::copy_from_slice(&text),
-        |text: Option<Bytes>| text.map(|text| Bytes::copy_from_slice(&text)),
-    );
+    let own = |text: Bytes| Bytes::copy_from_slice(&text);
     let envelope = Envelope {
         from: own(envelope.from),
         to: own(envelope.to),
-        subject: own_or_none(envelope.subject),
+        subject: envelope.subject.map(own),
         date: own(envelope.date),
-        priority: own_or_none(envelope.priority),
+        priority: envelope.priority.map(own),
         expires: None,
         text: true,
         ..envelope

@@ -16,6 +16,16 @@ fn stored(count: usize, speak: impl FnOnce(&mut Msrp)) -> Vec<Vec<u8>> {
     delivered.iter().map(|message| Cpim::parse(&message.body).body).collect()
 }
 
+/// Sends chunks in one write, each of which is answered 200.
+fn all_at_once(msrp: &mut Msrp, chunks: &[Chunk]) {
+    let (remote, local) = (msrp.remote.clone(), msrp.local.clone());
+    let bytes: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.encode(&remote, &local)).collect();
+    msrp.write(&bytes);
+    for chunk in chunks {
+        assert_eq!(msrp.response_to(&chunk.transaction), 200);
+    }
+}
+
 #[test]
 fn a_chunked_message_is_put_together() {
     let body = noise(10_000);
@@ -150,12 +160,7 @@ fn small_chunks_wait_for_the_disk_and_none_is_refused() {
     let body = noise(1_000_000);
     let kept = stored(1, |msrp| {
         let chunks = Chunk::whole("application/octet-stream", &body).cut(500);
-        let (remote, local) = (msrp.remote.clone(), msrp.local.clone());
-        let bytes: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.encode(&remote, &local)).collect();
-        msrp.write(&bytes);
-        for chunk in &chunks {
-            assert_eq!(msrp.response_to(&chunk.transaction), 200);
-        }
+        all_at_once(msrp, &chunks);
     });
     assert!(kept == [body]);
 }
@@ -165,12 +170,7 @@ fn many_messages_that_fill_what_is_read_at_once_are_all_kept() {
     let bodies: Vec<_> = (0..200).map(|number| noise(30_000 + number)).collect();
     let kept = stored(bodies.len(), |msrp| {
         let chunks: Vec<_> = bodies.iter().map(|body| Chunk::whole("text/plain", body)).collect();
-        let (remote, local) = (msrp.remote.clone(), msrp.local.clone());
-        let bytes: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.encode(&remote, &local)).collect();
-        msrp.write(&bytes);
-        for chunk in &chunks {
-            assert_eq!(msrp.response_to(&chunk.transaction), 200);
-        }
+        all_at_once(msrp, &chunks);
     });
     assert!(kept == bodies);
 }
@@ -181,12 +181,7 @@ fn messages_are_kept_in_the_order_in_which_they_became_whole() {
     bodies.extend((0..300).map(|number| number.to_string().into_bytes()));
     let kept = stored(bodies.len(), |msrp| {
         let chunks: Vec<_> = bodies.iter().map(|body| Chunk::whole("text/plain", body)).collect();
-        let (remote, local) = (msrp.remote.clone(), msrp.local.clone());
-        let bytes: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.encode(&remote, &local)).collect();
-        msrp.write(&bytes);
-        for chunk in &chunks {
-            assert_eq!(msrp.response_to(&chunk.transaction), 200);
-        }
+        all_at_once(msrp, &chunks);
     });
     assert!(kept == bodies);
 }

@@ -45,6 +45,22 @@ fn damage(place: &TempDir, keyspace: u32, percent: usize) {
     }
 }
 
+/// When every item has ended.
+const LAST: Timestamp = Timestamp(5000 + ITEMS as u64 * 20_000);
+
+/// Has all expire that can; how many items did.
+fn expire_all(store: &Archive) -> usize {
+    let mut removed = 0;
+    for _ in 0..ITEMS {
+        let step = wait(store.expire(LAST, 256)).unwrap();
+        removed += step.removed;
+        if !step.more {
+            break;
+        }
+    }
+    removed
+}
+
 #[test]
 fn items_in_a_block_that_cannot_be_read_are_left_out_and_the_others_are_listed() {
     let place = in_tables();
@@ -71,17 +87,9 @@ fn items_in_a_block_that_cannot_be_read_are_left_out_and_the_others_are_listed()
     assert_eq!(wait(store.close_session(draft)).unwrap().unwrap().counts.bytes, 6);
 
     // All that ends but what cannot be read, and nobody waits for that.
-    let last = Timestamp(5000 + ITEMS as u64 * 20_000);
-    let mut removed = 0;
-    for _ in 0..ITEMS {
-        let step = wait(store.expire(last, 256)).unwrap();
-        removed += step.removed;
-        if !step.more {
-            break;
-        }
-    }
+    let removed = expire_all(&store);
     assert!(removed >= heads.len(), "{removed}");
-    assert!(!wait(store.expire(last, 256)).unwrap().more);
+    assert!(!wait(store.expire(LAST, 256)).unwrap().more);
     assert_eq!(wait(store.list(bob(), ListQuery::default())).unwrap().len(), 0);
     assert!(store.working());
 }
@@ -97,15 +105,7 @@ fn a_hole_in_the_index_of_ends_is_passed_over() {
     let store = open(&place);
     let read = store.reader.tree.moment().prefix(&keys_of_ends()).take_while(Result::is_ok).count();
     assert!(read < all, "the hole is among the ends");
-    let last = Timestamp(5000 + ITEMS as u64 * 20_000);
-    let mut removed = 0;
-    for _ in 0..ITEMS {
-        let step = wait(store.expire(last, 256)).unwrap();
-        removed += step.removed;
-        if !step.more {
-            break;
-        }
-    }
+    let removed = expire_all(&store);
     assert!(removed > all - ends::GROUP && removed > read, "{removed} of {all}, {read} before the hole");
     assert!(store.working());
 }
