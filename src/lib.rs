@@ -14,7 +14,7 @@ pub mod entropy;
 pub mod focus;
 pub mod ladder;
 pub mod machine;
-mod queue;
+pub mod queue;
 pub mod store;
 pub mod time;
 pub mod wire;

@@ -5,23 +5,27 @@ use std::collections::VecDeque;
 /// A queue that takes one pointer while it is empty, which most of a session that waits are.
 #[derive(Debug)]
 #[allow(clippy::box_collection, reason = "a queue of its own takes four times the room of a pointer")]
-pub(crate) struct Queue<T>(Option<Box<VecDeque<T>>>);
+pub struct Queue<T>(Option<Box<VecDeque<T>>>);
 
 impl<T> Queue<T> {
-    pub(crate) const fn new() -> Self {
+    /// Nothing.
+    #[must_use]
+    pub const fn new() -> Self {
         Self(None)
     }
 
-    pub(crate) fn push_back(&mut self, item: T) {
+    /// Puts an item behind all others.
+    pub fn push_back(&mut self, item: T) {
         self.0.get_or_insert_default().push_back(item);
     }
 
-    pub(crate) fn push_front(&mut self, item: T) {
+    /// Puts an item before all others.
+    pub fn push_front(&mut self, item: T) {
         self.0.get_or_insert_default().push_front(item);
     }
 
     /// The first; its room is given back when it is found empty, not with the last that is taken: others mostly follow.
-    pub(crate) fn pop_front(&mut self) -> Option<T> {
+    pub fn pop_front(&mut self) -> Option<T> {
         let next = self.0.as_mut()?.pop_front();
         if next.is_none() {
             self.0 = None;
@@ -29,24 +33,38 @@ impl<T> Queue<T> {
         next
     }
 
-    pub(crate) fn front(&self) -> Option<&T> {
+    /// The first, if there is one.
+    #[must_use]
+    pub fn front(&self) -> Option<&T> {
         self.0.as_ref()?.front()
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+    /// All, the first first.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.0.iter_mut().flat_map(|queue| queue.iter_mut())
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |queue| queue.len())
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    pub(crate) fn clear(&mut self) {
+    /// Takes all away.
+    pub fn clear(&mut self) {
         self.0 = None;
+    }
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -1,12 +1,13 @@
 //! Party: whoever has invited the node, as a Focus or a Recorder sees him: the INVITE dialog, and the MSRP
 //! session that it has agreed upon.
 //!
-//! Its user hands over what comes ([`Party::handle`], [`Party::heard`], [`Party::ring`]), then drains
-//! [`Party::poll_event`], calls [`Party::send`] and arms his alarm for [`Party::poll_timeout`].
+//! Its user hands over what comes ([`Party::handle`], [`Party::handle_session`], [`Party::ring`]), then drains
+//! [`Party::poll_report`] and [`Party::poll_event`], calls [`Party::flush`] and [`Party::send`], and arms his alarm for
+//! [`Party::poll_timeout`].
 
 use std::sync::Arc;
 
-use actix::{Addr, Recipient};
+use actix::Recipient;
 use bytes::Bytes;
 use restante::focus::delivery::ClientLimits;
 use restante::focus::intent;
@@ -25,8 +26,9 @@ use crate::dialog_port::DialogPort;
 use crate::ports::DialogInput;
 use crate::records::{Said, Tap, Way};
 use crate::refusals;
-use crate::session::{Close, Join, MsrpSession, SessionReport};
+use crate::session::{Join, MsrpSession, SessionInput, SessionReport};
 use crate::shared::Shared;
+use crate::supervision;
 
 /// The Reason of a BYE by a node that stops (RFC 3326 2).
 pub const NODE_STOPS: &str = "SIP;text=\"node stops\"";
@@ -67,7 +69,7 @@ pub struct Party {
     invite: InviteSession,
     exchange: Option<Box<Exchange>>,
     tap: Tap,
-    session: Option<Addr<MsrpSession>>,
+    session: Option<Box<MsrpSession>>,
     /// When the session ends unless something comes.
     deadline: Option<Instant>,
     /// Whether its connection can be used.
@@ -125,10 +127,15 @@ impl Party {
         self.port.adopt(user);
     }
 
-    /// The MSRP session, while there is one.
+    /// The MSRP session, while there is one, and where what happens in it is noted.
+    pub fn session(&mut self) -> (Option<&mut MsrpSession>, &Tap) {
+        (self.session.as_deref_mut(), &self.tap)
+    }
+
+    /// Whether there is an MSRP session.
     #[must_use]
-    pub const fn session(&self) -> Option<&Addr<MsrpSession>> {
-        self.session.as_ref()
+    pub const fn has_session(&self) -> bool {
+        self.session.is_some()
     }
 
     /// Whether frames can be sent.
@@ -151,7 +158,7 @@ impl Party {
 
     // ---- the first exchange ----
 
-    /// Accepts the INVITE with an MSRP session that reports to `user`: with an answer to `offer` if that
+    /// Accepts the INVITE with an MSRP session for which `user` takes what comes: with an answer to `offer` if that
     /// `fits`, with an offer of our own where there is none. `max_size` bounds what is received; without it
     /// nothing is.
     ///
@@ -163,7 +170,7 @@ impl Party {
         offer: Option<&Bytes>,
         max_size: Option<u64>,
         fits: impl FnOnce(&Negotiated) -> bool,
-        user: &Recipient<SessionReport>,
+        user: &Recipient<SessionInput>,
     ) -> Result<Option<Agreed>, Rejection> {
         let agent = self.shared.agent();
         let uri = self
@@ -195,7 +202,8 @@ impl Party {
         let config = self.shared.session_config(uri, max_size.is_some());
         let resolver = self.shared.resolver.clone();
         let rejoins = !self.shared.config.msrp.rejoin_timeout.is_zero();
-        self.session = Some(MsrpSession::open(config, self.shared.msrp.clone(), resolver, rejoins, user));
+        let session = MsrpSession::open(config, self.shared.msrp.clone(), resolver, rejoins, user);
+        self.session = Some(Box::new(session));
         self.exchange = Some(exchange);
         // RFC 3261 13.3.1.4: a 2xx to an INVITE SHOULD say what the UAS can do while the session lasts.
         let allow = match max_size {
@@ -233,8 +241,8 @@ impl Party {
             self.deadline = Some(now + self.shared.config.msrp.idle_timeout);
         }
         let first = !self.bound && !moved;
-        if let Some(session) = self.session.as_ref().filter(|_| moved || first) {
-            session.do_send(Join {
+        if let Some(session) = self.session.as_mut().filter(|_| moved || first) {
+            session.join(Join {
                 remote: negotiated.remote_path,
                 fingerprints: negotiated.fingerprints,
                 connect: negotiated.connect,
@@ -355,8 +363,22 @@ impl Party {
         }
     }
 
+    /// Takes what has come for the MSRP session.
+    pub fn handle_session(&mut self, input: SessionInput) {
+        if let Some(session) = &mut self.session {
+            session.handle(input);
+        }
+    }
+
+    /// What the MSRP session has to tell, if anything.
+    pub fn poll_report(&mut self, now: Instant) -> Option<SessionReport> {
+        let report = self.session.as_mut()?.poll_report()?;
+        self.heard(now, &report);
+        Some(report)
+    }
+
     /// The MSRP session has reported something: the party lives.
-    pub fn heard(&mut self, now: Instant, report: &SessionReport) {
+    fn heard(&mut self, now: Instant, report: &SessionReport) {
         self.note(report);
         self.bound |= matches!(report, SessionReport::Bound);
         self.lost &= !matches!(report, SessionReport::Rejoined);
@@ -405,13 +427,17 @@ impl Party {
     /// Whether the time is up in which something had to come.
     pub fn ring(&mut self, now: Instant) -> bool {
         self.invite.handle_timeout(now);
+        if let Some(session) = &mut self.session {
+            session.handle_timeout(now);
+        }
         self.deadline.take_if(|deadline| *deadline <= now).is_some()
     }
 
     /// When to call [`Self::ring`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.invite.poll_timeout().into_iter().chain(self.deadline).min()
+        let session = self.session.as_ref().and_then(|session| session.poll_timeout());
+        self.invite.poll_timeout().into_iter().chain(self.deadline).chain(session).min()
     }
 
     // ---- the end ----
@@ -424,10 +450,16 @@ impl Party {
         }
     }
 
-    /// Ends the MSRP session.
+    /// Ends the MSRP session; what was said in it leaves.
     pub fn close(&mut self) {
-        if let Some(session) = self.session.take() {
-            session.do_send(Close);
+        self.flush();
+        self.session = None;
+    }
+
+    /// Sends what is to be said in the MSRP session.
+    pub fn flush(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.flush();
         }
     }
 
@@ -440,7 +472,10 @@ impl Party {
 /// Whatever ended its user, nothing is left behind: no session, no dialog, and nobody who waits.
 impl Drop for Party {
     fn drop(&mut self) {
-        self.close();
+        // What has failed is in no state to say anything more.
+        if !supervision::has_failed() {
+            self.close();
+        }
         if !self.invite.is_ended() {
             self.invite.abandon();
             self.send();

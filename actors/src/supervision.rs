@@ -4,7 +4,6 @@
 //! | who fails | what is done |
 //! |---|---|
 //! | Focus, Recorder | the INVITE gets 500, or the dialog a BYE; the shard counts one less |
-//! | MsrpSession | its Focus or Recorder ends |
 //! | VirtualUa | its item has failed, the others go on |
 //! | Mailbox | the shard makes it anew from the subscriptions that are written down |
 //! | Shard, SipEndpoint | fatal: the process ends; what was acknowledged is in the store |

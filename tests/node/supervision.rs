@@ -60,7 +60,8 @@ fn a_dialog_whose_focus_fails_gets_a_bye_and_its_watcher_the_end() {
     let request = bob.request("SUBSCRIBE", &focus).add("Event", "conference").add("Expires", "600");
     assert_eq!(bob.ask(request.clone()).status(), 200);
     bob.wait_and_ok("NOTIFY", &request.call_id());
-    call.join();
+    let mut msrp = call.connect();
+    msrp.post(&Chunk::empty());
     let bye = call.wait_bye(&mut bob);
     assert!(bye.need("Reason").contains("500"), "{bye}");
     let last = bob.wait_and_ok("NOTIFY", &request.call_id()).msg;
@@ -101,7 +102,7 @@ fn an_item_whose_virtual_user_agent_fails_fails_alone() {
 }
 
 #[test]
-fn a_retrieval_whose_msrp_session_fails_ends() {
+fn a_retrieval_that_fails_while_it_sends_ends() {
     let node = fragile(Plan::new(), "session.begin", "failing0");
     let mut joe = Ua::udp(&node, "sip:joe@example.net");
     let mut deposit = Invite::new(&joe, BOB, Offer::active()).call(&mut joe);
@@ -110,7 +111,7 @@ fn a_retrieval_whose_msrp_session_fails_ends() {
     let mut bob = Ua::udp(&node, "bob");
     let call = Invite::new(&bob, &message_uri(&deposit.dialog.call_id), Offer::active()).call(&mut bob);
     call.wait_bye(&mut bob);
-    one_error(&node, &["MSRP session", "stays new"]);
+    one_error(&node, &["the focus has failed", "stays new"]);
     assert_eq!(fetch(&node, "bob").totals(), (1, 0));
 }
 

@@ -15,6 +15,7 @@ use restante::focus::retrieval::{Event, Failure, Retrieval};
 use restante::machine::offer_answer::Negotiated;
 use restante::machine::sip::{EndedBy, InviteSession};
 use restante::store::{After, Item, MessageId, Owner};
+use restante::time::Instant;
 
 use crate::alarm::Alarm;
 use crate::clock;
@@ -24,7 +25,7 @@ use crate::fault;
 use crate::meters;
 use crate::party::{Agreed, NODE_STOPS, Party, PartyEvent};
 use crate::ports::DialogInput;
-use crate::session::SessionReport;
+use crate::session::{SessionInput, SessionReport};
 use crate::shared::Shared;
 use crate::supervision::{self, Exited, Obituary};
 use crate::turn::Turn;
@@ -149,8 +150,8 @@ impl Focus {
             };
             negotiated.direction.sends() && found.only.as_ref().is_none_or(|item| takes(item, &client))
         };
-        let reports = ctx.address().recipient();
-        let agreed = self.party.accept(clock::now(), body.sdp.as_ref(), None, fits, &reports)?;
+        let me = ctx.address().recipient();
+        let agreed = self.party.accept(clock::now(), body.sdp.as_ref(), None, fits, &me)?;
         self.retrieval = Retrieval::new(found.list);
         self.relay = Relay::new(self.retrieval.entries().len());
         tracing::info!(parent: &self.span, items = self.retrieval.entries().len(), "retrieval accepted");
@@ -181,11 +182,48 @@ impl Focus {
         self.relay.restart(&unfinished);
     }
 
+    // ---- what the client says ----
+
+    /// Takes what the MSRP session has to tell.
+    fn hear(&mut self, now: Instant) {
+        while let Some(report) = self.party.poll_report(now) {
+            match report {
+                SessionReport::Bound => fault::strike("focus.bound", self.call_id()),
+                SessionReport::Credit(pieces) => self.relay.credit(pieces),
+                SessionReport::Delivered(places) => {
+                    for (participant, message) in places {
+                        self.retrieval.acknowledged(participant, message);
+                    }
+                }
+                SessionReport::Refused(participant, status) => {
+                    self.fail(participant, Failure::Refused(status));
+                }
+                SessionReport::Lost(cause) => {
+                    if self.party.lost(now) {
+                        tracing::info!(parent: &self.span, cause, "the client's connection is lost: it may open another");
+                    } else {
+                        self.broken(cause);
+                    }
+                }
+                SessionReport::Rejoined => self.moved(),
+                SessionReport::Ended(cause) => self.broken(cause),
+                // The session takes no content from the client.
+                SessionReport::Started { .. }
+                | SessionReport::Data { .. }
+                | SessionReport::Complete { .. }
+                | SessionReport::Dropped { .. } => {}
+            }
+        }
+    }
+
     // ---- relaying ----
 
-    fn pump(&mut self, ctx: &Context<Self>) {
+    fn pump(&mut self, now: Instant, ctx: &Context<Self>) {
         // First: what has failed behind a piece that is relayed gives its credit back to be granted.
-        self.relay.forward(&mut self.retrieval, self.party.session(), self.party.tap());
+        self.relay.forward(&mut self.retrieval, self.party.session());
+        self.party.flush();
+        // What has left gives its credit back, too.
+        self.hear(now);
         if self.party.is_bound() {
             let window = self.shared.config.retrieval.window.as_usize();
             let owner = self.party.port().peer();
@@ -195,7 +233,7 @@ impl Focus {
     }
 
     fn fail(&mut self, participant: usize, failure: Failure) {
-        self.relay.leave(participant, self.party.session());
+        self.relay.leave(participant, self.party.session().0);
         let (cause, status) = (failure.text(), failure.status());
         if self.retrieval.failed(participant, failure) {
             let message_id = self.retrieval.entries().get(participant).and_then(|it| it.message_id.as_ref());
@@ -218,6 +256,7 @@ impl Focus {
     fn drain(&mut self, ctx: &mut Context<Self>) {
         self.turn.ended();
         let now = clock::now();
+        self.hear(now);
         while let Some(event) = self.party.poll_event(now) {
             match event {
                 PartyEvent::Agreed(agreed) => self.agreed(agreed),
@@ -234,7 +273,7 @@ impl Focus {
                 }
             }
         }
-        self.pump(ctx);
+        self.pump(now, ctx);
         let mut delivered = Vec::new();
         while let Some(event) = self.retrieval.poll_event() {
             match event {
@@ -380,35 +419,10 @@ impl Handler<Marked> for Focus {
     }
 }
 
-impl Handler<SessionReport> for Focus {
+impl Handler<SessionInput> for Focus {
     type Result = ();
-    fn handle(&mut self, report: SessionReport, ctx: &mut Self::Context) {
-        let now = clock::now();
-        self.party.heard(now, &report);
-        match report {
-            SessionReport::Bound => fault::strike("focus.bound", self.call_id()),
-            SessionReport::Credit(pieces) => self.relay.credit(pieces),
-            SessionReport::Delivered(places) => {
-                for (participant, message) in places {
-                    self.retrieval.acknowledged(participant, message);
-                }
-            }
-            SessionReport::Refused(participant, status) => self.fail(participant, Failure::Refused(status)),
-            SessionReport::Lost(cause) => {
-                if self.party.lost(now) {
-                    tracing::info!(parent: &self.span, cause, "the client's connection is lost: it may open another");
-                } else {
-                    self.broken(cause);
-                }
-            }
-            SessionReport::Rejoined => self.moved(),
-            SessionReport::Ended(cause) => self.broken(cause),
-            // The session takes no content from the client.
-            SessionReport::Started { .. }
-            | SessionReport::Data { .. }
-            | SessionReport::Complete { .. }
-            | SessionReport::Dropped { .. } => {}
-        }
+    fn handle(&mut self, input: SessionInput, ctx: &mut Self::Context) {
+        self.party.handle_session(input);
         self.turn.end_with(ctx, Self::drain);
     }
 }
@@ -420,7 +434,7 @@ impl Handler<DialogInput> for Focus {
             DialogInput::Drain => {
                 self.broken("the node stops");
                 // An INVITE that is not answered yet gets the answer that it deserves.
-                if self.party.session().is_some() {
+                if self.party.has_session() {
                     self.party.bye(Some(NODE_STOPS));
                 }
             }

@@ -8,8 +8,9 @@ use restante::focus::fan_out::{FanOut, Participant};
 use restante::focus::retrieval::Retrieval;
 use restante::store::Owner;
 
+use crate::clock;
 use crate::records::{Column, Said, Tap, Way};
-use crate::session::{Deliver, MsrpSession, Withdraw};
+use crate::session::MsrpSession;
 use crate::shared::Shared;
 use crate::virtual_ua::{Begin, Frame, Grant, HangUp, Limits, Piece, Replayed, VirtualUa, VirtualUaBirth};
 
@@ -138,9 +139,9 @@ impl Relay {
     pub(super) fn forward(
         &mut self,
         retrieval: &mut Retrieval,
-        session: Option<&Addr<MsrpSession>>,
-        tap: &Tap,
+        (mut session, tap): (Option<&mut MsrpSession>, &Tap),
     ) {
+        let now = clock::now();
         while !self.held {
             let Some((participant, piece)) = self.fan_out.relay() else { return };
             for frame in &piece.frames {
@@ -149,8 +150,8 @@ impl Relay {
                     tap.msrp(Way::Out, || sent(begin));
                 }
             }
-            if let Some(session) = session {
-                session.do_send(Deliver { participant, round: self.round, frames: piece.frames });
+            if let Some(session) = session.as_deref_mut() {
+                session.deliver(now, participant, piece.frames);
             }
             if !piece.more {
                 retrieval.replayed(participant);
@@ -164,11 +165,11 @@ impl Relay {
     }
 
     /// Nothing more comes of this participant; a message that is midway is given up.
-    pub(super) fn leave(&mut self, participant: Participant, session: Option<&Addr<MsrpSession>>) {
+    pub(super) fn leave(&mut self, participant: Participant, session: Option<&mut MsrpSession>) {
         self.fan_out.withdraw(participant);
         self.hang_up(participant);
         if let Some(session) = session {
-            session.do_send(Withdraw { participant });
+            session.withdraw(clock::now(), participant);
         }
     }
 

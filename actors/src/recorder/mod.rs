@@ -28,9 +28,10 @@ use crate::meters;
 use crate::party::{Agreed, NODE_STOPS, Party, PartyEvent};
 use crate::ports::DialogInput;
 use crate::refusals;
-use crate::session::SessionReport;
+use crate::session::{SessionInput, SessionReport};
 use crate::shared::Shared;
 use crate::supervision::{self, Exited, Obituary};
+use crate::turn::Turn;
 
 use arriving::Arriving;
 use closing::Closed;
@@ -82,6 +83,7 @@ pub struct Recorder {
     storing: usize,
     stored: u32,
     alarm: Alarm,
+    turn: Turn,
     closed: bool,
     /// Whether the session is still to become an item, although its caller has gone.
     late: bool,
@@ -122,6 +124,7 @@ impl Recorder {
             storing: 0,
             stored: 0,
             alarm: Alarm::default(),
+            turn: Turn::default(),
             closed: false,
             late: false,
             over: None,
@@ -149,13 +152,51 @@ impl Recorder {
         fault::strike("recorder.accept", self.party.call_id());
         let offer = self.offer.take();
         let max_size = Some(self.shared.config.msrp.max_message.bytes());
-        let reports = ctx.address().recipient();
-        let agreed = self.party.accept(clock::now(), offer.as_ref(), max_size, |_| true, &reports)?;
+        let me = ctx.address().recipient();
+        let agreed = self.party.accept(clock::now(), offer.as_ref(), max_size, |_| true, &me)?;
         tracing::info!(parent: &self.span, "session accepted in the owner's place");
         if let Some(agreed) = agreed {
             self.agreed(&agreed);
         }
         Ok(())
+    }
+
+    // ---- what the caller says ----
+
+    /// Takes what the MSRP session has to tell.
+    fn hear(&mut self, ctx: &mut Context<Self>) {
+        let now = clock::now();
+        while let Some(report) = self.party.poll_report(now) {
+            if let Some((_, quiet)) = &mut self.lingers {
+                *quiet = 0;
+            }
+            match report {
+                SessionReport::Started { id, message_id, content_type, headers, answered, .. } => {
+                    self.certain = Some(answered && self.certain != Some(false));
+                    self.started_message(id, message_id, content_type, headers)
+                }
+                SessionReport::Data { id, offset, bytes, credit } => {
+                    self.data(id, offset, bytes, credit, ctx)
+                }
+                SessionReport::Complete { id, size, credit } => self.completed(id, size, &credit, ctx),
+                SessionReport::Dropped { id } => {
+                    self.arriving.remove(&id);
+                }
+                SessionReport::Lost(cause) => {
+                    if self.party.lost(now) {
+                        tracing::info!(parent: &self.span, cause, "the caller's connection is lost: another may come");
+                    } else {
+                        self.hang_up(cause);
+                    }
+                }
+                SessionReport::Ended(cause) => self.hang_up(cause),
+                SessionReport::Bound
+                | SessionReport::Rejoined
+                | SessionReport::Credit(_)
+                | SessionReport::Delivered(..)
+                | SessionReport::Refused(..) => {}
+            }
+        }
     }
 
     // ---- the end ----
@@ -180,7 +221,7 @@ impl Recorder {
     /// the BYE has waited long enough; unless all has come of which he can expect that it is kept.
     fn left(&mut self) {
         let has_all = self.certain == Some(true) && self.arriving.is_empty() && self.storing == 0;
-        if self.ending || has_all || self.party.session().is_none() {
+        if self.ending || has_all || !self.party.has_session() {
             return self.hang_up("ended by the caller");
         }
         self.lingers = Some((clock::now() + LOOK, 0));
@@ -254,6 +295,11 @@ impl Recorder {
     }
 
     fn drain(&mut self, ctx: &mut Context<Self>) {
+        self.turn.ended();
+        self.hear(ctx);
+        self.party.flush();
+        // A session may fail by what is said in it.
+        self.hear(ctx);
         while let Some(event) = self.party.poll_event(clock::now()) {
             match event {
                 PartyEvent::Agreed(agreed) => self.agreed(&agreed),
@@ -344,39 +390,12 @@ impl Actor for Recorder {
     }
 }
 
-impl Handler<SessionReport> for Recorder {
+impl Handler<SessionInput> for Recorder {
     type Result = ();
-    fn handle(&mut self, report: SessionReport, ctx: &mut Self::Context) {
-        let now = clock::now();
-        self.party.heard(now, &report);
-        if let Some((_, quiet)) = &mut self.lingers {
-            *quiet = 0;
-        }
-        match report {
-            SessionReport::Started { id, message_id, content_type, headers, answered, .. } => {
-                self.certain = Some(answered && self.certain != Some(false));
-                self.started_message(id, message_id, content_type, headers)
-            }
-            SessionReport::Data { id, offset, bytes, credit } => self.data(id, offset, bytes, credit, ctx),
-            SessionReport::Complete { id, size, credit } => self.completed(id, size, &credit, ctx),
-            SessionReport::Dropped { id } => {
-                self.arriving.remove(&id);
-            }
-            SessionReport::Lost(cause) => {
-                if self.party.lost(now) {
-                    tracing::info!(parent: &self.span, cause, "the caller's connection is lost: another may come");
-                } else {
-                    self.hang_up(cause);
-                }
-            }
-            SessionReport::Ended(cause) => self.hang_up(cause),
-            SessionReport::Bound
-            | SessionReport::Rejoined
-            | SessionReport::Credit(_)
-            | SessionReport::Delivered(..)
-            | SessionReport::Refused(..) => {}
-        }
-        self.drain(ctx);
+    fn handle(&mut self, input: SessionInput, ctx: &mut Self::Context) {
+        self.party.handle_session(input);
+        self.hear(ctx);
+        self.turn.end_with(ctx, Self::drain);
     }
 }
 

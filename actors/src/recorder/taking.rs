@@ -20,7 +20,7 @@ use crate::fault;
 use crate::meters;
 use crate::records::{Said, Way};
 use crate::refusals;
-use crate::session::{Judge, ReadCredit};
+use crate::session::ReadCredit;
 
 impl Recorder {
     pub(super) fn started_message(
@@ -103,7 +103,7 @@ impl Recorder {
                 arriving.failure = arriving.failure.take().or(written.err());
             }
             recorder.store(id, ctx);
-            recorder.drain(ctx);
+            recorder.turn.end_with(ctx, Self::drain);
         }));
     }
 
@@ -139,7 +139,7 @@ impl Recorder {
                 }
             };
             recorder.party.respond(txn, response);
-            recorder.drain(ctx);
+            recorder.turn.end_with(ctx, Self::drain);
         }));
     }
 
@@ -198,10 +198,10 @@ impl Recorder {
                 self.judge(id, Verdict::Refused(status, refusals::comment_of_store(&error)));
             }
         }
-        self.drain(ctx);
+        self.turn.end_with(ctx, Self::drain);
     }
 
-    fn judge(&self, id: IncomingId, verdict: Verdict) {
+    fn judge(&mut self, id: IncomingId, verdict: Verdict) {
         meters::session_message(if verdict == Verdict::Stored { "stored" } else { "refused" });
         self.party.tap().msrp(Way::Out, || match &verdict {
             Verdict::Stored => Said::Answer(200),
@@ -209,8 +209,8 @@ impl Recorder {
                 Said::Words(format!("{status} {} (SEND)", comment.escape_ascii()).into())
             }
         });
-        if let Some(session) = self.party.session() {
-            session.do_send(Judge { id, verdict });
+        if let (Some(session), _) = self.party.session() {
+            session.judge(clock::now(), id, &verdict);
         }
     }
 }

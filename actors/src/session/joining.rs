@@ -2,60 +2,49 @@
 
 use std::sync::Arc;
 
-use actix::{Addr, AsyncContext, Context, Handler, Message};
+use actix::Recipient;
 use restante::machine::msrp::SessionConfig;
+use restante::wire::fingerprint::Fingerprint;
 use restante::wire::msrp::MsrpUri;
 
-use super::{Join, MsrpSession, port};
+use super::MsrpSession;
+use super::input::{self, Input, SessionInput};
 use crate::clock;
 use crate::link::{Guard, MsrpConnectError, MsrpLink, MsrpRegistration, MsrpTarget, MsrpTransport};
 
-/// Where to connect; without addresses: the client's URI leads nowhere.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Resolved {
-    epoch: u32,
-    to: MsrpTarget,
-}
-
-/// The opened connection, or why there is none.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Connected {
-    epoch: u32,
-    link: Result<MsrpLink, MsrpConnectError>,
+/// The other side, that is known, or known anew.
+#[derive(Debug)]
+pub struct Join {
+    /// The client's path, in memory of its own: the session keeps it.
+    pub remote: Vec<MsrpUri>,
+    /// The fingerprints of which the client's certificate must have one, where it told some.
+    pub fingerprints: Vec<Fingerprint>,
+    /// Whether we open the connection.
+    pub connect: bool,
+    /// Whether the session leaves its connection for another: what is under way is forgotten.
+    pub anew: bool,
 }
 
 /// Makes the session known to the links, before its other side is.
 pub(super) fn register(
     transport: &MsrpTransport,
     config: &SessionConfig,
-    session: Addr<MsrpSession>,
+    user: Recipient<SessionInput>,
 ) -> Box<MsrpRegistration> {
     let guard = if config.local.is_secure() { Guard::Unanswered(Arc::default()) } else { Guard::Plain };
-    Box::new(transport.register(config.local.shared_session_id(), guard, port(session)))
+    Box::new(transport.register(config.local.shared_session_id(), guard, input::port(user)))
 }
 
 impl MsrpSession {
-    /// Leaves the connection for another that is to come.
-    fn renew(&mut self, remote: Vec<MsrpUri>, ctx: &Context<Self>) {
-        // Registered anew, the session is bound to nothing; the former registration ends.
-        self.registration = Some(register(&self.transport, self.machine.config(), ctx.address()));
-        self.link = None;
-        self.begin_anew(remote);
-    }
-}
-
-impl Handler<Join> for MsrpSession {
-    type Result = ();
-    fn handle(&mut self, join: Join, ctx: &mut Self::Context) {
+    /// The other side is known, or known anew.
+    pub fn join(&mut self, join: Join) {
         let next = join.remote.first().filter(|_| join.connect).map(|next| {
             let host = String::from_utf8_lossy(next.host()).into_owned();
             let secure = next.is_secure().then(|| (host, join.fingerprints.clone()));
             (self.resolver.msrp(next), secure)
         });
         if join.anew {
-            self.renew(join.remote, ctx);
+            self.renew(join.remote);
         } else {
             self.machine.set_remote(join.remote);
         }
@@ -63,38 +52,41 @@ impl Handler<Join> for MsrpSession {
             registration.guard(Guard::Secure(join.fingerprints));
         }
         self.epoch += 1;
-        if let Some((resolving, secure)) = next {
-            let (epoch, me) = (self.epoch, ctx.address());
+        if let (Some((resolving, secure)), Some(user)) = (next, self.user.upgrade()) {
+            let epoch = self.epoch;
             actix::spawn(async move {
                 let addrs = resolving.await.unwrap_or_else(|error| {
                     tracing::warn!(%error, "the client's MSRP URI leads nowhere");
                     Vec::new()
                 });
-                me.do_send(Resolved { epoch, to: MsrpTarget { addrs, secure } });
+                user.do_send(SessionInput(Input::Resolved { epoch, to: MsrpTarget { addrs, secure } }));
             });
         }
-        self.end_turn(ctx);
     }
-}
 
-impl Handler<Resolved> for MsrpSession {
-    type Result = ();
-    fn handle(&mut self, resolved: Resolved, ctx: &mut Self::Context) {
-        let epoch = resolved.epoch;
+    /// Leaves the connection for another that is to come.
+    fn renew(&mut self, remote: Vec<MsrpUri>) {
+        // Registered anew, the session is bound to nothing; the former registration ends.
+        self.registration =
+            self.user.upgrade().map(|user| register(&self.transport, self.machine.config(), user));
+        self.link = None;
+        self.begin_anew(remote);
+    }
+
+    pub(super) fn resolved(&self, epoch: u32, to: MsrpTarget) {
         let Some(registration) = self.registration.as_ref().filter(|_| epoch == self.epoch) else { return };
-        let connecting = self.transport.connect(registration.session().clone(), resolved.to);
-        let me = ctx.address();
-        actix::spawn(async move { me.do_send(Connected { epoch, link: connecting.await }) });
+        let Some(user) = self.user.upgrade() else { return };
+        let connecting = self.transport.connect(registration.session().clone(), to);
+        actix::spawn(async move {
+            user.do_send(SessionInput(Input::Connected { epoch, link: connecting.await }));
+        });
     }
-}
 
-impl Handler<Connected> for MsrpSession {
-    type Result = ();
-    fn handle(&mut self, connected: Connected, ctx: &mut Self::Context) {
-        if connected.epoch != self.epoch {
+    pub(super) fn connected(&mut self, epoch: u32, link: Result<MsrpLink, MsrpConnectError>) {
+        if epoch != self.epoch {
             return;
         }
-        match connected.link {
+        match link {
             Ok(link) => {
                 self.link = Some(link);
                 let now = clock::now();
@@ -107,6 +99,5 @@ impl Handler<Connected> for MsrpSession {
                 self.lose("connect failed");
             }
         }
-        self.end_turn(ctx);
     }
 }

@@ -1,29 +1,32 @@
 //! Session: one MSRP session towards a client; the machine of RFC 4975 on its connection.
 //!
-//! Its user, a Focus or a Recorder, is told by [`SessionReport`]s. What is to be sent comes as
-//! [`Deliver`], each with one credit that goes back when the connection has room.
+//! It is a part of its dialog's [`crate::party::Party`], not an actor: the Focus or Recorder hands on what comes for it as a
+//! [`SessionInput`], drains [`MsrpSession::poll_report`], calls [`MsrpSession::flush`] once for all that it had
+//! to say, and arms its alarm for [`MsrpSession::poll_timeout`]. A piece that is delivered takes one credit, which is
+//! given back when the connection has room.
 
-mod command;
+mod input;
 mod joining;
 mod report;
 mod underway;
 
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
+use actix::{Recipient, WeakRecipient};
 use bytes::BytesMut;
 use restante::focus::fan_out::Participant;
-use restante::machine::msrp::{Event, Outgoing, Session, SessionConfig, SessionFailure};
+use restante::machine::msrp::{Event, IncomingId, Outgoing, Session, SessionConfig, SessionFailure, Verdict};
+use restante::queue::Queue;
 use restante::time::Instant;
 use restante::wire::msrp::{self, MsrpUri};
 
-use crate::alarm::Alarm;
 use crate::chance::Chance;
 use crate::clock;
-use crate::link::{MsrpEvent, MsrpFrames, MsrpLink, MsrpPort, MsrpRegistration, MsrpTransport, Resolver};
-use crate::turn::Turn;
+use crate::fault;
+use crate::link::{MsrpEvent, MsrpFrames, MsrpLink, MsrpRegistration, MsrpTransport, Resolver};
 use crate::virtual_ua::{Begin, Frame};
-use crate::{fault, supervision};
 
-pub use command::{Close, Deliver, Join, Judge, Withdraw};
+use input::Input;
+pub use input::SessionInput;
+pub use joining::Join;
 pub use report::{ReadCredit, SessionReport};
 pub use underway::Place;
 use underway::Underway;
@@ -32,30 +35,28 @@ use underway::Underway;
 /// each is remembered until then, and a client need not answer to read.
 const MOST_UNANSWERED: usize = 512;
 
-/// The actor.
+/// The session.
 pub struct MsrpSession {
     machine: Session,
-    user: actix::WeakRecipient<SessionReport>,
+    reports: Queue<SessionReport>,
+    /// Who hands on what comes.
+    user: WeakRecipient<SessionInput>,
     transport: MsrpTransport,
     resolver: Resolver,
-    /// Boxed: with it the actor's task would be a step of the allocator larger.
+    /// Boxed, since it is of use only when a connection comes or goes.
     registration: Option<Box<MsrpRegistration>>,
     link: Option<MsrpLink>,
-    alarm: Alarm,
-    turn: Turn,
     underway: Underway,
     owed: u32,
     /// Rises with each [`Join`]: an earlier one's connection comes too late.
     epoch: u32,
-    /// How many connections the session has left.
-    round: u32,
     /// Whether the client may open another connection when one was lost.
     rejoins: bool,
     ended: bool,
 }
 
 impl MsrpSession {
-    /// Starts a session by `config` that reports to `user`; `rejoins` says whether the client may replace a
+    /// Starts a session by `config` for `user`; `rejoins` says whether the client may replace a
     /// connection that was lost. It is known to the links when this returns: the
     /// client may connect as soon as it has our session description.
     #[must_use]
@@ -64,38 +65,110 @@ impl MsrpSession {
         transport: MsrpTransport,
         resolver: Resolver,
         rejoins: bool,
-        user: &Recipient<SessionReport>,
-    ) -> Addr<Self> {
-        Self::create(|ctx| {
-            ctx.set_mailbox_capacity(64);
-            let registration = joining::register(&transport, &config, ctx.address());
-            Self {
-                machine: Session::new(config, &mut Chance),
-                user: user.downgrade(),
-                transport,
-                resolver,
-                registration: Some(registration),
-                link: None,
-                alarm: Alarm::default(),
-                turn: Turn::default(),
-                underway: Underway::default(),
-                owed: 0,
-                epoch: 0,
-                round: 0,
-                rejoins,
-                ended: false,
-            }
-        })
-    }
-
-    fn report(&self, report: SessionReport) {
-        if let Some(user) = self.user.upgrade() {
-            user.do_send(report);
+        user: &Recipient<SessionInput>,
+    ) -> Self {
+        Self {
+            registration: Some(joining::register(&transport, &config, user.clone())),
+            machine: Session::new(config, &mut Chance),
+            reports: Queue::new(),
+            user: user.downgrade(),
+            transport,
+            resolver,
+            link: None,
+            underway: Underway::default(),
+            owed: 0,
+            epoch: 0,
+            rejoins,
+            ended: false,
         }
     }
 
-    fn drain(&mut self, ctx: &mut Context<Self>, credit: &ReadCredit) {
-        self.turn.ended();
+    // ---- what comes ----
+
+    /// Takes what has come for the session.
+    pub fn handle(&mut self, input: SessionInput) {
+        match input.0 {
+            Input::Link(MsrpEvent::Frames(frames)) => self.frames(frames),
+            // What is owed is paid with the next flush.
+            Input::Link(MsrpEvent::Drained(_)) => {}
+            Input::Link(MsrpEvent::Closed(closed)) => {
+                if self.link.as_ref().is_some_and(|link| link.id() == closed.link) {
+                    self.machine.handle_closed(clock::now());
+                    self.gather(&ReadCredit::default());
+                    self.link = None;
+                }
+            }
+            Input::Resolved { epoch, to } => self.resolved(epoch, to),
+            Input::Connected { epoch, link } => self.connected(epoch, link),
+        }
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.machine.handle_timeout(now);
+    }
+
+    /// When [`Self::handle_timeout`] is to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.machine.poll_timeout()
+    }
+
+    /// What there is to tell, if anything.
+    pub fn poll_report(&mut self) -> Option<SessionReport> {
+        if self.reports.is_empty() {
+            self.gather(&ReadCredit::default());
+        }
+        self.reports.pop_front()
+    }
+
+    // ---- what is to be said ----
+
+    /// Sends frames of a participant as one piece, in order; a body belongs to the message begun last by it. They leave with
+    /// the next [`Self::flush`].
+    pub fn deliver(&mut self, now: Instant, participant: Participant, frames: Vec<Frame>) {
+        for frame in frames {
+            match frame {
+                Frame::Begin(begin) => self.begin(now, participant, *begin),
+                Frame::Body(bytes) => {
+                    if let Some(id) = self.underway.current(participant) {
+                        self.machine.data(now, id, bytes);
+                    }
+                }
+            }
+        }
+        self.owed += 1;
+    }
+
+    /// Gives up the message that this participant has begun and not finished.
+    pub fn withdraw(&mut self, now: Instant, participant: Participant) {
+        if let Some(id) = self.underway.withdraw(participant) {
+            self.machine.abort(now, id);
+        }
+    }
+
+    /// Says what becomes of a message that was received whole: it is stored, or refused with a status.
+    pub fn judge(&mut self, now: Instant, id: IncomingId, verdict: &Verdict) {
+        self.machine.answer(now, id, verdict);
+    }
+
+    /// Hands to the connection what was said since the last time, and has the credit back that this leaves room for.
+    pub fn flush(&mut self) {
+        // RFC 4975 5.1: several sessions may share the connection; none may write into the chunk of
+        // another, so none leaves one open.
+        if self.machine.has_open_chunk() {
+            self.machine.interrupt(clock::now());
+        }
+        if let Some(link) = self.link.clone() {
+            self.transmit(&link);
+        }
+        self.pay();
+    }
+
+    // ---- the turn of the wheel ----
+
+    /// Makes reports of what the machine has to tell; what came holds `credit`.
+    fn gather(&mut self, credit: &ReadCredit) {
         let mut delivered = Vec::new();
         while let Some(event) = self.machine.poll_event() {
             match event {
@@ -109,27 +182,16 @@ impl MsrpSession {
             }
         }
         self.report_delivered(&mut delivered);
-        // RFC 4975 5.1: several sessions may share the connection; none may write into the chunk of
-        // another, so none leaves one open.
-        if self.machine.has_open_chunk() {
-            self.machine.interrupt(clock::now());
-        }
-        if let Some(link) = self.link.clone() {
-            self.transmit(&link);
-        }
-        self.pay();
-        self.alarm.arm(ctx, self.machine.poll_timeout(), Self::ring);
     }
 
-    fn report_delivered(&self, delivered: &mut Vec<Place>) {
+    fn report(&mut self, report: SessionReport) {
+        self.reports.push_back(report);
+    }
+
+    fn report_delivered(&mut self, delivered: &mut Vec<Place>) {
         if !delivered.is_empty() {
             self.report(SessionReport::Delivered(std::mem::take(delivered)));
         }
-    }
-
-    /// Works off what did not come from the connection: it holds no credit to read on.
-    fn end_turn(&mut self, ctx: &mut Context<Self>) {
-        self.drain(ctx, &ReadCredit::default());
     }
 
     fn transmit(&mut self, link: &MsrpLink) {
@@ -205,13 +267,7 @@ impl MsrpSession {
         }
     }
 
-    fn ring(&mut self, ctx: &mut Context<Self>) {
-        self.alarm.rang();
-        self.machine.handle_timeout(clock::now());
-        self.end_turn(ctx);
-    }
-
-    fn frames(&mut self, frames: MsrpFrames, ctx: &mut Context<Self>) {
+    fn frames(&mut self, frames: MsrpFrames) {
         let now = clock::now();
         if self.link.as_ref().is_none_or(|link| link.id() != frames.link.id()) {
             // What a connection still brought that the session has left is nobody's.
@@ -231,7 +287,7 @@ impl MsrpSession {
         for piece in frames.pieces {
             self.machine.handle_piece(now, piece);
         }
-        self.drain(ctx, &credit);
+        self.gather(&credit);
     }
 
     fn begin(&mut self, now: Instant, participant: Participant, begin: Begin) {
@@ -250,7 +306,6 @@ impl MsrpSession {
 
     /// What was under way over the former connection is forgotten.
     fn begin_anew(&mut self, remote: Vec<MsrpUri>) {
-        self.round += 1;
         self.machine.renew(remote);
         self.underway.forget();
         let owed = std::mem::take(&mut self.owed);
@@ -266,98 +321,6 @@ const fn cause(failure: &SessionFailure) -> &'static str {
         SessionFailure::Refused(_) => "session refused by the peer",
         SessionFailure::Reported(_) => "the peer reported a failure",
         SessionFailure::ProbeTimeout => "the binding request was not answered",
-    }
-}
-
-/// Where the connection tells this session what comes.
-fn port(session: Addr<MsrpSession>) -> MsrpPort {
-    MsrpPort::new(move |event| session.do_send(FromLink(event)))
-}
-
-/// What the connection tells.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-struct FromLink(MsrpEvent);
-
-/// Also where the session has failed, whoever uses it must not wait for it.
-impl Drop for MsrpSession {
-    fn drop(&mut self) {
-        if supervision::has_failed() {
-            tracing::error!(
-                sending = self.underway.len(),
-                "the MSRP session has failed: its dialog ends; what was not acknowledged stays new"
-            );
-            self.end("the MSRP session has failed");
-        }
-    }
-}
-
-impl Actor for MsrpSession {
-    type Context = Context<Self>;
-}
-
-impl Handler<FromLink> for MsrpSession {
-    type Result = ();
-    fn handle(&mut self, event: FromLink, ctx: &mut Self::Context) {
-        match event.0 {
-            MsrpEvent::Frames(frames) => self.frames(frames, ctx),
-            MsrpEvent::Drained(_) => self.end_turn(ctx),
-            MsrpEvent::Closed(closed) => {
-                if self.link.as_ref().is_some_and(|link| link.id() == closed.link) {
-                    self.machine.handle_closed(clock::now());
-                    self.end_turn(ctx);
-                    self.link = None;
-                }
-            }
-        }
-    }
-}
-
-impl Handler<Withdraw> for MsrpSession {
-    type Result = ();
-    fn handle(&mut self, withdraw: Withdraw, ctx: &mut Self::Context) {
-        if let Some(id) = self.underway.withdraw(withdraw.participant) {
-            self.machine.abort(clock::now(), id);
-            self.end_turn(ctx);
-        }
-    }
-}
-
-impl Handler<Deliver> for MsrpSession {
-    type Result = ();
-    fn handle(&mut self, deliver: Deliver, ctx: &mut Self::Context) {
-        let now = clock::now();
-        let frames = if deliver.round == self.round { deliver.frames } else { Vec::new() };
-        for frame in frames {
-            match frame {
-                Frame::Begin(begin) => self.begin(now, deliver.participant, *begin),
-                Frame::Body(bytes) => {
-                    if let Some(id) = self.underway.current(deliver.participant) {
-                        self.machine.data(now, id, bytes);
-                    }
-                }
-            }
-        }
-        self.owed += 1;
-        self.turn.end_with(ctx, Self::end_turn);
-    }
-}
-
-impl Handler<Judge> for MsrpSession {
-    type Result = ();
-    fn handle(&mut self, judge: Judge, ctx: &mut Self::Context) {
-        self.machine.answer(clock::now(), judge.id, &judge.verdict);
-        self.turn.end_with(ctx, Self::end_turn);
-    }
-}
-
-impl Handler<Close> for MsrpSession {
-    type Result = ();
-    fn handle(&mut self, _: Close, ctx: &mut Self::Context) {
-        self.end_turn(ctx);
-        self.ended = true;
-        self.registration = None;
-        ctx.stop();
     }
 }
 

@@ -112,11 +112,6 @@ impl Underway {
             tables.current = Window::default();
         }
     }
-
-    /// How many messages wait to be acknowledged.
-    pub(super) fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |tables| tables.sending.len())
-    }
 }
 
 #[cfg(test)]
@@ -126,6 +121,11 @@ mod tests {
     use restante::entropy::Sequence;
     use restante::machine::msrp::{Outgoing, Session, SessionConfig};
     use restante::wire::msrp::MsrpUri;
+
+    /// How many messages wait to be acknowledged.
+    fn waiting(underway: &Underway) -> usize {
+        underway.0.as_ref().map_or(0, |tables| tables.sending.len())
+    }
 
     const DEPOSITED: &[u8] = b"as-deposited";
 
@@ -168,7 +168,7 @@ mod tests {
             underway.begun(place, id, first.clone());
             underway.forget();
             underway.forget();
-            assert_eq!((underway.len(), underway.current(2)), (0, None));
+            assert_eq!((waiting(&underway), underway.current(2)), (0, None));
             assert_eq!(underway.name(place, DEPOSITED), first);
         }
     }
@@ -188,6 +188,6 @@ mod tests {
         assert_eq!((underway.current(1), underway.withdraw(1)), (None, None));
         assert_eq!(underway.ended(first), Some((1, 0)));
         assert_eq!(underway.withdraw(2), Some(others));
-        assert_eq!((underway.withdraw(2), underway.current(2), underway.len()), (None, None, 0));
+        assert_eq!((underway.withdraw(2), underway.current(2), waiting(&underway)), (None, None, 0));
     }
 }
