@@ -230,6 +230,10 @@ fn a_user_has_so_many_retrievals_in_all_shards_together() {
     for uri in [message_uri(&id), message_uri(&id), message_uri(&id), BOB.to_owned()] {
         assert_eq!(Invite::new(&bob, &uri, Offer::active()).refused(&mut bob).status(), 480, "{uri}");
     }
-    open[1].bye(&mut bob);
-    retrieve(&mut bob, &message_uri(&id), 1);
+    // Who has his BYE answered may come again at once, wherever that leads.
+    for _ in 0..30 {
+        let mut first = open.remove(0);
+        first.bye(&mut bob);
+        open.push(Invite::new(&bob, &message_uri(&id), Offer::active()).call_unbound(&mut bob));
+    }
 }

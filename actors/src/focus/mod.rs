@@ -26,6 +26,7 @@ use crate::meters;
 use crate::party::{Agreed, NODE_STOPS, Party, PartyEvent};
 use crate::ports::DialogInput;
 use crate::session::{SessionInput, SessionReport};
+use crate::shard::Seat;
 use crate::shared::Shared;
 use crate::supervision::{self, Exited, Obituary};
 use crate::turn::Turn;
@@ -51,6 +52,8 @@ pub struct FocusBirth {
     pub body: InviteBody,
     /// The Request-URI as it came.
     pub uri: String,
+    /// Its place among the retrievals of its owner.
+    pub seat: Seat,
     /// Who is told of the end.
     pub exited: Arc<actix::Recipient<Exited>>,
 }
@@ -81,6 +84,8 @@ pub struct Focus {
     conference: Box<ConferenceSubscribers>,
     alarm: Alarm,
     turn: Turn,
+    /// Until the dialog is over.
+    seat: Option<Seat>,
     span: tracing::Span,
     _obituary: Obituary,
 }
@@ -104,6 +109,7 @@ impl Focus {
             relay: Relay::new(0),
             alarm: Alarm::default(),
             turn: Turn::default(),
+            seat: Some(birth.seat),
             span,
             _obituary: Obituary::new(birth.exited, exited),
         }
@@ -285,6 +291,10 @@ impl Focus {
         while !delivered.is_empty() {
             let rest = delivered.split_off(delivered.len().min(MARKS));
             self.mark(std::mem::replace(&mut delivered, rest), ctx.address());
+        }
+        if self.party.has_ended() {
+            // Who has his BYE answered may come again at once, to whatever shard.
+            self.seat = None;
         }
         self.party.send();
         self.conference.drain(now, self.retrieval.entries(), self.party.port());

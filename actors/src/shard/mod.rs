@@ -2,12 +2,12 @@
 //! to those who serve them: the store itself, a Recorder, a Focus, a Mailbox.
 
 mod mailboxes;
+mod totals;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient, WeakAddr};
-use dashmap::DashMap;
 use restante::focus::intent::{self, DEPOSIT_PREFIX, FOCUS_PREFIX, Intent, RETRIEVAL_PREFIX};
 use restante::focus::pager::{self, Pager};
 use restante::focus::recipient_list::{self, InviteBody};
@@ -35,36 +35,7 @@ use crate::supervision::{Exited, Vital, Who};
 use mailboxes::MailboxEntry;
 
 pub use mailboxes::{Idle, Resume, Watched, tell_changed};
-
-/// Sessions of the node, in all shards.
-#[derive(Debug, Default)]
-pub struct Totals {
-    recorders: AtomicUsize,
-    focuses: AtomicUsize,
-    /// The retrievals of each owner: unlike the deposits of a mailbox they are not all in one shard.
-    retrieving: DashMap<Owner, usize>,
-}
-
-impl Totals {
-    /// Counts one more retrieval of `owner`, unless he has `most` of them.
-    fn begin_retrieval(&self, owner: &Owner, most: usize) -> bool {
-        let mut held = self.retrieving.entry(owner.clone()).or_default();
-        let begins = *held < most;
-        if begins {
-            *held += 1;
-            self.focuses.fetch_add(1, Ordering::Relaxed);
-        }
-        begins
-    }
-
-    fn end_retrieval(&self, owner: &Owner) {
-        self.focuses.fetch_sub(1, Ordering::Relaxed);
-        self.retrieving.remove_if_mut(owner, |_, held| {
-            *held = held.saturating_sub(1);
-            *held == 0
-        });
-    }
-}
+pub use totals::{Seat, Totals};
 
 /// The way to the shard's endpoint, told after both are started.
 #[derive(Message)]
@@ -250,9 +221,10 @@ impl Shard {
         let is_focus = listed || matches!(selection, Selection::All);
         let prefix = if is_focus { FOCUS_PREFIX } else { RETRIEVAL_PREFIX };
         let (port, invite) = self.dialog(visitor, prefix)?;
-        if !self.totals.begin_retrieval(&owner, limits.sessions_per_user) {
-            return Err(busy(self.shared.agent(), "too many retrievals at once"));
-        }
+        let seat = self
+            .totals
+            .seat(&owner, limits.sessions_per_user)
+            .ok_or_else(|| busy(self.shared.agent(), "too many retrievals at once"))?;
         let tag = Arc::clone(port.tag());
         let focus = Focus::new(FocusBirth {
             shared: Arc::clone(&self.shared),
@@ -261,6 +233,7 @@ impl Shard {
             selection,
             body,
             uri: String::from_utf8_lossy(&visitor.request.uri).into_owned(),
+            seat,
             exited: self.exits(ctx),
         })
         .start();
@@ -372,7 +345,6 @@ impl Handler<Exited> for Shard {
     fn handle(&mut self, exited: Exited, ctx: &mut Self::Context) {
         match exited.who {
             Who::Focus(tag) => {
-                self.totals.end_retrieval(&exited.owner);
                 if let Some(focuses) = self.focuses.get_mut(&exited.owner) {
                     focuses.remove(&tag);
                     if focuses.is_empty() {
