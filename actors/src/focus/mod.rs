@@ -1,20 +1,20 @@
 //! Focus: one retrieval. It accepts the INVITE, spawns one VirtualUa per stored-message URI, relays
 //! what they replay into the client's one MSRP session, keeps the conference state and says BYE.
 
+mod marking;
 mod relay;
 mod selection;
 
 use std::sync::Arc;
 
-use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use restante::focus::delivery::{self, ClientLimits};
-use restante::focus::fan_out::Participant;
 use restante::focus::recipient_list::InviteBody;
 use restante::focus::rejection::Rejection;
 use restante::focus::retrieval::{Event, Failure, Retrieval};
 use restante::machine::offer_answer::Negotiated;
 use restante::machine::sip::{EndedBy, InviteSession};
-use restante::store::{After, Item, MessageId, Owner};
+use restante::store::{Item, Owner};
 use restante::time::Instant;
 
 use crate::alarm::Alarm;
@@ -65,14 +65,6 @@ struct Asking {
     body: InviteBody,
     uri: String,
 }
-
-/// Items that are marked by one order to the store: what it writes as one batch is bounded between orders.
-const MARKS: usize = 64;
-
-/// The store has noted, or failed to note, that items were delivered.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Marked(Vec<(Participant, bool)>);
 
 /// The actor.
 pub struct Focus {
@@ -288,10 +280,7 @@ impl Focus {
                 Event::Finished => self.finish(),
             }
         }
-        while !delivered.is_empty() {
-            let rest = delivered.split_off(delivered.len().min(MARKS));
-            self.mark(std::mem::replace(&mut delivered, rest), ctx.address());
-        }
+        self.mark_all(delivered, ctx);
         if self.party.has_ended() {
             // Who has his BYE answered may come again at once, to whatever shard.
             self.seat = None;
@@ -304,34 +293,6 @@ impl Focus {
         }
         let next = self.party.poll_timeout().into_iter().chain(self.conference.poll_timeout()).min();
         self.alarm.arm(ctx, next, Self::ring);
-    }
-
-    /// A task of its own: as futures of the focus' context, all marks under way would be polled for each.
-    fn mark(&self, delivered: Vec<(Participant, MessageId)>, me: Addr<Self>) {
-        let after = match self.shared.config.retrieval.after {
-            crate::config::After::Keep => After::Keep,
-            crate::config::After::Delete => After::Delete,
-        };
-        let ids = delivered.iter().map(|(_, id)| id.clone()).collect();
-        let marking = self.shared.store.retrieved_all(self.owner().clone(), ids, after);
-        let span = self.span.clone();
-        actix::spawn(async move {
-            let outcomes = match marking.await {
-                Ok(outcomes) => outcomes,
-                Err(error) => vec![Err(error); delivered.len()],
-            };
-            let mut marked = Vec::with_capacity(delivered.len());
-            for ((participant, id), outcome) in delivered.into_iter().zip(outcomes) {
-                match &outcome {
-                    Ok(_) => tracing::info!(parent: &span, message_id = ?id, "delivered"),
-                    Err(error) => {
-                        tracing::error!(parent: &span, message_id = ?id, %error, "delivered, but not marked: it stays new");
-                    }
-                }
-                marked.push((participant, outcome.is_ok()));
-            }
-            me.do_send(Marked(marked));
-        });
     }
 
     fn finish(&mut self) {
@@ -414,16 +375,6 @@ impl Handler<Replayed> for Focus {
                 }
                 Err(failure) => self.fail(replayed.participant, failure),
             }
-        }
-        self.turn.end_with(ctx, Self::drain);
-    }
-}
-
-impl Handler<Marked> for Focus {
-    type Result = ();
-    fn handle(&mut self, marked: Marked, ctx: &mut Self::Context) {
-        for (participant, stands) in marked.0 {
-            self.retrieval.marked(participant, stands);
         }
         self.turn.end_with(ctx, Self::drain);
     }
