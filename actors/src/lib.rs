@@ -19,6 +19,7 @@ pub mod fault;
 pub mod focus;
 pub mod gate;
 pub mod http;
+pub mod linger;
 pub mod link;
 pub mod logging;
 pub mod mailbox;

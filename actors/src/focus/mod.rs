@@ -1,6 +1,7 @@
 //! Focus: one retrieval. It accepts the INVITE, spawns one VirtualUa per stored-message URI, relays
 //! what they replay into the client's one MSRP session, keeps the conference state and says BYE.
 
+mod leaving;
 mod marking;
 mod relay;
 mod selection;
@@ -13,7 +14,7 @@ use restante::focus::recipient_list::InviteBody;
 use restante::focus::rejection::Rejection;
 use restante::focus::retrieval::{Event, Failure, Retrieval};
 use restante::machine::offer_answer::Negotiated;
-use restante::machine::sip::{EndedBy, InviteSession};
+use restante::machine::sip::InviteSession;
 use restante::store::{Item, Owner};
 use restante::time::Instant;
 
@@ -23,7 +24,7 @@ use crate::conference::ConferenceSubscribers;
 use crate::dialog_port::DialogPort;
 use crate::fault;
 use crate::meters;
-use crate::party::{Agreed, NODE_STOPS, Party, PartyEvent};
+use crate::party::{Agreed, Party, PartyEvent};
 use crate::ports::DialogInput;
 use crate::session::{SessionInput, SessionReport};
 use crate::shard::Seat;
@@ -32,6 +33,7 @@ use crate::supervision::{self, Exited, Obituary};
 use crate::turn::Turn;
 use crate::virtual_ua::Replayed;
 
+use leaving::Leaving;
 use relay::{Nursery, Relay};
 use selection::{Found, Missing};
 
@@ -76,6 +78,8 @@ pub struct Focus {
     conference: Box<ConferenceSubscribers>,
     alarm: Alarm,
     turn: Turn,
+    /// The wait for acknowledgements when the client leaves, or is asked to.
+    leaving: Option<Box<Leaving>>,
     /// Until the dialog is over.
     seat: Option<Seat>,
     span: tracing::Span,
@@ -101,6 +105,7 @@ impl Focus {
             relay: Relay::new(0),
             alarm: Alarm::default(),
             turn: Turn::default(),
+            leaving: None,
             seat: Some(birth.seat),
             span,
             _obituary: Obituary::new(birth.exited, exited),
@@ -185,6 +190,9 @@ impl Focus {
     /// Takes what the MSRP session has to tell.
     fn hear(&mut self, now: Instant) {
         while let Some(report) = self.party.poll_report(now) {
+            if let Some(leaving) = &mut self.leaving {
+                leaving.heard();
+            }
             match report {
                 SessionReport::Bound => fault::strike("focus.bound", self.call_id()),
                 SessionReport::Credit(pieces) => self.relay.credit(pieces),
@@ -264,14 +272,11 @@ impl Focus {
                     let refusal = Rejection::method_not_allowed(&request.method);
                     self.party.respond(txn, refusal.response(&request));
                 }
-                PartyEvent::Ended(by) => {
-                    self.party.close();
-                    self.broken(ended_by(by));
-                    self.conference.end(now);
-                }
+                PartyEvent::Ended(by) => self.left(now, by),
             }
         }
         self.pump(now, ctx);
+        self.look(now);
         let mut delivered = Vec::new();
         while let Some(event) = self.retrieval.poll_event() {
             match event {
@@ -285,13 +290,17 @@ impl Focus {
             // Who has his BYE answered may come again at once, to whatever shard.
             self.seat = None;
         }
-        self.party.send();
+        if !self.is_awaited(now) {
+            self.party.send();
+        }
         self.conference.drain(now, self.retrieval.entries(), self.party.port());
         if self.party.has_ended() && self.retrieval.is_finished() && self.conference.is_over() {
             ctx.stop();
             return;
         }
-        let next = self.party.poll_timeout().into_iter().chain(self.conference.poll_timeout()).min();
+        let leaving = self.leaving.as_ref().and_then(|leaving| leaving.poll_timeout(now));
+        let next =
+            self.party.poll_timeout().into_iter().chain(self.conference.poll_timeout()).chain(leaving).min();
         self.alarm.arm(ctx, next, Self::ring);
     }
 
@@ -328,17 +337,6 @@ impl Focus {
 
 fn takes(item: &Item, client: &ClientLimits) -> bool {
     item.messages.iter().all(|message| delivery::is_presentable(&item.head, message, client))
-}
-
-const fn ended_by(by: EndedBy) -> &'static str {
-    match by {
-        EndedBy::Remote => "BYE by the client",
-        EndedBy::Local => "BYE by the store",
-        EndedBy::Rejected => "refused",
-        EndedBy::Cancelled => "cancelled by the client",
-        EndedBy::AckTimeout => "no ACK came",
-        EndedBy::Failed => "the INVITE was given up",
-    }
 }
 
 /// Also where the focus has failed, its subscribers are told that it is over, and nothing of it is left at
@@ -392,13 +390,7 @@ impl Handler<DialogInput> for Focus {
     type Result = ();
     fn handle(&mut self, input: DialogInput, ctx: &mut Self::Context) {
         match input {
-            DialogInput::Drain => {
-                self.broken("the node stops");
-                // An INVITE that is not answered yet gets the answer that it deserves.
-                if self.party.has_session() {
-                    self.party.bye(Some(NODE_STOPS));
-                }
-            }
+            DialogInput::Drain => self.stop(),
             input => {
                 if let Some(input) = self.conference.handle(clock::now(), input, &self.party) {
                     self.party.handle(input);

@@ -180,10 +180,10 @@ impl Relay {
         self.fan_out.restart(participants);
     }
 
-    /// Nothing more comes of anybody.
+    /// Nothing more comes of anybody, and nothing more leaves.
     pub(super) fn end(&mut self) {
         for participant in 0..self.agents.len() {
-            self.fan_out.leave(participant);
+            self.fan_out.withdraw(participant);
             self.hang_up(participant);
         }
     }

@@ -136,6 +136,12 @@ impl Party {
         self.session.is_some()
     }
 
+    /// Whether something was sent that is not acknowledged.
+    #[must_use]
+    pub fn awaits_answers(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.unanswered() > 0)
+    }
+
     /// Whether frames can be sent.
     #[must_use]
     pub const fn is_bound(&self) -> bool {

@@ -9,7 +9,6 @@ mod taking;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use bytes::Bytes;
@@ -24,6 +23,7 @@ use crate::alarm::Alarm;
 use crate::clock;
 use crate::dialog_port::DialogPort;
 use crate::fault;
+use crate::linger::Linger;
 use crate::meters;
 use crate::party::{Agreed, NODE_STOPS, Party, PartyEvent};
 use crate::ports::DialogInput;
@@ -37,13 +37,6 @@ use arriving::Arriving;
 use closing::Closed;
 use draft::Draft;
 use line::Line;
-
-/// How often in a row nothing may have come before the bytes are given up that the caller may have sent before his BYE: they
-/// come by another connection, and may be read later.
-const QUIET: u32 = 4;
-
-/// How often that is looked at. A node that had no processor for a while looks once.
-const LOOK: Duration = Duration::from_millis(25);
 
 /// Everything a recorder is born with.
 pub struct RecorderBirth {
@@ -89,9 +82,8 @@ pub struct Recorder {
     late: bool,
     /// Since when the dialog is over, and its BYE waits for the store.
     over: Option<Instant>,
-    /// When it is looked next whether still something comes that the caller said before his BYE, and how often nothing
-    /// came.
-    lingers: Option<(Instant, u32)>,
+    /// The wait for what the caller said before his BYE.
+    linger: Option<Linger>,
     /// Whether the caller is told of each message that it is stored, so that he knows what is not; unknown before the first.
     certain: Option<bool>,
     /// Whether nothing more is taken.
@@ -128,7 +120,7 @@ impl Recorder {
             closed: false,
             late: false,
             over: None,
-            lingers: None,
+            linger: None,
             certain: None,
             ending: false,
             span,
@@ -167,8 +159,8 @@ impl Recorder {
     fn hear(&mut self, ctx: &mut Context<Self>) {
         let now = clock::now();
         while let Some(report) = self.party.poll_report(now) {
-            if let Some((_, quiet)) = &mut self.lingers {
-                *quiet = 0;
+            if let Some(linger) = &mut self.linger {
+                linger.heard();
             }
             match report {
                 SessionReport::Started { id, message_id, content_type, headers, answered, .. } => {
@@ -210,7 +202,7 @@ impl Recorder {
     fn hang_up_for(&mut self, cause: &str, reason: Option<&str>) {
         self.arriving.retain(|_, arriving| arriving.is_whole());
         self.ending = true;
-        self.lingers = None;
+        self.linger = None;
         if !self.party.is_over() {
             tracing::info!(parent: &self.span, cause, "session ended by the store");
             self.party.bye(reason);
@@ -224,19 +216,16 @@ impl Recorder {
         if self.ending || has_all || !self.party.has_session() {
             return self.hang_up("ended by the caller");
         }
-        self.lingers = Some((clock::now() + LOOK, 0));
+        self.linger = Some(Linger::begin(clock::now()));
     }
 
     /// Waits on while something comes that was said before the BYE.
-    fn linger(&mut self) {
+    fn look(&mut self) {
         let now = clock::now();
-        let Some((_, quiet)) = self.lingers.filter(|(due, _)| *due <= now) else { return };
         // While the store is slow, less is read.
         let writes = self.storing > 0 || self.arriving.values().any(|arriving| arriving.writing > 0);
-        let quiet = if writes { 0 } else { quiet + 1 };
-        if quiet < QUIET && self.patience().is_none_or(|ends| now < ends) {
-            self.lingers = Some((now + LOOK, quiet));
-        } else {
+        let Some(linger) = &mut self.linger else { return };
+        if linger.look(now, writes) || self.patience().is_some_and(|ends| ends <= now) {
             self.hang_up("ended by the caller");
         }
     }
@@ -326,7 +315,7 @@ impl Recorder {
             .poll_timeout()
             .into_iter()
             .chain(patience)
-            .chain(self.lingers.map(|(due, _)| due))
+            .chain(self.linger.map(|linger| linger.due()))
             .min();
         self.alarm.arm(ctx, due, Self::ring);
     }
@@ -355,7 +344,7 @@ impl Recorder {
             tracing::warn!(parent: &self.span, "nothing came from the caller in time");
             self.hang_up("idle");
         }
-        self.linger();
+        self.look();
         self.drain(ctx);
     }
 }

@@ -122,6 +122,12 @@ impl MsrpSession {
         self.reports.pop_front()
     }
 
+    /// How many requests of this side wait for a response.
+    #[must_use]
+    pub fn unanswered(&self) -> usize {
+        self.machine.unanswered()
+    }
+
     // ---- what is to be said ----
 
     /// Sends frames of a participant as one piece, in order; a body belongs to the message begun last by it. They leave with

@@ -20,6 +20,7 @@ mod crossing;
 mod deposits;
 mod dialog;
 mod dice;
+mod leaving;
 mod ledger;
 mod line;
 pub(crate) mod net;
