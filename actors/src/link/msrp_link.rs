@@ -101,6 +101,15 @@ impl MsrpLink {
         self.0.outbox.push(bytes, ()).map_err(|()| LinkGone)
     }
 
+    /// Queues bytes as [`Self::send`] does, which nothing that another session sends may stand between: it would be
+    /// taken for a part of the chunk.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn send_together(&self, pieces: impl Iterator<Item = Bytes>) -> Result<(), LinkGone> {
+        self.0.outbox.push_all(pieces.map(|piece| (piece, ())).collect()).map_err(|_| LinkGone)
+    }
+
     /// Bytes queued and not yet taken by the system.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {

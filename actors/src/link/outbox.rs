@@ -152,24 +152,39 @@ impl<T> Outbox<T> {
     /// Queues a piece, or gives the token back: the outbox takes nothing any more, or this piece made it
     /// overflow, which closes it.
     pub(crate) fn push(&self, bytes: Bytes, token: T) -> Result<(), T> {
+        let size = bytes.len();
+        self.queue([(bytes, token)], size).map_err(|[(_, token)]| token)
+    }
+
+    /// Queues `pieces` of so many bytes in all, with nothing in between, or gives them back.
+    fn queue<P>(&self, pieces: P, size: usize) -> Result<(), P>
+    where
+        P: IntoIterator<Item = (Bytes, T)>,
+    {
         let mut state = self.state();
         if state.phase != Phase::Open {
-            return Err(token);
+            return Err(pieces);
         }
-        let total = state.bytes.saturating_add(bytes.len());
+        let total = state.bytes.saturating_add(size);
         if total > self.limits.max {
             state.phase = Phase::Closed(CloseCause::SlowReader);
             rouse(state);
-            return Err(token);
+            return Err(pieces);
         }
         state.bytes = total;
         state.full |= total >= self.limits.high;
-        state.queue.push_back((bytes, token));
         // Who waits for something to write does so while there is nothing.
-        let writer = if state.queue.len() == 1 { state.writer.take() } else { None };
+        let writer = if state.queue.is_empty() { state.writer.take() } else { None };
+        state.queue.extend(pieces);
         drop(state);
         wake(writer);
         Ok(())
+    }
+
+    /// Queues pieces that belong together, as [`Outbox::push`] does one: what others push comes before or behind them.
+    pub(crate) fn push_all(&self, pieces: Vec<(Bytes, T)>) -> Result<(), Vec<(Bytes, T)>> {
+        let size = pieces.iter().map(|(bytes, _)| bytes.len()).sum();
+        if size == 0 { Ok(()) } else { self.queue(pieces, size) }
     }
 
     /// Queues a piece that is worth nothing twice, as [`Outbox::push`] does, unless the last that waits is the same.
@@ -412,5 +427,39 @@ mod tests {
             let ended = tokio::time::timeout(Duration::from_secs(1), task).await;
             assert_eq!(ended.expect("it is woken").unwrap(), CloseCause::Idle);
         }
+    }
+
+    // proves RFC 4975 5.1: several sessions share a connection, and none writes into the chunk of another
+    #[test]
+    fn what_belongs_together_stays_together() {
+        const TURNS: u8 = 200;
+        let outbox = Outbox::<()>::new(Arc::new(OutboxLimits { max: usize::MAX, ..OutboxLimits::default() }));
+        std::thread::scope(|scope| {
+            for who in 0..2 {
+                let outbox = &outbox;
+                scope.spawn(move || {
+                    for turn in 0..TURNS {
+                        let piece = |part| (Bytes::from(vec![who, turn, part]), ());
+                        outbox.push_all((0..20).map(piece).collect()).unwrap();
+                    }
+                });
+            }
+        });
+        let pieces: Vec<Bytes> = outbox.state().queue.drain(..).map(|(bytes, ())| bytes).collect();
+        assert_eq!(pieces.len(), usize::from(TURNS) * 40);
+        for turn in pieces.chunks(20) {
+            let whole: Vec<Vec<u8>> = (0..20).map(|part| vec![turn[0][0], turn[0][1], part]).collect();
+            assert_eq!(turn, whole);
+        }
+    }
+
+    #[test]
+    fn what_belongs_together_overflows_together() {
+        let outbox = Outbox::new(Arc::new(OutboxLimits { max: 5, ..OutboxLimits::default() }));
+        let pieces = |sizes: &[usize]| sizes.iter().map(|size| (Bytes::from(vec![0; *size]), ())).collect();
+        assert!(outbox.push_all(Vec::new()).is_ok() && outbox.push_all(pieces(&[2, 3])).is_ok());
+        assert_eq!((outbox.queued(), outbox.cause()), (5, None));
+        assert_eq!(outbox.push_all(pieces(&[0, 1])).unwrap_err().len(), 2);
+        assert_eq!((outbox.queued(), outbox.cause()), (5, Some(CloseCause::SlowReader)));
     }
 }

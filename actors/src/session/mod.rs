@@ -160,8 +160,7 @@ impl MsrpSession {
 
     /// Hands to the connection what was said since the last time, and has the credit back that this leaves room for.
     pub fn flush(&mut self) {
-        // RFC 4975 5.1: several sessions may share the connection; none may write into the chunk of
-        // another, so none leaves one open.
+        // Others may write behind: none leaves a chunk open.
         if self.machine.has_open_chunk() {
             self.machine.interrupt(clock::now());
         }
@@ -210,11 +209,8 @@ impl MsrpSession {
             let _ = msrp::frames(all.freeze()).try_for_each(|frame| link.send(frame));
             return;
         }
-        while let Some(bytes) = self.machine.poll_transmit() {
-            if link.send(bytes).is_err() {
-                break;
-            }
-        }
+        // RFC 4975 5.1: sessions share the connection across threads, and none may write into the chunk of another.
+        let _ = link.send_together(std::iter::from_fn(|| self.machine.poll_transmit()));
     }
 
     fn event(&mut self, event: Event, credit: &ReadCredit) {
