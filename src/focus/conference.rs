@@ -58,12 +58,11 @@ impl Conference {
             }
             users.push(user);
         }
-        if !full {
-            return ConferenceInfo::partial(&self.entity, self.version, users).encode();
-        }
-        let mut info = ConferenceInfo::full(&self.entity, self.version, users);
-        // RFC 4575 5.5.1: how many there are, also those of whom the next documents tell.
-        info.user_count = u32::try_from(entries.len()).ok();
+        let info = if full { ConferenceInfo::full } else { ConferenceInfo::partial };
+        let mut info = info(&self.entity, self.version, users);
+        // RFC 4575 5.5.1: how many participate now, also those of whom the next documents tell.
+        let here = entries.iter().filter(|entry| !matches!(entry.state, State::Departed | State::Failed(_)));
+        info.user_count = u32::try_from(here.count()).ok();
         info.active = Some(true);
         info.encode()
     }
@@ -102,10 +101,13 @@ mod tests {
         let mut conference = Conference::new("sip:focus-1@store");
         let first = ConferenceInfo::parse(&conference.document(retrieval.entries(), NOTIFY_BODY)).unwrap();
         assert_eq!((first.state, first.version, first.users.len()), (Completeness::Full, 1, 2));
+        assert_eq!((first.user_count, first.active), (Some(2), Some(true)));
         retrieval.failed(1, Failure::NotFound);
         conference.changed(1);
         let second = ConferenceInfo::parse(&conference.document(retrieval.entries(), NOTIFY_BODY)).unwrap();
         assert_eq!((second.state, second.version, second.users.len()), (Completeness::Partial, 2, 1));
+        // proves RFC 4575 5.5.1: who has left is counted no more
+        assert_eq!((second.user_count, second.active), (Some(1), Some(true)));
         let endpoint = second.users.first().unwrap().endpoints.first().unwrap().clone();
         assert_eq!(endpoint.status, Some(EndpointStatus::Disconnected));
         let disconnection = endpoint.disconnection.unwrap();

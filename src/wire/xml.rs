@@ -1,15 +1,18 @@
 //! Small XML documents as bounded trees: what the XML bodies of SIP ([`resource_lists`] and
 //! [`conference_info`]) have in common.
 //!
-//! XML 1.0 with namespaces, UTF-8 only. A document type declaration is refused, and with it every
+//! XML 1.0 with namespaces, in UTF-8 or UTF-16, which every processor must read (XML 1.0 4.3.3). A document type declaration is refused, and with it every
 //! entity beyond the five predefined ones: nothing here expands or fetches. Mixed content is not
 //! kept in order: an element's text is what stands directly in it.
 //!
 //! [`resource_lists`]: super::resource_lists
 //! [`conference_info`]: super::conference_info
 
+use std::borrow::Cow;
+
 use quick_xml::XmlVersion;
 use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::attributes::AttrError;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::{NamespaceResolver, ResolveResult};
 use quick_xml::reader::NsReader;
@@ -43,7 +46,7 @@ pub enum XmlError {
     /// A document type declaration, which no body of SIP needs.
     #[error("XML with a document type declaration")]
     Dtd,
-    /// Not a well-formed document in UTF-8.
+    /// Not a well-formed document in UTF-8 or UTF-16.
     #[error("broken XML: {0}")]
     Broken(String),
 }
@@ -92,14 +95,15 @@ impl Element {
 /// Reads a whole document and returns its root element.
 ///
 /// # Errors
-/// [`XmlError`] when the document is not well-formed, not UTF-8, has a DTD or exceeds a limit.
+/// [`XmlError`] when the document is not well-formed, in another encoding than UTF-8 and UTF-16, has a DTD or exceeds a
+/// limit.
 pub fn parse(xml: &[u8], limits: XmlLimits) -> Result<Element, XmlError> {
     if xml.len() > limits.bytes {
         return Err(XmlError::TooLarge(limits.bytes));
     }
-    let text = std::str::from_utf8(xml).map_err(|_| broken("not UTF-8"))?;
-    allowed(text)?;
-    let mut reader = NsReader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
+    let (text, encodings) = decode(xml)?;
+    allowed(&text)?;
+    let mut reader = NsReader::from_str(&text);
     reader.config_mut().check_comments = true;
     let mut tree = Tree::new(limits);
     loop {
@@ -124,12 +128,29 @@ pub fn parse(xml: &[u8], limits: XmlLimits) -> Result<Element, XmlError> {
                     None => tree.text(predefined(&named)?)?,
                 }
             }
-            Event::Decl(declaration) => check_encoding(declaration.encoding())?,
+            Event::Decl(declaration) => check_encoding(declaration.encoding(), encodings)?,
             Event::DocType(_) => return Err(XmlError::Dtd),
             Event::Comment(_) | Event::PI(_) => {}
             Event::Eof => return tree.finish(),
         }
     }
+}
+
+/// The text of a document without its byte order mark, and what it may say that its encoding is.
+// XML 1.0 4.3.3: entities encoded in UTF-16 MUST begin with the byte order mark.
+fn decode(xml: &[u8]) -> Result<(Cow<'_, str>, &'static [&'static str]), XmlError> {
+    let wide = match xml {
+        [0xfe, 0xff, rest @ ..] => Some((rest, u16::from_be_bytes as fn([u8; 2]) -> u16)),
+        [0xff, 0xfe, rest @ ..] => Some((rest, u16::from_le_bytes as fn([u8; 2]) -> u16)),
+        _ => None,
+    };
+    let Some((rest, unit)) = wide else {
+        let text = std::str::from_utf8(xml).map_err(|_| broken("neither UTF-8 nor UTF-16"))?;
+        return Ok((Cow::Borrowed(text.strip_prefix('\u{feff}').unwrap_or(text)), &["utf-8", "us-ascii"]));
+    };
+    let (pairs, []) = rest.as_chunks::<2>() else { return Err(broken("half a character of UTF-16")) };
+    let text: Result<String, _> = char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).collect();
+    Ok((Cow::Owned(text.map_err(|_| broken("not UTF-16"))?), &["utf-16"]))
 }
 
 /// Writes `text` as XML character data or attribute value: the five special characters escaped,
@@ -251,14 +272,13 @@ fn predefined(name: &str) -> Result<&'static str, XmlError> {
 }
 
 fn check_encoding(
-    declared: Option<Result<std::borrow::Cow<'_, str>, quick_xml::events::attributes::AttrError>>,
+    declared: Option<Result<Cow<'_, str>, AttrError>>,
+    possible: &[&str],
 ) -> Result<(), XmlError> {
     match declared {
         None => Ok(()),
-        Some(Ok(name)) if name.eq_ignore_ascii_case("utf-8") || name.eq_ignore_ascii_case("us-ascii") => {
-            Ok(())
-        }
-        Some(Ok(name)) => Err(broken(format!("encoding {name} is not UTF-8"))),
+        Some(Ok(name)) if possible.iter().any(|it| name.eq_ignore_ascii_case(it)) => Ok(()),
+        Some(Ok(name)) => Err(broken(format!("encoding {name}, which it is not in, or which is not read"))),
         Some(Err(error)) => Err(broken(error)),
     }
 }
@@ -302,6 +322,31 @@ mod tests {
         }
         let root = parse(b"<a b='&#9;'>\t&#xD;</a>", LIMITS).unwrap();
         assert_eq!((root.attribute("b"), root.text.as_str()), (Some("\t"), "\t\r"));
+    }
+
+    // proves XML 1.0 4.3.3: UTF-16 is read, with its byte order mark
+    #[test]
+    fn both_encodings_are_read() {
+        let wide = |text: &str, unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(unit).collect()
+        };
+        for declared in ["", "<?xml version='1.0' encoding='UTF-16'?>"] {
+            let text = format!("{declared}<a b='\u{e4}\u{1f600}'>\u{20ac}</a>");
+            for unit in [u16::to_be_bytes, u16::to_le_bytes] {
+                let root = parse(&wide(&text, unit), LIMITS).unwrap();
+                assert_eq!((root.attribute("b"), root.text.as_str()), (Some("\u{e4}\u{1f600}"), "\u{20ac}"));
+            }
+        }
+        let root = parse("\u{feff}<?xml version='1.0' encoding='utf-8'?><a/>".as_bytes(), LIMITS).unwrap();
+        assert_eq!(root.name, "a");
+        let odd = [wide("<a/>", u16::to_be_bytes), vec![b' ']].concat();
+        let half = [&b"\xfe\xff"[..], &0xd800_u16.to_be_bytes()].concat();
+        let belied = wide("<?xml version='1.0' encoding='UTF-8'?><a/>", u16::to_be_bytes);
+        let unmarked = wide("<a/>", u16::to_le_bytes)[2..].to_vec();
+        let latin = b"<?xml version='1.0' encoding='ISO-8859-1'?><a/>".to_vec();
+        for bad in [odd, half, belied, unmarked, latin, b"<a>\xe4</a>".to_vec()] {
+            assert!(matches!(parse(&bad, LIMITS), Err(XmlError::Broken(_))), "{bad:?}");
+        }
     }
 
     #[test]
