@@ -18,6 +18,10 @@ const LONGEST_WAY: Duration = Duration::from_secs(3600);
 /// kilobytes, nor does this node.
 pub(super) const LONGEST_DESCRIPTION: usize = 4096;
 
+/// Bytes of the header fields that are kept beside a content, at most: what a mailbox may hold in bytes is counted by
+/// contents, and how many items it may hold bounds the rest.
+const LONGEST_ENVELOPE: usize = 16 << 10;
+
 /// What the node limits and assumes about deposits.
 #[derive(Clone, Debug)]
 pub struct DepositRules {
@@ -62,8 +66,8 @@ pub enum Pager {
 /// Judges a MESSAGE that arrived at `now` for a mailbox of this store.
 ///
 /// # Errors
-/// 400 for headers that cannot be kept, 500 for privacy that cannot be given, 413 for a body or a description of it over the limit, 415 for a content coding: MSRP,
-/// by which it would be retrieved, has none.
+/// 400 for headers that cannot be kept, 500 for privacy that cannot be given, 413 for a body, a description of it, or an envelope over the limit, 415 for
+/// a content coding: MSRP, by which it would be retrieved, has none.
 pub fn pager(request: &Request, rules: &DepositRules, now: Timestamp) -> Result<Pager, Rejection> {
     if request.body.len() > rules.max_body {
         return Err(Rejection::new(StatusCode::REQUEST_ENTITY_TOO_LARGE));
@@ -120,7 +124,8 @@ pub fn key(request: &Request) -> Result<DepositKey, Rejection> {
 /// What is kept of a request beside its body and what describes that; nothing that its sender wants hidden.
 ///
 /// # Errors
-/// 400 naming the header that cannot be read, 500 for privacy that cannot be given.
+/// 400 naming the header that cannot be read, 500 for privacy that cannot be given, 413 naming what is too long: a mailbox' bytes
+/// are counted by its contents alone.
 pub fn envelope(request: &Request, now: Timestamp) -> Result<Envelope, Rejection> {
     let headers = &request.headers;
     let privacy = privacy::privacy(request)?;
@@ -139,7 +144,30 @@ pub fn envelope(request: &Request, now: Timestamp) -> Result<Envelope, Rejection
         text: false,
     };
     privacy.apply(&mut envelope);
+    let fields = [
+        (HeaderName::From, Some(&envelope.from)),
+        (HeaderName::To, Some(&envelope.to)),
+        (HeaderName::Subject, envelope.subject.as_ref()),
+        (HeaderName::Date, Some(&envelope.date)),
+        (HeaderName::Priority, envelope.priority.as_ref()),
+    ];
+    bounded(fields.iter().filter_map(|(name, value)| Some((name.as_bytes(), (*value)?))), LONGEST_ENVELOPE)?;
     Ok(envelope)
+}
+
+/// Refuses header fields that have more than `most` bytes in all, naming the longest.
+fn bounded<'a>(
+    fields: impl Iterator<Item = (&'a [u8], &'a Bytes)> + Clone,
+    most: usize,
+) -> Result<(), Rejection> {
+    let size: usize = fields.clone().map(|(name, value)| name.len() + value.len()).sum();
+    match fields.max_by_key(|(_, value)| value.len()).filter(|_| size > most) {
+        Some((name, _)) => {
+            let reason = format!("{} Too Long", String::from_utf8_lossy(name));
+            Err(Rejection::because(StatusCode::REQUEST_ENTITY_TOO_LARGE, reason))
+        }
+        None => Ok(()),
+    }
 }
 
 /// When the request was sent, for its Expires: at its Date, where that can be believed.
@@ -158,19 +186,8 @@ fn content_headers(request: &Request) -> Result<Vec<(Bytes, Bytes)>, Rejection> 
     };
     let headers = request.headers.iter().filter(|header| described(&header.name));
     let headers: Vec<_> = headers.map(|header| (header.name.to_bytes(), header.value.clone())).collect();
-    let longest = headers.iter().max_by_key(|(_, value)| value.len());
-    match longest.filter(|_| size_of_fields(&headers) > LONGEST_DESCRIPTION) {
-        Some((name, _)) => {
-            let reason = format!("{} Too Long", String::from_utf8_lossy(name));
-            Err(Rejection::because(StatusCode::REQUEST_ENTITY_TOO_LARGE, reason))
-        }
-        None => Ok(headers),
-    }
-}
-
-/// What these header fields take, in bytes.
-fn size_of_fields(fields: &[(Bytes, Bytes)]) -> usize {
-    fields.iter().map(|(name, value)| name.len() + value.len()).sum()
+    bounded(headers.iter().map(|(name, value)| (name.as_ref(), value)), LONGEST_DESCRIPTION)?;
+    Ok(headers)
 }
 
 /// RFC 3842 counts by message context: what is text is a Text-Message, all else is multimedia; of
@@ -341,6 +358,18 @@ mod tests {
         let refused = described(4100).unwrap_err();
         assert_eq!(refused.status, StatusCode::REQUEST_ENTITY_TOO_LARGE);
         assert_eq!(refused.reason.as_deref(), Some("Content-Disposition Too Long"));
+    }
+
+    #[test]
+    fn an_envelope_has_an_end() {
+        let long: &'static str = Box::leak("s".repeat(LONGEST_ENVELOPE - 150).into());
+        assert_eq!(kept(&[(HeaderName::Subject, long)]).1.subject.map(|it| it.len()), Some(long.len()));
+        let longer: &'static str = Box::leak("s".repeat(LONGEST_ENVELOPE).into());
+        let refused = pager(&message(&[(HeaderName::Subject, longer)]), &rules(), Timestamp(0)).unwrap_err();
+        assert_eq!(refused.status, StatusCode::REQUEST_ENTITY_TOO_LARGE);
+        assert_eq!(refused.reason.as_deref(), Some("Subject Too Long"));
+        // What is not kept does not count.
+        assert_eq!(kept(&[(HeaderName::UserAgent, longer)]).1.subject, None);
     }
 
     #[test]
