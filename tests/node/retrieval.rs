@@ -183,6 +183,22 @@ fn clients_of_every_other_kind_are_waited_for() {
 
 #[test]
 fn an_invite_without_offer_retrieves_too() {
+    retrieve_by_our_offer(|ack, msrp| {
+        ack();
+        msrp.bind();
+    });
+}
+
+/// The ACK comes by another way than the connection, and may be read later.
+#[test]
+fn an_answer_may_come_behind_the_connection() {
+    retrieve_by_our_offer(|ack, msrp| {
+        msrp.bind();
+        ack();
+    });
+}
+
+fn retrieve_by_our_offer(begin: impl FnOnce(&dyn Fn(), &mut Msrp)) {
     let node = Node::start();
     let mut alice = Ua::udp(&node, "sip:alice@example.org");
     let id = deposit(&mut alice, BOB, "x");
@@ -194,9 +210,9 @@ fn an_invite_without_offer_retrieves_too() {
     assert_eq!(response.status(), 200, "{response}");
     let offer = Answer::parse(&response.body);
     let dialog = Dialog::opened(&request, &response);
-    bob.send(&dialog.ack(&bob).body("application/sdp", Offer::active().sdp(invite.here(), &invite.local)));
+    let ack = dialog.ack(&bob).body("application/sdp", Offer::active().sdp(invite.here(), &invite.local));
     let mut msrp = Msrp::connect(&invite.local, &offer.path);
-    msrp.bind();
+    begin(&|| bob.send(&ack), &mut msrp);
     assert_eq!(msrp.receive(1)[0].deferred, Some(id));
     bob.wait_and_ok("BYE", &dialog.call_id);
 }

@@ -93,8 +93,7 @@ impl Party {
         } else if self.bound {
             self.deadline = Some(now + self.shared.config.msrp.idle_timeout);
         }
-        let first = !self.bound && !moved;
-        if let Some(session) = self.session.as_mut().filter(|_| moved || first) {
+        if let Some(session) = self.session.as_mut().filter(|session| moved || !session.is_joined()) {
             session.join(Join {
                 remote: negotiated.remote_path,
                 fingerprints: negotiated.fingerprints,

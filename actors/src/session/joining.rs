@@ -36,6 +36,12 @@ pub(super) fn register(
 }
 
 impl MsrpSession {
+    /// Whether the other side is known: its connection may come before that.
+    #[must_use]
+    pub fn is_joined(&self) -> bool {
+        !self.machine.remote().is_empty()
+    }
+
     /// The other side is known, or known anew.
     pub fn join(&mut self, join: Join) {
         let next = join.remote.first().filter(|_| join.connect).map(|next| {
