@@ -60,7 +60,7 @@ impl Conference {
         }
         let info = if full { ConferenceInfo::full } else { ConferenceInfo::partial };
         let mut info = info(&self.entity, self.version, users);
-        // RFC 4575 5.5.1: how many participate now, also those of whom the next documents tell.
+        // RFC 4575 5.5.1: how many participate now or are about to, also those of whom the next documents tell.
         let here = entries.iter().filter(|entry| !matches!(entry.state, State::Departed | State::Failed(_)));
         info.user_count = u32::try_from(here.count()).ok();
         info.active = Some(true);
@@ -128,7 +128,7 @@ mod tests {
             let info = ConferenceInfo::parse(&bytes).unwrap();
             assert!(bytes.len() < NOTIFY_BODY + 1024 || info.users.len() == 1, "{}", bytes.len());
             let state = if told.is_empty() { Completeness::Full } else { Completeness::Partial };
-            assert_eq!((info.state, info.user_count.unwrap_or(501)), (state, 501));
+            assert_eq!((info.state, info.user_count), (state, Some(501)));
             told.extend(info.users.into_iter().map(|user| user.entity));
         }
         let all: Vec<_> = retrieval.entries().iter().map(|entry| entry.uri.clone()).collect();

@@ -1,6 +1,8 @@
 //! Leaving: the client says BYE, or the node stops and does. What the client has acknowledged by then is old: its
 //! acknowledgements come by another connection than the BYE, and are read on until none is missing or nothing comes.
 
+use std::time::Duration;
+
 use restante::machine::sip::EndedBy;
 use restante::time::Instant;
 
@@ -8,10 +10,15 @@ use super::Focus;
 use crate::linger::Linger;
 use crate::party::NODE_STOPS;
 
+/// How long a client that is told that the node stops may take to answer; what it acknowledges meanwhile counts.
+const ANSWER: Duration = Duration::from_secs(1);
+
 /// The client is about to be gone.
 #[derive(Debug)]
 pub(super) struct Leaving {
     cause: &'static str,
+    /// Until when our BYE waits for its answer.
+    told: Option<Instant>,
     /// The wait for what the client said before its BYE came, or its answer to ours.
     linger: Option<Linger>,
     /// Whether the client's BYE is answered when what it acknowledged is marked, and until when it waits for that.
@@ -29,13 +36,16 @@ impl Leaving {
     /// When there is something to be looked at.
     pub(super) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
         let linger = self.linger.map(|linger| linger.due());
-        linger.into_iter().chain(self.awaited.filter(|ends| *ends > now)).min()
+        linger.into_iter().chain(self.told).chain(self.awaited.filter(|ends| *ends > now)).min()
     }
 }
 
 impl Focus {
     /// The dialog is over.
     pub(super) fn left(&mut self, now: Instant, by: EndedBy) {
+        if !self.party.has_session() && self.retrieval.is_finished() {
+            return self.conference.end(now);
+        }
         let cause = self.leaving.take().map_or(ended_by(by), |leaving| leaving.cause);
         let awaited = match by {
             EndedBy::Remote => Some(now + self.shared.config.sip.answer_within),
@@ -45,7 +55,8 @@ impl Focus {
             }
         };
         self.relay.end();
-        self.leaving = Some(Box::new(Leaving { cause, linger: Some(Linger::begin(now)), awaited }));
+        self.leaving =
+            Some(Box::new(Leaving { cause, told: None, linger: Some(Linger::begin(now)), awaited }));
     }
 
     /// Nothing more comes from the client.
@@ -55,16 +66,20 @@ impl Focus {
         self.conference.end(now);
     }
 
-    /// The node stops: nothing more is sent, and the client is told.
-    pub(super) fn stop(&mut self) {
+    /// The node stops: nothing more is sent, and the client is told, once.
+    pub(super) fn stop(&mut self, now: Instant) {
         const CAUSE: &str = "the node stops";
+        if self.party.is_over() {
+            return;
+        }
         // An INVITE that is not answered yet gets the answer that it deserves.
         if !self.party.has_session() {
             return self.broken(CAUSE);
         }
         tracing::info!(parent: &self.span, delivered = self.retrieval.delivered(), "the node stops: the client is told, and sent nothing more");
         self.relay.end();
-        self.leaving = Some(Box::new(Leaving { cause: CAUSE, linger: None, awaited: None }));
+        self.leaving =
+            Some(Box::new(Leaving { cause: CAUSE, told: Some(now + ANSWER), linger: None, awaited: None }));
         self.party.bye(Some(NODE_STOPS));
     }
 
@@ -72,9 +87,9 @@ impl Focus {
     pub(super) fn look(&mut self, now: Instant) {
         let answered = !self.party.awaits_answers();
         let Some(leaving) = &mut self.leaving else { return };
-        let Some(linger) = &mut leaving.linger else { return };
-        if answered || linger.look(now, false) {
-            leaving.linger = None;
+        let silent = leaving.linger.as_mut().is_some_and(|linger| answered || linger.look(now, false));
+        if silent || leaving.told.is_some_and(|ends| ends <= now) {
+            (leaving.told, leaving.linger) = (None, None);
             let cause = leaving.cause;
             self.gone(now, cause);
         }

@@ -80,7 +80,7 @@ pub struct Focus {
     turn: Turn,
     /// The wait for acknowledgements when the client leaves, or is asked to.
     leaving: Option<Box<Leaving>>,
-    /// Until the dialog is over.
+    /// Until all is over.
     seat: Option<Seat>,
     span: tracing::Span,
     _obituary: Obituary,
@@ -180,6 +180,9 @@ impl Focus {
     }
 
     fn moved(&mut self) {
+        if self.leaving.is_some() {
+            return;
+        }
         let unfinished = self.retrieval.restart();
         tracing::info!(parent: &self.span, unfinished = unfinished.len(), "the client's session has another connection; what was not acknowledged is sent again");
         self.relay.restart(&unfinished);
@@ -205,11 +208,7 @@ impl Focus {
                     self.fail(participant, Failure::Refused(status));
                 }
                 SessionReport::Lost(cause) => {
-                    if self.party.lost(now) {
-                        tracing::info!(parent: &self.span, cause, "the client's connection is lost: it may open another");
-                    } else {
-                        self.broken(cause);
-                    }
+                    tracing::info!(parent: &self.span, cause, "the client's connection is lost: it may open another");
                 }
                 SessionReport::Rejoined => self.moved(),
                 SessionReport::Ended(cause) => self.broken(cause),
@@ -286,7 +285,7 @@ impl Focus {
             }
         }
         self.mark_all(delivered, ctx);
-        if self.party.has_ended() {
+        if self.is_over() {
             // Who has his BYE answered may come again at once, to whatever shard.
             self.seat = None;
         }
@@ -294,7 +293,7 @@ impl Focus {
             self.party.send();
         }
         self.conference.drain(now, self.retrieval.entries(), self.party.port());
-        if self.party.has_ended() && self.retrieval.is_finished() && self.conference.is_over() {
+        if self.is_over() {
             ctx.stop();
             return;
         }
@@ -315,9 +314,16 @@ impl Focus {
         self.party.close();
     }
 
+    /// Whether nothing more is to be done.
+    fn is_over(&self) -> bool {
+        self.party.has_ended() && self.retrieval.is_finished() && self.conference.is_over()
+    }
+
     fn ring(&mut self, ctx: &mut Context<Self>) {
         self.alarm.rang();
         let now = clock::now();
+        // What has come may have come in time.
+        self.hear(now);
         self.conference.handle_timeout(now);
         if self.party.ring(now) {
             self.broken("nothing came from the client in time");
@@ -390,7 +396,7 @@ impl Handler<DialogInput> for Focus {
     type Result = ();
     fn handle(&mut self, input: DialogInput, ctx: &mut Self::Context) {
         match input {
-            DialogInput::Drain => self.stop(),
+            DialogInput::Drain => self.stop(clock::now()),
             input => {
                 if let Some(input) = self.conference.handle(clock::now(), input, &self.party) {
                     self.party.handle(input);

@@ -14,11 +14,15 @@ impl Party {
         }
     }
 
-    /// What the MSRP session has to tell, if anything.
+    /// What the MSRP session has to tell, if anything. A connection is lost only where another may come; else the session
+    /// is over with it.
     pub fn poll_report(&mut self, now: Instant) -> Option<SessionReport> {
         let report = self.session.as_mut()?.poll_report()?;
         self.heard(now, &report);
-        Some(report)
+        match report {
+            SessionReport::Lost(cause) if !self.lost(now) => Some(SessionReport::Ended(cause)),
+            report => Some(report),
+        }
     }
 
     /// The MSRP session has reported something: the party lives.
@@ -57,7 +61,7 @@ impl Party {
     }
 
     /// The connection is gone: whether the party is given time for a re-INVITE that brings another.
-    pub fn lost(&mut self, now: Instant) -> bool {
+    fn lost(&mut self, now: Instant) -> bool {
         let time = self.shared.config.msrp.rejoin_timeout;
         let waits = !time.is_zero() && self.invite.is_established() && !self.over;
         if waits {

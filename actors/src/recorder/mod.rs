@@ -175,11 +175,7 @@ impl Recorder {
                     self.arriving.remove(&id);
                 }
                 SessionReport::Lost(cause) => {
-                    if self.party.lost(now) {
-                        tracing::info!(parent: &self.span, cause, "the caller's connection is lost: another may come");
-                    } else {
-                        self.hang_up(cause);
-                    }
+                    tracing::info!(parent: &self.span, cause, "the caller's connection is lost: another may come");
                 }
                 SessionReport::Ended(cause) => self.hang_up(cause),
                 SessionReport::Bound

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use actix::Message;
 use bytes::Bytes;
 use restante::focus::fan_out::Participant;
 use restante::machine::msrp::IncomingId;
@@ -11,8 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::underway::Place;
 
 /// What the user of a session is told.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
+#[derive(Debug)]
 pub enum SessionReport {
     /// The connection is usable: the client's first frame came, or ours is open.
     Bound,
@@ -43,7 +41,7 @@ pub enum SessionReport {
         /// may be too much to be read without it.
         credit: ReadCredit,
     },
-    /// A message is whole and waits for [`super::Judge`].
+    /// A message is whole and waits for [`super::MsrpSession::judge`].
     Complete {
         /// Which one.
         id: IncomingId,
