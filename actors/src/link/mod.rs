@@ -40,6 +40,7 @@ mod stop;
 mod stream;
 mod tls;
 mod udp;
+mod udp_socket;
 mod web;
 mod writer;
 
@@ -62,7 +63,10 @@ pub(crate) use tls::{Expect, config as tls_config, is_authority, provider as tls
 pub use tls::{Tls, TlsError, TlsFiles, TlsPeer, sip_domains};
 pub use web::WebLimits;
 #[cfg(test)]
-pub(crate) use {listen::bind_tcp, udp::bind as bind_udp};
+pub(crate) use {
+    listen::bind_tcp,
+    udp_socket::{Datagram, UdpSocket},
+};
 
 /// How long an ending connection may take to write what is queued and to see the peer close.
 pub const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
