@@ -20,6 +20,7 @@ pub mod focus;
 pub mod gate;
 pub mod http;
 pub mod link;
+pub mod listeners;
 pub mod logging;
 pub mod mailbox;
 pub mod meters;

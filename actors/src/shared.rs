@@ -21,6 +21,7 @@ use crate::chance::Chance;
 use crate::config::{Advertise, Config, Listen};
 use crate::expiry::Expiry;
 use crate::link::{MsrpTransport, Resolver, SipTransport};
+use crate::listeners;
 use crate::records::Records;
 
 /// The node's common ground.
@@ -86,9 +87,14 @@ impl Shared {
             Some(advertise) => {
                 format!("{}:{}", advertise.host.as_str(), advertised_port(advertise, transport, local))
             }
-            None if local.ip().is_unspecified() => format!("{}:{}", self.realm.store_host(), local.port()),
-            None => local.to_string(),
+            None => self.host_port(local, local),
         }
+    }
+
+    /// The `host:port` at which whoever came to `local` finds a listener.
+    fn host_port(&self, listener: SocketAddr, local: SocketAddr) -> String {
+        let by_name = || format!("{}:{}", self.realm.store_host(), listener.port());
+        listeners::address(listener, local).map_or_else(by_name, |address| address.to_string())
     }
 
     /// A Contact value for `user` reached over `flow`, on which `request` came (RFC 3261 8.1.1.8), without
@@ -116,9 +122,7 @@ impl Shared {
         if !secure || flow.transport.is_secure() || flow.transport.is_web() {
             return own;
         }
-        let near = |listener: &&Listen| listener.address.is_ipv4() == flow.local.is_ipv4();
-        let mut fitting = self.sip_listeners.iter().filter(|listener| listener.transport == Transport::Tls);
-        let listener = fitting.clone().find(near).or_else(|| fitting.next());
+        let listener = listeners::nearest(&self.sip_listeners, Transport::Tls, flow.local);
         listener.map_or(own, |listener| (listener.transport, listener.address))
     }
 
@@ -144,9 +148,7 @@ impl Shared {
 
     /// A new MSRP URI at a listener of `transport`, if there is one.
     fn mint_uri_of(&self, transport: Transport, flow: &Flow) -> Option<MsrpUri> {
-        let mut fitting = self.msrp_listeners.iter().filter(|listener| listener.transport == transport);
-        let near = |listener: &&Listen| listener.address.is_ipv4() == flow.local.is_ipv4();
-        let listener = fitting.clone().find(near).or_else(|| fitting.next())?;
+        let listener = listeners::nearest(&self.msrp_listeners, transport, flow.local)?;
         let host = match &self.config.msrp.advertise {
             Some(advertise) => {
                 format!(
@@ -155,10 +157,7 @@ impl Shared {
                     advertised_port(advertise, transport, listener.address)
                 )
             }
-            None if listener.address.ip().is_unspecified() => {
-                SocketAddr::new(flow.local.ip(), listener.address.port()).to_string()
-            }
-            None => listener.address.to_string(),
+            None => self.host_port(listener.address, flow.local),
         };
         let scheme = if transport.is_secure() { "msrps" } else { "msrp" };
         let by = if transport.is_web() { "ws" } else { "tcp" };
