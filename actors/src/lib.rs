@@ -10,6 +10,7 @@ pub mod client;
 pub mod clock;
 pub mod conference;
 pub mod config;
+pub mod contact;
 pub mod demo;
 pub mod dialog_port;
 pub mod embedded;

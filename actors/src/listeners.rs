@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use restante::machine::sip::Transport;
 
-use crate::config::Listen;
+use crate::config::{Advertise, Listen};
 
 /// The listener of `transport` that whoever came to `local` can reach best: at that very address; at all addresses of its
 /// family; at another of its family, or of the other one, where there is nothing better.
@@ -32,6 +32,13 @@ pub fn address(listener: SocketAddr, local: SocketAddr) -> Option<SocketAddr> {
     let is_there = listener.is_ipv4() == reached.is_ipv4() && !reached.is_unspecified();
     // Without the zone of a link-local address, which is nobody else's affair (RFC 6874 4).
     is_there.then(|| SocketAddr::new(reached, listener.port()))
+}
+
+/// The `host:port` of a listener as the configuration has it advertised: its port is that of plain listeners.
+pub fn advertised(advertise: &Advertise, listener: &Listen) -> String {
+    let plain = matches!(listener.transport, Transport::Udp | Transport::Tcp);
+    let port = advertise.port.filter(|_| plain).unwrap_or_else(|| listener.address.port());
+    format!("{}:{port}", advertise.host.as_str())
 }
 
 #[cfg(test)]

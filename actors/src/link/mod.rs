@@ -47,6 +47,7 @@ mod writer;
 pub use census::{ConnectionLimits, Full};
 pub use cores::{ArbiterGone, Cores};
 pub use dns::{DnsSettings, DnsUnusable};
+pub(crate) use listen::is_ours;
 pub use msrp::{MsrpConnectError, MsrpLimits, MsrpTarget, MsrpTransport};
 pub use msrp_link::{LinkClosed, LinkDrained, LinkGone, LinkId, MsrpEvent, MsrpFrames, MsrpLink, MsrpPort};
 pub use msrp_registry::{Answered, Guard, MsrpRegistration};
