@@ -98,7 +98,8 @@ impl UdpSocket {
             MsgFlags::empty(),
         )?;
         let peer = message.address.as_ref().and_then(socket_addr).ok_or(io::ErrorKind::InvalidData)?;
-        let told = message.cmsgs()?.find_map(|told| told_by(&told, self.local.port()));
+        let told =
+            message.cmsgs().ok().and_then(|mut all| all.find_map(|told| told_by(&told, self.local.port())));
         Ok(Datagram { size: message.bytes, peer, local: told.unwrap_or(self.local) })
     }
 
