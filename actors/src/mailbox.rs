@@ -402,7 +402,8 @@ impl Handler<Restore> for Mailbox {
         let written: Result<Written, _> = serde_json::from_slice(&restore.record.record);
         let tag = String::from_utf8(restore.record.key.to_vec());
         match (written, tag) {
-            (Ok(written), Ok(tag)) => {
+            (Ok(mut written), Ok(tag)) => {
+                written.notifier.contact = self.shared.todays_contact(written.notifier.contact);
                 self.subscriptions.restore(clock::now(), clock::wall(), tag, written);
             }
             _ => tracing::error!(parent: &self.span, "written subscription is damaged: left out"),

@@ -14,13 +14,13 @@ use restante::machine::sip::{Flow, Timers, Transport};
 use restante::store::{Answer, Owner, Quota, Store, StoreError};
 use restante::wire::msrp::MsrpUri;
 use restante::wire::sdp::Direction;
-use restante::wire::sip::{HeaderName, NameAddr, Request};
 use tokio::sync::Semaphore;
 
 use crate::chance::Chance;
-use crate::config::{Advertise, Config, Listen};
+use crate::config::{Config, Listen};
 use crate::expiry::Expiry;
 use crate::link::{MsrpTransport, Resolver, SipTransport};
+use crate::listeners;
 use crate::records::Records;
 
 /// The node's common ground.
@@ -79,47 +79,10 @@ impl Shared {
         self.realm.store_host()
     }
 
-    /// The `host:port` of a SIP listener, as others write it.
-    #[must_use]
-    pub fn sip_host(&self, transport: Transport, local: SocketAddr) -> String {
-        match &self.config.sip.advertise {
-            Some(advertise) => {
-                format!("{}:{}", advertise.host.as_str(), advertised_port(advertise, transport, local))
-            }
-            None if local.ip().is_unspecified() => format!("{}:{}", self.realm.store_host(), local.port()),
-            None => local.to_string(),
-        }
-    }
-
-    /// A Contact value for `user` reached over `flow`, on which `request` came (RFC 3261 8.1.1.8), without
-    /// header parameters.
-    #[must_use]
-    pub fn contact(&self, user: &str, flow: &Flow, request: &Request) -> String {
-        let secure = begins_secure(request);
-        let (transport, local) = self.reached(flow, secure);
-        let parameter = match transport {
-            Transport::Udp => "",
-            // RFC 3261 26.2.2: in a SIPS URI, TLS over TCP is meant by "tcp"
-            Transport::Tls if secure => ";transport=tcp",
-            Transport::Tcp => ";transport=tcp",
-            Transport::Tls => ";transport=tls",
-            Transport::Ws | Transport::Wss => ";transport=ws",
-        };
-        let scheme = if secure { "sips" } else { "sip" };
-        format!("<{scheme}:{user}@{}{parameter}>", self.sip_host(transport, local))
-    }
-
-    /// Where a dialog that began over `flow` finds the node: what begins securely and came in the clear, from a proxy that ends
-    /// TLS, at a listener for TLS, if there is one.
-    fn reached(&self, flow: &Flow, secure: bool) -> (Transport, SocketAddr) {
-        let own = (flow.transport, flow.local);
-        if !secure || flow.transport.is_secure() || flow.transport.is_web() {
-            return own;
-        }
-        let near = |listener: &&Listen| listener.address.is_ipv4() == flow.local.is_ipv4();
-        let mut fitting = self.sip_listeners.iter().filter(|listener| listener.transport == Transport::Tls);
-        let listener = fitting.clone().find(near).or_else(|| fitting.next());
-        listener.map_or(own, |listener| (listener.transport, listener.address))
+    /// The `host:port` at which whoever came to `local` finds a listener.
+    pub(crate) fn host_port(&self, listener: SocketAddr, local: SocketAddr) -> String {
+        let by_name = || format!("{}:{}", self.realm.store_host(), listener.port());
+        listeners::address(listener, local).map_or_else(by_name, |address| address.to_string())
     }
 
     /// A new MSRP URI of this node, near the address that the client knows it by (RFC 4975 14.1:
@@ -144,21 +107,10 @@ impl Shared {
 
     /// A new MSRP URI at a listener of `transport`, if there is one.
     fn mint_uri_of(&self, transport: Transport, flow: &Flow) -> Option<MsrpUri> {
-        let mut fitting = self.msrp_listeners.iter().filter(|listener| listener.transport == transport);
-        let near = |listener: &&Listen| listener.address.is_ipv4() == flow.local.is_ipv4();
-        let listener = fitting.clone().find(near).or_else(|| fitting.next())?;
+        let listener = listeners::nearest(&self.msrp_listeners, transport, flow.local)?;
         let host = match &self.config.msrp.advertise {
-            Some(advertise) => {
-                format!(
-                    "{}:{}",
-                    advertise.host.as_str(),
-                    advertised_port(advertise, transport, listener.address)
-                )
-            }
-            None if listener.address.ip().is_unspecified() => {
-                SocketAddr::new(flow.local.ip(), listener.address.port()).to_string()
-            }
-            None => listener.address.to_string(),
+            Some(advertise) => listeners::advertised(advertise, listener),
+            None => self.host_port(listener.address, flow.local),
         };
         let scheme = if transport.is_secure() { "msrps" } else { "msrp" };
         let by = if transport.is_web() { "ws" } else { "tcp" };
@@ -210,22 +162,4 @@ impl Shared {
     pub fn mint_tag(&self, shard: &str) -> String {
         format!("{shard}{}", Chance.token(18))
     }
-}
-
-/// The port that is written for a listener: the advertised one is that of plain listeners.
-fn advertised_port(advertise: &Advertise, transport: Transport, local: SocketAddr) -> u16 {
-    let plain = matches!(transport, Transport::Udp | Transport::Tcp);
-    advertise.port.filter(|_| plain).unwrap_or_else(|| local.port())
-}
-
-/// RFC 3261 12.1.1: if the request that initiates a dialog has a SIPS URI in the Request-URI, or in the top
-/// Record-Route, or in the Contact where there is no Record-Route, the Contact of the response MUST be one.
-fn begins_secure(request: &Request) -> bool {
-    let is_sips = |uri: &[u8]| uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"));
-    let named = |name: HeaderName| {
-        let value = request.headers.values(&name).next()?;
-        NameAddr::parse(&value).ok().map(|address| is_sips(&address.uri))
-    };
-    is_sips(&request.uri)
-        || named(HeaderName::RecordRoute).or_else(|| named(HeaderName::Contact)).unwrap_or(false)
 }

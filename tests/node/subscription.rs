@@ -1,6 +1,7 @@
 //! The life of a subscription to the message-summary package (RFC 6665), and who may have one.
 
 use crate::support::*;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 const BOB: &str = "sip:bob@example.com";
@@ -249,6 +250,45 @@ fn other_requests_in_a_subscription_are_answered_and_it_goes_on() {
     dialog.cseq = 1;
     let late = dialog.request(&bob, "OPTIONS");
     assert_eq!(bob.ask(late).status(), 500, "RFC 3261 12.2.2: a lower CSeq");
+}
+
+// proves RFC 3261 8.1.1.8, 12.2.1.1: where requests of the dialog reach the node, though it listens elsewhere than when it began
+#[test]
+fn a_subscription_goes_on_where_the_node_listens_now() {
+    let hosts: [IpAddr; 2] = ["127.0.0.1", "127.0.0.2"].map(|host| host.parse().unwrap());
+    let [first, second, third] = [0, 1, 0].map(|host| ports::free(hosts[host]));
+    let listen = |at: &str| format!("listen = [\"udp:{at}\", \"tcp:{at}\"]");
+    let mut plan = listen(&format!("127.0.0.1:{first}"));
+    let mut node = Plan::new().set("sip", &plan).start();
+    let mut bob = Ua::new(SocketAddr::new(hosts[0], first), "bob", false);
+    let mut dialog = subscribe(&mut bob, BOB, 3600);
+    assert!(notified(&mut bob, &dialog).need("Contact").contains(&format!("@127.0.0.1:{first}")));
+    let advertised = format!("{}\nadvertise = \"sip.invalid:9\"", listen(&format!("127.0.0.1:{third}")));
+    for (line, host, port, contact) in [
+        (listen(&format!("127.0.0.2:{second}")), 1, second, format!("@127.0.0.2:{second}>")),
+        // Of all addresses: it is meant still.
+        (listen(&format!("0.0.0.0:{second}")), 1, second, format!("@127.0.0.2:{second}>")),
+        (listen(&format!("0.0.0.0:{third}")), 1, third, format!("@127.0.0.2:{third}>")),
+        (advertised, 0, third, "@sip.invalid:9>".to_owned()),
+        (listen(&format!("0.0.0.0:{third}")), 0, third, format!("@mailserver.example.com:{third}>")),
+        (listen(&format!("127.0.0.1:{first}")), 0, first, format!("@127.0.0.1:{first}>")),
+    ] {
+        node.signal("TERM");
+        assert!(node.wait_exit().success());
+        let text = std::fs::read_to_string(node.file()).unwrap();
+        std::fs::write(node.file(), text.replace(&plan, &line)).unwrap();
+        plan = line;
+        node.launch();
+        let told = notified(&mut bob, &dialog).need("Contact");
+        assert!(told.starts_with("<sip:summary@") && told.ends_with(&contact), "{told} where {plan}");
+        // The answer to a refresh tells that it is written down.
+        bob.node = SocketAddr::new(hosts[host], port);
+        let refresh =
+            dialog.request(&bob, "SUBSCRIBE").add("Event", "message-summary").add("Expires", "3600");
+        let response = bob.ask(refresh);
+        assert_eq!((response.status(), response.need("Contact")), (200, told));
+        notified(&mut bob, &dialog);
+    }
 }
 
 #[test]

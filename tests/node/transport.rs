@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 
 const BOB: &str = "sip:bob@example.com";
 
@@ -110,6 +110,55 @@ fn everything_works_over_ipv6() {
         assert!(call.answer.text.contains("IN IP6 ::1"), "{}", call.answer.text);
         assert!(call.answer.path.starts_with("msrp://[::1]:"), "{}", call.answer.path);
         assert_eq!(call.finish(&mut device, 6).len(), 6);
+    }
+}
+
+// proves RFC 3581 4, RFC 4975 8.2: an answer comes from the address that was asked, and names where sessions are accepted
+#[test]
+fn who_asks_one_of_all_addresses_is_told_that_one() {
+    for (all, asked) in [("0.0.0.0", "127.0.0.2"), ("[::]", "::1")] {
+        let asked: IpAddr = asked.parse().unwrap();
+        let [sip, msrp] = [0; 2].map(|_| ports::free(asked));
+        let _node = Plan::new()
+            .set("sip", &format!("listen = [\"udp:{all}:{sip}\", \"tcp:{all}:{sip}\"]"))
+            .set("msrp", &format!("listen = [\"tcp:{all}:{msrp}\"]"))
+            .set("trust", "peers = [\"127.0.0.0/8\", \"::1/128\"]")
+            .start();
+        let [sip, msrp] = [sip, msrp].map(|port| SocketAddr::new(asked, port));
+        for tcp in [false, true] {
+            let mut alice = Ua::new(sip, "sip:alice@example.org", tcp);
+            let mut call = Invite::new(&alice, BOB, Offer::active()).call(&mut alice);
+            assert!(call.answer.path.starts_with(&format!("msrp://{msrp}/")), "{}", call.answer.path);
+            assert!(call.answer.text.contains(&format!(" {asked}\r\n")), "{}", call.answer.text);
+            assert!(call.ok.need("Contact").contains(&format!("@{sip}")), "{}", call.ok.need("Contact"));
+            call.bye(&mut alice);
+        }
+        let mut bob = Ua::new(sip, "bob", false);
+        let mut dialog = subscribe(&mut bob, BOB, 600);
+        let notify = notified(&mut bob, &dialog);
+        assert!(notify.need("Contact").contains(&format!("@{sip}")), "{}", notify.need("Contact"));
+        let end = dialog.request(&bob, "SUBSCRIBE").add("Event", "message-summary").add("Expires", "0");
+        assert_eq!(bob.ask(end).status(), 200);
+    }
+}
+
+// proves RFC 4975 8.2: the path names where connections are accepted, which whoever invites must be able to reach
+#[test]
+fn a_session_is_offered_at_the_address_that_was_asked() {
+    let addresses: Vec<IpAddr> = ["127.0.0.1", "127.0.0.2"].map(|it| it.parse().unwrap()).into();
+    let [sip, msrp] = [0; 2].map(|_| ports::free(addresses[0]));
+    let listen = |transport: &str, port: u16| {
+        addresses.iter().map(|ip| format!("\"{transport}:{ip}:{port}\"")).collect::<Vec<_>>().join(", ")
+    };
+    let _node = Plan::new()
+        .set("sip", &format!("listen = [{}, {}]", listen("udp", sip), listen("tcp", sip)))
+        .set("msrp", &format!("listen = [{}]", listen("tcp", msrp)))
+        .start();
+    for ip in &addresses {
+        let mut alice = Ua::new(SocketAddr::new(*ip, sip), "sip:alice@example.org", false);
+        let mut call = Invite::new(&alice, BOB, Offer::active()).call(&mut alice);
+        assert!(call.answer.path.starts_with(&format!("msrp://{ip}:{msrp}/")), "{}", call.answer.path);
+        call.bye(&mut alice);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use restante::client::{InvitationEnd, InvitationEvent, Opening, PagerMessage, UserAgentEvent};
@@ -21,6 +22,7 @@ use super::handle::Client;
 use super::msrp::MsrpSession;
 use super::stream::{Fault, Stream};
 use crate::chance::Chance;
+use crate::link::first_of;
 
 /// The port of an MSRP URI that names none (RFC 4975 15.4).
 const MSRP_PORT: u16 = 2855;
@@ -90,7 +92,8 @@ impl OurMedia {
         let wrong = |cause: String| ClientError::Msrp(format!("no connection to {peer}: {cause}"));
         let found = client.patient(client.shared.resolver.msrp(first)).await?;
         let addrs = found.map_err(|error| wrong(error.to_string()))?;
-        let tcp = client.patient(first_of(self.socket, client.shared.local, &addrs)).await?;
+        let connecting = connect(self.socket, client.shared.local, &addrs, client.patience());
+        let tcp = client.patient(connecting).await?;
         let tcp = tcp.map_err(|error| wrong(error.to_string()))?;
         tcp.set_nodelay(true)?;
         let way = (tcp.local_addr()?, tcp.peer_addr()?);
@@ -180,20 +183,22 @@ fn socket_at(local: SocketAddr) -> io::Result<TcpSocket> {
 }
 
 /// Connects to the first address that takes it: by `socket` at first, and then by others like it.
-async fn first_of(socket: TcpSocket, local: SocketAddr, addrs: &[SocketAddr]) -> io::Result<TcpStream> {
-    let mut socket = Some(socket);
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address that can be reached");
-    for addr in addrs.iter().filter(|addr| addr.is_ipv4() == local.is_ipv4()) {
-        let by = match socket.take() {
-            Some(socket) => socket,
-            None => socket_at(local)?,
-        };
-        match by.connect(*addr).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
-        }
+async fn connect(
+    socket: TcpSocket,
+    local: SocketAddr,
+    addrs: &[SocketAddr],
+    within: Duration,
+) -> io::Result<TcpStream> {
+    let addrs: Vec<_> = addrs.iter().copied().filter(|addr| addr.is_ipv4() == local.is_ipv4()).collect();
+    if addrs.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address that can be reached"));
     }
-    Err(last)
+    let mut socket = Some(socket);
+    first_of(&addrs, within, |addr| {
+        let by = socket.take().map_or_else(|| socket_at(local), Ok);
+        async move { by?.connect(addr).await }
+    })
+    .await
 }
 
 /// An INVITE to `uri`, with this body.

@@ -246,9 +246,14 @@ impl Client {
         self.shared.commands.send(command).await.map_err(|_| ClientError::Closed)
     }
 
-    /// Waits for something of the node's, as long as the configuration says for each of its places.
+    /// How long something of the node's is waited for: as long as the configuration says for each of its places.
+    pub(super) fn patience(&self) -> Duration {
+        self.shared.config.patience.saturating_mul(self.shared.places)
+    }
+
+    /// Waits for something of the node's.
     pub(super) async fn patient<T>(&self, something: impl Future<Output = T>) -> Result<T, ClientError> {
-        let patience = self.shared.config.patience.saturating_mul(self.shared.places);
+        let patience = self.patience();
         match tokio::time::timeout(patience, something).await {
             Ok(value) => Ok(value),
             Err(_) => Err(ClientError::Unreachable {

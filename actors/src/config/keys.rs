@@ -110,8 +110,9 @@ sections! {
         /// Addresses to listen at: `udp:`, `tcp:`, `tls:` (usual port 5061), `ws:` or `wss:` (WebSocket, RFC 7118) with
         /// an IP address and port; IPv6 in brackets, port 0 = any free one. `tls:` and `wss:` need `[tls] certificate`.
         listen: Vec<Listen> = listeners(&[(Transport::Udp, 5060), (Transport::Tcp, 5060)]);
-        /// Host, or host:port, to write into Via and Contact; empty = the listener's own address. The port is that of
-        /// `udp:` and `tcp:` listeners; others write their own.
+        /// Host, or host:port, to write into Via and Contact; empty = the address that was asked (a Via names the
+        /// listener's, or, where that is all addresses, `store_host`). The port is that of `udp:` and `tcp:` listeners;
+        /// others write their own.
         advertise: Option<Advertise> = None;
         /// Size of one SIP message with its header fields; more is answered 413.
         max_message: Size = Size::kib(512);
@@ -154,8 +155,8 @@ sections! {
         /// Addresses to listen at: `tcp:`, `tls:` (MSRPS), `ws:` or `wss:` (WebSocket, RFC 7977) with an IP address and
         /// port; IPv6 in brackets, port 0 = any free one. `tls:` and `wss:` need `[tls] certificate`.
         listen: Vec<Listen> = listeners(&[(Transport::Tcp, 2855)]);
-        /// Host, or host:port, to write into a=path; empty = the listener's own address. The port is that of `tcp:`
-        /// listeners; others write their own.
+        /// Host, or host:port, to write into a=path; empty = the address that was asked, where there is a listener, else
+        /// that of one near it. The port is that of `tcp:` listeners; others write their own.
         advertise: Option<Advertise> = None;
         /// Size of the header of one MSRP frame.
         max_header: Size = Size::kib(8);

@@ -15,6 +15,7 @@ mod census;
 mod connection;
 mod cores;
 mod dns;
+mod first;
 mod intake;
 mod listen;
 mod lobby;
@@ -40,12 +41,15 @@ mod stop;
 mod stream;
 mod tls;
 mod udp;
+mod udp_socket;
 mod web;
 mod writer;
 
 pub use census::{ConnectionLimits, Full};
 pub use cores::{ArbiterGone, Cores};
 pub use dns::{DnsSettings, DnsUnusable};
+pub(crate) use first::first_of;
+pub(crate) use listen::is_ours;
 pub use msrp::{MsrpConnectError, MsrpLimits, MsrpTarget, MsrpTransport};
 pub use msrp_link::{LinkClosed, LinkDrained, LinkGone, LinkId, MsrpEvent, MsrpFrames, MsrpLink, MsrpPort};
 pub use msrp_registry::{Answered, Guard, MsrpRegistration};
@@ -62,7 +66,10 @@ pub(crate) use tls::{Expect, config as tls_config, is_authority, provider as tls
 pub use tls::{Tls, TlsError, TlsFiles, TlsPeer, sip_domains};
 pub use web::WebLimits;
 #[cfg(test)]
-pub(crate) use {listen::bind_tcp, udp::bind as bind_udp};
+pub(crate) use {
+    listen::bind_tcp,
+    udp_socket::{Datagram, UdpSocket},
+};
 
 /// How long an ending connection may take to write what is queued and to see the peer close.
 pub const LINGER: std::time::Duration = std::time::Duration::from_secs(2);

@@ -2,6 +2,7 @@
 
 use super::census::{Census, ConnectionLimits, Seat};
 use super::cores::Cores;
+use super::first::first_of;
 use super::listen::{Accepted, Reception, tune};
 use super::msrp_link::{Carrier, LinkId, MsrpLink, MsrpPort};
 use super::msrp_reader::{self, Opened};
@@ -206,7 +207,12 @@ impl fmt::Debug for MsrpTransport {
 impl Hub {
     /// Connects, and verifies who is there where that is asked for.
     async fn open(&self, target: &MsrpTarget) -> Result<(Stream, Carrier), MsrpConnectError> {
-        let tcp = first_of(&target.addrs).await?;
+        let connect = |addr| TcpStream::connect(addr);
+        let connected = first_of(&target.addrs, self.limits.connect_timeout, connect).await;
+        let tcp = connected.map_err(|error| match target.addrs.as_slice() {
+            [] => MsrpConnectError::NoAddress,
+            _ => MsrpConnectError::Refused(error.kind()),
+        })?;
         tune(&tcp);
         let Some((host, fingerprints)) = &target.secure else {
             return Ok((Stream::Plain(tcp), Carrier::default()));
@@ -273,15 +279,4 @@ async fn serve_accepted(hub: Arc<Hub>, transport: Transport, accepted: Accepted)
             warn!(protocol = "msrp", %peer, %cause, "connection lost");
         }
     }
-}
-
-async fn first_of(addrs: &[SocketAddr]) -> Result<TcpStream, MsrpConnectError> {
-    let mut last = MsrpConnectError::NoAddress;
-    for addr in addrs {
-        match TcpStream::connect(addr).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = MsrpConnectError::Refused(error.kind()),
-        }
-    }
-    Err(last)
 }

@@ -2,7 +2,10 @@
 //! ends of a simulated network (`sim/net/`). Nothing else in `link/` knows the difference.
 
 #[cfg(not(test))]
-pub(crate) use tokio::net::{TcpListener, TcpStream, UdpSocket};
+pub(crate) use {
+    super::udp_socket::UdpSocket,
+    tokio::net::{TcpListener, TcpStream},
+};
 
 #[cfg(test)]
 pub(crate) use crate::sim::net::{TcpListener, TcpStream, UdpSocket};
@@ -20,7 +23,7 @@ mod system {
     use socket2::{SockRef, TcpKeepalive};
 
     use super::{TcpListener, TcpStream, UdpSocket};
-    use crate::link::{listen, udp};
+    use crate::link::listen;
 
     /// Listens at `addr`.
     pub(crate) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
@@ -29,7 +32,7 @@ mod system {
 
     /// Binds a socket for datagrams at `addr`, with buffers of about `buffer` bytes.
     pub(crate) fn bind_udp(addr: SocketAddr, buffer: usize) -> io::Result<UdpSocket> {
-        UdpSocket::from_std(udp::bind(addr, buffer)?.into())
+        UdpSocket::bind(addr, buffer)
     }
 
     /// Has silent peers probed.

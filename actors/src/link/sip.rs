@@ -12,7 +12,7 @@ use super::sip_connection::{Connection, Connections, Pending, Target, is_respons
 use super::sip_stream;
 use super::stop::Stopper;
 use super::tls::Tls;
-use super::udp::{self, UdpSender};
+use super::udp::{self, UdpSender, Waiting};
 use actix::Message as ActorMessage;
 use bytes::Bytes;
 use restante::machine::sip::{Destination, Flow, TransmitId, Transport};
@@ -232,8 +232,8 @@ impl SipTransport {
         let core = self.0.cores.next();
         let _context = core.enter();
         let socket = net::bind_udp(addr, self.0.limits.udp_buffer)?;
-        let bound = socket.local_addr()?;
-        let sender = UdpSender::new(socket, bound, self.0.limits.udp_queue);
+        let bound = socket.local_addr();
+        let sender = UdpSender::new(socket, self.0.limits.udp_queue);
         core.spawn(udp::write(Arc::clone(&sender), self.0.stopper.signal()));
         core.spawn(udp::read(Arc::clone(&self.0), Arc::clone(&sender), self.0.stopper.signal()));
         self.0.udp.write().unwrap_or_else(PoisonError::into_inner).push(sender);
@@ -364,12 +364,13 @@ impl Hub {
     fn send_datagram(&self, to: &Destination, bytes: Bytes, pending: Pending) {
         let sender = {
             let sockets = self.udp.read().unwrap_or_else(PoisonError::into_inner);
-            let of_flow = to.flow.and_then(|flow| sockets.iter().find(|sender| sender.local() == flow.local));
-            let any = || sockets.iter().find(|sender| sender.local().is_ipv4() == to.addr.is_ipv4());
+            let of_flow = to.flow.and_then(|flow| sockets.iter().find(|sender| flow.came_to(sender.bound())));
+            let any = || sockets.iter().find(|sender| sender.bound().is_ipv4() == to.addr.is_ipv4());
             of_flow.or_else(any).cloned()
         };
+        let from = to.flow.map(|flow| flow.local);
         match sender {
-            Some(sender) => sender.send(bytes, to.addr, pending),
+            Some(sender) => sender.send(Waiting { datagram: bytes, to: to.addr, from, pending }),
             None => pending.fail(),
         }
     }

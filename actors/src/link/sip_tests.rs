@@ -4,7 +4,7 @@
 
 use super::*;
 use bytes::Bytes;
-use restante::machine::sip::{Destination, TransmitId, Transport};
+use restante::machine::sip::{Destination, Flow, TransmitId, Transport};
 use restante::wire::sip::{Limits, Message, ParseError};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -113,6 +113,41 @@ async fn datagrams_come_in_and_answers_go_out_from_the_same_socket() {
     let mut datagram = [0_u8; 100];
     let (size, from) = soon(client.recv_from(&mut datagram)).await.unwrap();
     assert_eq!((&datagram[..size], from), (b"answer".as_slice(), other));
+}
+
+#[tokio::test]
+async fn an_answer_leaves_from_the_address_that_was_asked() {
+    let mut rig = Rig::new(SipLimits::default(), 10);
+    for (all, asked) in [("0.0.0.0:0", "127.0.0.2"), ("0.0.0.0:0", "127.0.0.3"), ("[::]:0", "::1")] {
+        let bound = rig.transport.listen_udp(all.parse().unwrap()).unwrap();
+        let asked = SocketAddr::new(asked.parse().unwrap(), bound.port());
+        // Bound so that the system itself would answer from another address.
+        let here = if asked.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
+        let client = UdpSocket::bind(here).await.unwrap();
+        client.connect(asked).await.unwrap();
+        client.send(message("MESSAGE", "a", None).as_bytes()).await.unwrap();
+        let received = rig.received().await;
+        assert_eq!((received.flow.local, received.flow.peer), (asked, client.local_addr().unwrap()));
+        // A connected socket hears the address only that it has asked.
+        rig.sender.send(&Destination::back(received.flow), Bytes::from_static(b"answer"), ID);
+        let mut datagram = [0_u8; 100];
+        let size = soon(client.recv(&mut datagram)).await.unwrap();
+        assert_eq!(&datagram[..size], b"answer");
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_gone_keeps_no_datagram_back() {
+    let rig = Rig::new(SipLimits::default(), 10);
+    let bound = rig.transport.listen_udp("0.0.0.0:0".parse().unwrap()).unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let gone = SocketAddr::new("192.0.2.1".parse().unwrap(), bound.port());
+    let peer = client.local_addr().unwrap();
+    let flow = Flow { transport: Transport::Udp, connection: 0, local: gone, peer };
+    rig.sender.send(&Destination::back(flow), Bytes::from_static(b"answer"), ID);
+    let mut datagram = [0_u8; 100];
+    let (size, from) = soon(client.recv_from(&mut datagram)).await.unwrap();
+    assert_eq!((&datagram[..size], from.port()), (b"answer".as_slice(), bound.port()));
 }
 
 #[tokio::test]

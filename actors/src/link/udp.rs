@@ -1,15 +1,14 @@
 //! SIP over UDP (RFC 3261 18.1, 18.2): one reader and one writer for each socket.
 
-use super::listen;
 use super::net::UdpSocket;
 use super::sip::{Hub, SipReceived};
 use super::sip_connection::Pending;
 use super::stop::Stop;
+use super::udp_socket::Datagram;
 use crate::clock;
 use bytes::Bytes;
 use restante::machine::sip::{Flow, Transport};
 use restante::wire::sip::{ParseError, parse_datagram};
-use socket2::{Protocol, Type};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -25,31 +24,22 @@ const DATAGRAM: usize = 65_535;
 /// How long to wait when the socket fails.
 const FAILED: Duration = Duration::from_millis(10);
 
-/// A socket with large buffers; the system may grant less.
-pub(crate) fn bind(addr: SocketAddr, buffer: usize) -> io::Result<socket2::Socket> {
-    let socket = listen::socket(addr, Type::DGRAM, Protocol::UDP)?;
-    let _ = socket.set_recv_buffer_size(buffer);
-    let _ = socket.set_send_buffer_size(buffer);
-    socket.bind(&addr.into())?;
-    Ok(socket)
-}
-
 /// The sending side of a socket.
 pub(crate) struct UdpSender {
     socket: UdpSocket,
-    local: SocketAddr,
     most: usize,
     queue: Mutex<VecDeque<Waiting>>,
     wake: Notify,
 }
 
 impl UdpSender {
-    pub(crate) fn new(socket: UdpSocket, local: SocketAddr, most: usize) -> Arc<Self> {
-        Arc::new(Self { socket, local, most, queue: Mutex::new(VecDeque::new()), wake: Notify::new() })
+    pub(crate) fn new(socket: UdpSocket, most: usize) -> Arc<Self> {
+        Arc::new(Self { socket, most, queue: Mutex::new(VecDeque::new()), wake: Notify::new() })
     }
 
-    pub(crate) fn local(&self) -> SocketAddr {
-        self.local
+    /// What the socket is bound to.
+    pub(crate) fn bound(&self) -> SocketAddr {
+        self.socket.local_addr()
     }
 
     fn queue(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
@@ -58,16 +48,16 @@ impl UdpSender {
 
     /// Sends a datagram, or queues it while the system takes none. What the queue cannot hold is dropped:
     /// the network might have done the same, and transactions repeat what matters. What the system refuses
-    /// is told through `pending`.
-    pub(crate) fn send(&self, datagram: Bytes, to: SocketAddr, pending: Pending) {
+    /// is told through its `pending`.
+    pub(crate) fn send(&self, waiting: Waiting) {
         let mut queue = self.queue();
         if queue.is_empty() {
-            match self.socket.try_send_to(&datagram, to) {
-                Ok(_) => return,
+            match self.try_send(&waiting) {
+                Ok(()) => return,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => {
                     drop(queue);
-                    return self.refused(to, &error, pending);
+                    return self.refused(waiting, &error);
                 }
             }
         }
@@ -75,14 +65,18 @@ impl UdpSender {
             metrics::counter!("restante_sip_dropped_total", "cause" => "send_queue").increment(1);
             return;
         }
-        queue.push_back(Waiting { datagram, to, pending });
+        queue.push_back(waiting);
         drop(queue);
         self.wake.notify_one();
     }
 
-    fn refused(&self, to: SocketAddr, error: &io::Error, pending: Pending) {
+    fn try_send(&self, waiting: &Waiting) -> io::Result<()> {
+        self.socket.try_send(&waiting.datagram, waiting.to, waiting.from)
+    }
+
+    fn refused(&self, Waiting { to, pending, .. }: Waiting, error: &io::Error) {
         metrics::counter!("restante_sip_dropped_total", "cause" => "send_error").increment(1);
-        debug!(local = %self.local, peer = %to, cause = %error, "datagram not sent");
+        debug!(local = %self.bound(), peer = %to, cause = %error, "datagram not sent");
         pending.fail();
     }
 
@@ -91,14 +85,14 @@ impl UdpSender {
         loop {
             let mut queue = self.queue();
             let Some(front) = queue.front() else { return true };
-            match self.socket.try_send_to(&front.datagram, front.to) {
-                Ok(_) => drop(queue.pop_front()),
+            match self.try_send(front) {
+                Ok(()) => drop(queue.pop_front()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) => {
                     let front = queue.pop_front();
                     drop(queue);
-                    if let Some(Waiting { to, pending, .. }) = front {
-                        self.refused(to, &error, pending);
+                    if let Some(front) = front {
+                        self.refused(front, &error);
                     }
                 }
             }
@@ -106,11 +100,13 @@ impl UdpSender {
     }
 }
 
-/// A datagram the system does not take yet.
-struct Waiting {
-    datagram: Bytes,
-    to: SocketAddr,
-    pending: Pending,
+/// A datagram to be sent, which waits while the system does not take it yet.
+pub(crate) struct Waiting {
+    pub(crate) datagram: Bytes,
+    pub(crate) to: SocketAddr,
+    /// Where that came to which it answers.
+    pub(crate) from: Option<SocketAddr>,
+    pub(crate) pending: Pending,
 }
 
 /// Sends what had to be queued, until told to stop.
@@ -166,10 +162,10 @@ impl DatagramIntake {
     /// Takes up to [`BATCH`] datagrams; `false` when the socket failed.
     async fn receive_batch(&self, scratch: &mut [u8]) -> bool {
         for _ in 0..BATCH {
-            match self.sender.socket.try_recv_from(scratch) {
-                Ok((size, peer)) => {
+            match self.sender.socket.try_receive(scratch) {
+                Ok(Datagram { size, peer, local }) => {
                     if let Some(datagram) = scratch.get(..size) {
-                        self.receive(datagram, peer).await;
+                        self.receive(datagram, peer, local).await;
                     }
                 }
                 Err(error) => match error.kind() {
@@ -178,7 +174,7 @@ impl DatagramIntake {
                     io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {}
                     io::ErrorKind::Interrupted => {}
                     _ => {
-                        debug!(local = %self.sender.local, cause = %error, "cannot receive");
+                        debug!(local = %self.sender.bound(), cause = %error, "cannot receive");
                         return false;
                     }
                 },
@@ -189,7 +185,7 @@ impl DatagramIntake {
 
     /// Hands a datagram over, when there is room for it: meanwhile the others wait in the system's buffer, which drops
     /// what it cannot hold, and costs the node nothing.
-    async fn receive(&self, datagram: &[u8], peer: SocketAddr) {
+    async fn receive(&self, datagram: &[u8], peer: SocketAddr, local: SocketAddr) {
         if is_keep_alive(datagram) {
             return;
         }
@@ -198,7 +194,7 @@ impl DatagramIntake {
         if let Err(error) = &message {
             metrics::counter!("restante_sip_malformed_total", "transport" => "udp").increment(1);
             if let ParseError::Silent(cause) = error {
-                debug!(local = %self.sender.local, %peer, %cause, "malformed");
+                debug!(%local, %peer, %cause, "malformed");
                 return;
             }
         }
@@ -212,7 +208,7 @@ impl DatagramIntake {
                 permit
             }
         };
-        let flow = Flow { transport: Transport::Udp, connection: 0, local: self.sender.local, peer };
+        let flow = Flow { transport: Transport::Udp, connection: 0, local, peer };
         (self.hub.ports.received)(SipReceived { flow, message, since: clock::now(), permit: Some(permit) });
     }
 }

@@ -65,8 +65,7 @@ impl Nursery<'_> {
     }
 
     fn endpoint_config(&self, name: &str) -> EndpointConfig {
-        let sent_by =
-            |at: &Listen| (at.transport, at.address, self.shared.sip_host(at.transport, at.address));
+        let sent_by = |at: &Listen| (at.transport, at.address, self.shared.sip_host(at));
         EndpointConfig {
             timers: *self.shared.timers,
             sent_by: self.bound.iter().map(sent_by).collect(),

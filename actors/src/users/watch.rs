@@ -68,8 +68,9 @@ impl Watch {
         self.seen = look;
         match UserTable::load(&self.path, &self.realm, &self.digest_realm) {
             Ok(table) => {
-                tracing::info!(names = table.names(), "users read anew");
+                let names = table.names();
                 self.users.replace(table);
+                tracing::info!(names, "users read anew");
             }
             Err(error) => tracing::error!(%error, "users not read anew; those of before stay"),
         }

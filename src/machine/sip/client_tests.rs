@@ -191,6 +191,30 @@ fn a_request_that_cannot_be_sent_has_failed() {
 }
 
 #[test]
+fn the_via_names_the_socket_the_flow_came_to_though_it_be_bound_to_all_addresses() {
+    let mut endpoint = endpoint();
+    let listener = |address: &str, name: &str| (Transport::Udp, address.parse().unwrap(), name.to_owned());
+    endpoint.config.sent_by = vec![
+        listener("[::]:5070", "store.example.com:5070"),
+        listener("192.0.2.9:5060", "192.0.2.9:5060"),
+        listener("0.0.0.0:5070", "store.example.com:5070"),
+        listener("0.0.0.0:5080", "store.example.com:5080"),
+    ];
+    for (local, sent_by) in [
+        ("192.0.2.9:5060", "192.0.2.9:5060"),
+        ("192.0.2.2:5080", "store.example.com:5080"),
+        ("192.0.2.2:5070", "store.example.com:5070"),
+        ("[2001:db8::1]:5070", "store.example.com:5070"),
+    ] {
+        let flow = Flow { local: local.parse().unwrap(), ..udp() };
+        let (mut sent, mut to) = (bare(Method::Bye, "b", 1), Destination::back(flow));
+        let (bytes, _) = endpoint.address(&mut sent, &mut to, "z9hG4bKa").unwrap();
+        let via = request(&bytes).headers.get(&HeaderName::Via).unwrap().to_vec();
+        assert_eq!(String::from_utf8(via).unwrap(), format!("SIP/2.0/UDP {sent_by};branch=z9hG4bKa;rport"));
+    }
+}
+
+#[test]
 fn without_an_address_to_send_from_a_request_fails() {
     let mut endpoint = endpoint();
     endpoint.config.sent_by.clear();

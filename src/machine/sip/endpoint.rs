@@ -208,7 +208,7 @@ impl Endpoint {
             self.config.sent_by.iter().find(|entry| wanted(entry)).map(|(_, _, name)| name.as_str())
         };
         find(&|(transport, local, _)| {
-            *transport == to.transport && to.flow.is_some_and(|flow| flow.local == *local)
+            *transport == to.transport && to.flow.is_some_and(|flow| flow.came_to(*local))
         })
         .or_else(|| {
             find(&|(transport, local, _)| *transport == to.transport && local.is_ipv4() == to.addr.is_ipv4())

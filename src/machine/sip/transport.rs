@@ -103,6 +103,16 @@ pub struct Flow {
     pub peer: SocketAddr,
 }
 
+impl Flow {
+    /// Whether it came to the socket that is bound to `bound`, which may be all addresses of a family.
+    #[must_use]
+    pub fn came_to(&self, bound: SocketAddr) -> bool {
+        let of_all = bound.ip().is_unspecified()
+            && (bound.port(), bound.is_ipv4()) == (self.local.port(), self.local.is_ipv4());
+        of_all || bound == self.local
+    }
+}
+
 /// The way a message goes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Destination {
@@ -144,6 +154,7 @@ impl Destination {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -154,6 +165,20 @@ mod tests {
             assert_eq!(transport.label(), transport.to_string().to_ascii_lowercase());
         }
         assert_eq!(Transport::parse(b"SCTP"), None);
+    }
+
+    #[test]
+    fn a_flow_came_to_its_address_or_to_all_of_its_family() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let came = |local, bound| {
+            Flow { transport: Transport::Udp, connection: 0, local: at(local), peer: at("192.0.2.2:9") }
+                .came_to(at(bound))
+        };
+        assert!(came("192.0.2.1:5060", "192.0.2.1:5060") && came("192.0.2.1:5060", "0.0.0.0:5060"));
+        assert!(came("[2001:db8::1]:5060", "[::]:5060") && came("0.0.0.0:5060", "0.0.0.0:5060"));
+        for other in ["0.0.0.0:5070", "[::]:5060", "192.0.2.2:5060", "192.0.2.1:5070"] {
+            assert!(!came("192.0.2.1:5060", other), "{other}");
+        }
     }
 
     #[test]

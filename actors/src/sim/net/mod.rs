@@ -14,6 +14,8 @@ use bytes::{BufMut, BytesMut};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::link::Datagram;
+
 pub(crate) use fabric::{Fabric, Hatch, Letterbox, Weather};
 pub(crate) use pipe::Wire;
 
@@ -199,35 +201,40 @@ impl TcpListener {
 
 /// A socket for datagrams.
 pub(crate) enum UdpSocket {
-    Real(tokio::net::UdpSocket),
+    Real(crate::link::UdpSocket),
     Simulated(Arc<Letterbox>),
 }
 
 impl UdpSocket {
-    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub(crate) fn local_addr(&self) -> SocketAddr {
         match self {
             Self::Real(socket) => socket.local_addr(),
-            Self::Simulated(letterbox) => Ok(letterbox.local),
+            Self::Simulated(letterbox) => letterbox.local,
         }
     }
 
-    pub(crate) fn try_send_to(&self, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
+    pub(crate) fn try_send(
+        &self,
+        datagram: &[u8],
+        to: SocketAddr,
+        from: Option<SocketAddr>,
+    ) -> io::Result<()> {
         match self {
-            Self::Real(socket) => socket.try_send_to(datagram, to),
+            Self::Real(socket) => socket.try_send(datagram, to, from),
             Self::Simulated(letterbox) => {
                 letterbox.post(datagram, to);
-                Ok(datagram.len())
+                Ok(())
             }
         }
     }
 
-    pub(crate) fn try_recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    pub(crate) fn try_receive(&self, buffer: &mut [u8]) -> io::Result<Datagram> {
         match self {
-            Self::Real(socket) => socket.try_recv_from(buffer),
+            Self::Real(socket) => socket.try_receive(buffer),
             Self::Simulated(letterbox) => {
-                let (datagram, from) = letterbox.take().ok_or(io::ErrorKind::WouldBlock)?;
+                let (datagram, peer) = letterbox.take().ok_or(io::ErrorKind::WouldBlock)?;
                 buffer[..datagram.len()].copy_from_slice(&datagram);
-                Ok((datagram.len(), from))
+                Ok(Datagram { size: datagram.len(), peer, local: letterbox.local })
             }
         }
     }
@@ -262,9 +269,7 @@ pub(crate) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
 pub(crate) fn bind_udp(addr: SocketAddr, buffer: usize) -> io::Result<UdpSocket> {
     match Fabric::here() {
         Some(fabric) => Ok(UdpSocket::Simulated(fabric.bind(addr))),
-        None => {
-            tokio::net::UdpSocket::from_std(crate::link::bind_udp(addr, buffer)?.into()).map(UdpSocket::Real)
-        }
+        None => crate::link::UdpSocket::bind(addr, buffer).map(UdpSocket::Real),
     }
 }
 
