@@ -43,7 +43,7 @@ pub enum SessionReport {
         /// may be too much to be read without it.
         credit: ReadCredit,
     },
-    /// A message is whole and waits for [`super::Judge`].
+    /// A message is whole and waits for [`super::MsrpSession::judge`].
     Complete {
         /// Which one.
         id: IncomingId,
