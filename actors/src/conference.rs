@@ -88,6 +88,9 @@ impl ConferenceSubscribers {
             DialogInput::Request(asked) => {
                 let response = self.answer(now, asked.request(), asked.flow(), party);
                 let Some(response) = response else { return Some(DialogInput::Request(asked)) };
+                if response.status.is_success() {
+                    party.port().watch(asked.flow());
+                }
                 asked.respond(response);
                 None
             }
@@ -107,6 +110,12 @@ impl ConferenceSubscribers {
                 Package::Conference.notified(None);
                 if let Some(subscriber) = self.find(ticket) {
                     subscriber.notifier.handle_failed();
+                }
+                None
+            }
+            DialogInput::LinkGone { link } => {
+                for subscriber in &mut self.subscribers {
+                    subscriber.notifier.handle_connection_lost(now, link);
                 }
                 None
             }
@@ -158,7 +167,7 @@ impl ConferenceSubscribers {
     }
 
     fn subscribe(&mut self, now: Instant, request: &Request, flow: Flow, party: &Party) -> Response {
-        if self.over || self.subscribers.len() >= MOST {
+        if self.over || self.subscribers.len() >= MOST && !self.make_room(party.port()) {
             return request.respond(StatusCode::TEMPORARILY_UNAVAILABLE);
         }
         let granted = match TERMS.grant(request) {
@@ -184,6 +193,15 @@ impl ConferenceSubscribers {
             leave: None,
         });
         response
+    }
+
+    /// Ends the subscription that was cut off first from its subscriber. Says whether there was one.
+    fn make_room(&mut self, port: &DialogPort) -> bool {
+        let known = self.subscribers.iter().enumerate();
+        let lost = known.filter_map(|(at, known)| known.notifier.lost().map(|lost| (lost, at)));
+        let Some((_, at)) = lost.min() else { return false };
+        port.forget_also(self.subscribers.remove(at).tag);
+        true
     }
 
     fn knows(&self, ticket: u64) -> bool {

@@ -9,7 +9,9 @@ use restante::store::Owner;
 use restante::wire::sip::{Request, Response};
 
 use crate::gate::{Guest, Origin};
-use crate::ports::{Adopt, DialogInput, DialogUser, Forget, Leave, Respond, SendRequest, ToEndpoint};
+use crate::ports::{
+    Adopt, DialogInput, DialogUser, Forget, Leave, Respond, SendRequest, ToEndpoint, WatchLink,
+};
 
 /// The ticket of the requests of an INVITE dialog.
 pub const INVITE_TICKET: u64 = 0;
@@ -63,6 +65,13 @@ impl DialogPort {
         if let Some(user) = self.user.clone() {
             let guest = Guest::of(self.peer.owner.clone(), Some(flow));
             self.endpoint.do_send(Adopt { tag, user, txn: None, guest });
+        }
+    }
+
+    /// Has the owner told when the connection of `flow` is gone, where it cannot be replaced.
+    pub fn watch(&self, flow: Flow) {
+        if let Some(user) = self.user.clone().filter(|_| flow.transport.is_web()) {
+            self.endpoint.do_send(WatchLink { flow, user });
         }
     }
 

@@ -22,7 +22,9 @@ use crate::clock;
 use crate::fault;
 use crate::gate::Guest;
 use crate::meters::{Package, Subscribed};
-use crate::ports::{Adopt, Asked, Await, DialogInput, DialogUser, Forget, Leave, SendRequest, ToEndpoint};
+use crate::ports::{
+    Adopt, Asked, Await, DialogInput, DialogUser, Forget, Leave, SendRequest, ToEndpoint, WatchLink,
+};
 use crate::refusals;
 use crate::shard::{Idle, Shard};
 use crate::shared::Shared;
@@ -125,6 +127,9 @@ impl Mailbox {
         let tag = || self.shared.mint_tag(&self.shard_tag);
         let contact = self.shared.contact("summary", &flow, request);
         let response = self.subscriptions.handle_subscribe(clock::now(), request, flow, tag, contact);
+        if let Some(user) = self.user.clone().filter(|_| flow.transport.is_web()) {
+            self.endpoint.do_send(WatchLink { flow, user });
+        }
         let subscriptions = self.subscriptions.len();
         let (call_id, peer, status) = (request.headers.call_id_text(), flow.peer, response.status.0);
         tracing::info!(parent: &self.span, %call_id, %peer, status, subscriptions, "SUBSCRIBE answered");
@@ -375,6 +380,9 @@ impl Handler<DialogInput> for Mailbox {
             DialogInput::Room { ticket, leave } => {
                 self.leaves.get_or_insert_default().0.push((ticket, leave));
                 self.subscriptions.handle_room(ticket);
+            }
+            DialogInput::LinkGone { link } => {
+                self.subscriptions.handle_connection_lost(clock::now(), link);
             }
             // The next run of the node goes on with them: none is ended by what is not heard any more.
             DialogInput::Drain => {

@@ -54,6 +54,11 @@ pub enum DialogInput {
         /// To be sent along with it, or dropped where there is nothing to send any more.
         leave: Leave,
     },
+    /// The connection is gone that was [watched](WatchLink).
+    LinkGone {
+        /// Its number.
+        link: u64,
+    },
     /// The node stops: say goodbye.
     Drain,
 }
@@ -156,6 +161,17 @@ pub struct Await {
     pub user: DialogUser,
     /// What to tell him by.
     pub ticket: u64,
+}
+
+/// Watches a connection of a WebSocket client, to which nobody connects anew; [`DialogInput::LinkGone`] follows when it
+/// is gone.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct WatchLink {
+    /// The connection.
+    pub flow: Flow,
+    /// Whom to tell.
+    pub user: DialogUser,
 }
 
 /// The leave to send one request to a connection that others wait for. When it is dropped, the next one goes.

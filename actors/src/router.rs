@@ -16,7 +16,7 @@ use restante::wire::sip::{
 use rustc_hash::FxBuildHasher;
 
 use crate::chance::Chance;
-use crate::endpoint::{LinkRoomy, SipEndpoint};
+use crate::endpoint::{LinkClosed, LinkRoomy, SipEndpoint};
 use crate::gate::Gate;
 use crate::link::{Seldom, SipReceived, SipSender};
 use crate::records::Records;
@@ -149,6 +149,15 @@ impl Router {
     pub fn drained(&self, link: u64) {
         for endpoint in self.shards.get().into_iter().flatten() {
             endpoint.do_send(LinkRoomy { link });
+        }
+    }
+
+    /// Tells every shard of a SIP connection that is gone, where it cannot be replaced.
+    pub fn closed(&self, flow: Flow) {
+        if flow.transport.is_web() {
+            for endpoint in self.shards.get().into_iter().flatten() {
+                endpoint.do_send(LinkClosed { link: flow.connection });
+            }
         }
     }
 

@@ -244,16 +244,16 @@ impl UserAgent {
         let went_on = of_place && self.go_on(now, txn, entropy);
         self.errands.remove(&txn);
         if !given_up && !went_on {
-            self.give_failure(usage, role, cause);
+            self.give_failure(now, usage, role, cause);
         }
         self.drain(now, usage, entropy);
     }
 
-    fn give_failure(&mut self, usage: Usage, role: Role, cause: FailureCause) {
+    fn give_failure(&mut self, now: Instant, usage: Usage, role: Role, cause: FailureCause) {
         match (self.usages.get_mut(&usage).map(|going| &mut going.kind), role) {
             (Some(Kind::Session(invitation)), Role::Opening) => invitation.handle_failed(cause),
             (Some(Kind::Session(invitation)), Role::Bye) => invitation.handle_bye_response(),
-            (Some(Kind::Subscription(subscription)), Role::Opening) => subscription.handle_failed(cause),
+            (Some(Kind::Subscription(subscription)), Role::Opening) => subscription.handle_failed(now, cause),
             (Some(Kind::Single), _) => {
                 self.usages.remove(&usage);
                 self.events.push_back((usage, UserAgentEvent::Failed(cause)));

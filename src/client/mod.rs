@@ -27,6 +27,7 @@ mod retrieval;
 mod selection;
 mod stray;
 mod subscription;
+mod subscription_event;
 mod usage;
 mod user_agent;
 
@@ -52,6 +53,7 @@ pub use reception::{MessageHead, Reception, ReceptionEvent};
 pub use refusal::Refusal;
 pub use retrieval::{ItemState, Retrieval, RetrievedItem};
 pub use selection::{Selection, message_id, message_uri};
-pub use subscription::{Subscription, SubscriptionAction, SubscriptionEnd, SubscriptionEvent};
+pub use subscription::Subscription;
+pub use subscription_event::{SubscriptionAction, SubscriptionEnd, SubscriptionEvent};
 pub use usage::{Invite, Usage, UserAgentEvent};
 pub use user_agent::{UserAgent, UserAgentConfig};

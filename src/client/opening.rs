@@ -37,15 +37,30 @@ impl Opening {
     #[must_use]
     pub fn request(&self, method: Method, uri: &str, to: &str, account: &Account) -> Request {
         let cseq = format!("1 {method}");
-        let from = [account.name_addr().as_ref(), b";tag=", self.tag.as_bytes()].concat();
         let mut request = Request::new(method, Bytes::copy_from_slice(uri.as_bytes()));
         let headers = &mut request.headers;
         headers.push(HeaderName::MaxForwards, Bytes::from_static(b"70"));
-        headers.push(HeaderName::From, from);
+        headers.push(HeaderName::From, self.from(account));
         headers.push(HeaderName::To, format!("<{to}>"));
         headers.push(HeaderName::CallId, self.call_id.clone());
         headers.push(HeaderName::CSeq, cseq);
         request
+    }
+
+    /// `request`, which was refused or whose dialog is over, as one that opens another dialog.
+    pub(super) fn reopen(&self, request: &mut Request, account: &Account) {
+        let cseq = format!("1 {}", request.method);
+        let headers = &mut request.headers;
+        for name in [HeaderName::Authorization, HeaderName::ProxyAuthorization] {
+            headers.remove(&name);
+        }
+        headers.set(HeaderName::From, self.from(account));
+        headers.set(HeaderName::CallId, self.call_id.clone());
+        headers.set(HeaderName::CSeq, cseq);
+    }
+
+    fn from(&self, account: &Account) -> Vec<u8> {
+        [account.name_addr().as_ref(), b";tag=", self.tag.as_bytes()].concat()
     }
 }
 

@@ -6,14 +6,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::account::Account;
+use super::opening::Opening;
 use super::refusal::Refusal;
+use super::subscription_event::{SubscriptionAction, SubscriptionEnd, SubscriptionEvent};
 use crate::machine::sip::{Body, Dialog, FailureCause, ServerTxn, Timers, Unfit};
 use crate::time::Instant;
 use crate::wire::mime;
 use crate::wire::sip::{Event, HeaderError, HeaderName, Method, Request, Response, StatusCode};
 
-/// Before its end a subscription is refreshed, but never more often than this.
+/// Before its end a subscription is refreshed, and after an interruption asked for again, but never more often than
+/// this.
 const SHORTEST: Duration = Duration::from_secs(5);
+/// A notifier that wants to be left alone is asked again after this at the latest.
+const LONGEST: Duration = Duration::from_secs(3600);
 
 /// A subscription, from the SUBSCRIBE sent to the NOTIFY that ends it.
 ///
@@ -22,7 +28,10 @@ const SHORTEST: Duration = Duration::from_secs(5);
 /// * After each of them, drain [`poll_action`](Self::poll_action) and [`poll_event`](Self::poll_event), then
 ///   arm an alarm for [`poll_timeout`](Self::poll_timeout).
 ///
-/// It refreshes itself. Asked for a duration of zero, it fetches the state once and ends.
+/// It refreshes itself. Once it has heard of its state, it is kept up: where a refresh fails or the notifier ends it for
+/// a while, it is asked for again, at a pace, until somebody answers; a refusal that time does not change ends it.
+///
+/// Asked for a duration of zero, it fetches the state once and ends.
 #[derive(Debug)]
 pub struct Subscription {
     subscribe: Request,
@@ -33,8 +42,14 @@ pub struct Subscription {
     phase: Phase,
     /// When it was asked for last.
     asked: Instant,
-    /// When to refresh.
+    /// When to refresh, or to subscribe anew.
     refresh: Option<Instant>,
+    /// When the notifier forgets it, or has; after that there is nothing to refresh.
+    expires: Option<Instant>,
+    /// Whether it is kept up: its state was told.
+    kept: bool,
+    /// Whether it is interrupted, and that was told.
+    interrupted: bool,
     /// When a NOTIFY must have come (RFC 6665 4.1.2.1, Timer N).
     until: Option<Instant>,
     actions: VecDeque<SubscriptionAction>,
@@ -49,45 +64,6 @@ enum Phase {
     /// Our wish to end it is on its way.
     Ending,
     Ended,
-}
-
-/// What a subscription wants done.
-#[derive(Clone, Debug)]
-pub enum SubscriptionAction {
-    /// Send a SUBSCRIBE; what comes of it goes to [`Subscription::handle_response`] and
-    /// [`Subscription::handle_failed`].
-    Subscribe(Request),
-    /// Answer a NOTIFY.
-    Respond(ServerTxn, Response),
-}
-
-/// What a subscription tells its user.
-#[derive(Debug)]
-pub enum SubscriptionEvent {
-    /// It is accepted for so long.
-    Accepted(Duration),
-    /// The state, or what changed of it.
-    Notified(Body),
-    /// The subscription is over. Nothing follows.
-    Ended(SubscriptionEnd),
-}
-
-/// How a subscription came to its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SubscriptionEnd {
-    /// The SUBSCRIBE was refused.
-    Refused(Refusal),
-    /// A SUBSCRIBE was not answered, or no NOTIFY came for it.
-    Failed(FailureCause),
-    /// The notifier ended it: its reason, and when to try again (RFC 6665 4.1.3).
-    Terminated {
-        /// `deactivated`, `noresource`, `timeout` ...; empty where none was told.
-        reason: String,
-        /// Not before so long.
-        retry_after: Option<Duration>,
-    },
-    /// It was unsubscribed, or the state was fetched.
-    Done,
 }
 
 impl Subscription {
@@ -114,6 +90,9 @@ impl Subscription {
             phase: if wanted.is_zero() { Phase::Ending } else { Phase::Asking },
             asked: now,
             refresh: None,
+            expires: None,
+            kept: false,
+            interrupted: false,
             until: Some(now + timers.give_up()),
             actions,
             events: VecDeque::new(),
@@ -190,19 +169,40 @@ impl Subscription {
             self.wanted = longer;
             return self.retry(now);
         }
-        let gone = response.status == StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
-        self.end(match self.phase {
+        let refusal = Refusal::of(response);
+        let (after, end) = (refusal.retry_after, SubscriptionEnd::Refused(refusal));
+        match response.status.0 {
             // RFC 6665 4.1.2.2: 481 says that the subscription is over, as was wanted.
-            Phase::Ending if gone && self.dialog.is_some() => SubscriptionEnd::Done,
-            _ => SubscriptionEnd::Refused(Refusal::of(response)),
-        });
+            481 if self.phase == Phase::Ending && self.dialog.is_some() => self.end(SubscriptionEnd::Done),
+            // RFC 5057 5.1: these end the subscription; another may be granted.
+            408 | 480 | 481 => self.lost(now, after, end),
+            // RFC 6665 4.1.2.2: after these it is still valid.
+            500 | 503 | 504 => self.interrupt(now, after, end),
+            _ => self.end(end),
+        }
     }
 
     /// A SUBSCRIBE was not answered, or could not be sent.
-    pub fn handle_failed(&mut self, cause: FailureCause) {
-        if !self.is_ended() {
-            self.end(SubscriptionEnd::Failed(cause));
+    pub fn handle_failed(&mut self, now: Instant, cause: FailureCause) {
+        let end = SubscriptionEnd::Failed(cause);
+        match cause {
+            _ if self.is_ended() => {}
+            FailureCause::Transport => self.interrupt(now, None, end),
+            // RFC 3261 12.2.1.2: a request in a dialog that is not answered ends the dialog.
+            _ => self.lost(now, None, end),
         }
+    }
+
+    /// Subscribes anew, as `opening` says, outside of the dialog that there was.
+    pub fn anew(&mut self, now: Instant, opening: &Opening, account: &Account) {
+        if self.is_ended() {
+            return;
+        }
+        opening.reopen(&mut self.subscribe, account);
+        self.subscribe.headers.set(HeaderName::Expires, self.wanted.as_secs().to_string());
+        (self.dialog, self.phase, self.expires) = (None, Phase::Asking, None);
+        (self.asked, self.until) = (now, Some(now + self.timers.give_up()));
+        self.actions.push_back(SubscriptionAction::Subscribe(self.subscribe.clone()));
     }
 
     /// Whether `request` is a NOTIFY of this subscription.
@@ -248,12 +248,17 @@ impl Subscription {
             // RFC 6665 4.1.2.1: without a NOTIFY before Timer N fires, the subscription has failed.
             return match self.phase {
                 Phase::Ended => {}
-                _ => self.end(SubscriptionEnd::Failed(FailureCause::Timeout)),
+                _ => self.lost(now, None, SubscriptionEnd::Failed(FailureCause::Timeout)),
             };
         }
-        if self.refresh.is_some_and(|at| at <= now) && self.phase == Phase::Active {
+        if self.refresh.is_some_and(|at| at <= now) {
             self.refresh = None;
-            self.again(now, self.wanted);
+            let is_valid = self.expires.is_none_or(|expires| now < expires);
+            match self.phase {
+                Phase::Active if is_valid => self.again(now, self.wanted),
+                Phase::Active | Phase::Asking => self.actions.push_back(SubscriptionAction::Anew),
+                Phase::Ending | Phase::Ended => {}
+            }
         }
     }
 
@@ -278,8 +283,14 @@ impl Subscription {
             self.events.push_back(SubscriptionEvent::Accepted(granted));
         }
         if self.phase == Phase::Active {
-            self.refresh = Some(now + ahead(granted));
+            self.lasts(now, granted);
         }
+    }
+
+    /// Takes note that it is granted for so long.
+    fn lasts(&mut self, now: Instant, granted: Duration) {
+        self.interrupted = false;
+        (self.refresh, self.expires) = (Some(now + ahead(granted)), Some(now + granted));
     }
 
     /// Takes note of a NOTIFY in the dialog; one that comes before the 2xx makes it (RFC 6665 4.1.2.4, 4.4.1).
@@ -295,14 +306,14 @@ impl Subscription {
     }
 
     fn notified(&mut self, now: Instant, state: &Bytes, request: &Request) {
-        self.until = None;
+        (self.until, self.kept) = (None, !self.wanted.is_zero());
         let content_type = request.headers.get(&HeaderName::ContentType).cloned().unwrap_or_default();
         if !request.body.is_empty() {
             let body = Body::new(content_type, request.body.clone());
             self.events.push_back(SubscriptionEvent::Notified(body));
         }
         if mime::value(state) == "terminated" {
-            return self.terminated(state);
+            return self.terminated(now, state);
         }
         if self.phase == Phase::Asking {
             self.phase = Phase::Active;
@@ -311,24 +322,47 @@ impl Subscription {
         // RFC 6665 4.1.3: the duration in a NOTIFY MUST be taken as the new one.
         let left = mime::parameter(state, "expires").and_then(|value| seconds(&value));
         if let (Phase::Active, Some(left)) = (self.phase, left) {
-            self.refresh = Some(now + ahead(left));
+            self.lasts(now, left);
         }
         if self.phase == Phase::Ending {
             self.until = Some(now + self.timers.give_up());
         }
     }
 
-    fn terminated(&mut self, state: &[u8]) {
+    fn terminated(&mut self, now: Instant, state: &[u8]) {
         let text = |name| mime::parameter(state, name);
         let reason = text("reason").map(|value| String::from_utf8_lossy(&value).into_owned());
-        let end = match self.phase {
-            Phase::Ending => SubscriptionEnd::Done,
-            _ => SubscriptionEnd::Terminated {
-                reason: reason.unwrap_or_default(),
-                retry_after: text("retry-after").and_then(|value| seconds(&value)),
-            },
+        let reason = reason.unwrap_or_default();
+        let retry_after = text("retry-after").and_then(|value| seconds(&value));
+        // RFC 6665 4.1.3: after these nobody subscribes anew, after any other reason one may.
+        let is_final = matches!(reason.as_str(), "rejected" | "noresource" | "invariant");
+        let end = SubscriptionEnd::Terminated { reason, retry_after };
+        match self.phase {
+            Phase::Ending => self.end(SubscriptionEnd::Done),
+            _ if is_final => self.end(end),
+            _ => self.lost(now, retry_after, end),
+        }
+    }
+
+    /// The notifier knows it no more, or will not: where it is kept up, it is asked for anew.
+    fn lost(&mut self, now: Instant, after: Option<Duration>, end: SubscriptionEnd) {
+        self.expires = Some(now);
+        self.interrupt(now, after, end);
+    }
+
+    /// Something stands in its way: where it is kept up, it is asked for again a while later.
+    fn interrupt(&mut self, now: Instant, after: Option<Duration>, end: SubscriptionEnd) {
+        if !self.kept || self.phase == Phase::Ending {
+            return self.end(end);
+        }
+        let again = match after {
+            Some(after) => now + after.clamp(SHORTEST, LONGEST),
+            None => now.max(self.asked + SHORTEST),
         };
-        self.end(end);
+        (self.refresh, self.until) = (Some(again), None);
+        if !std::mem::replace(&mut self.interrupted, true) {
+            self.events.push_back(SubscriptionEvent::Interrupted(end));
+        }
     }
 
     fn is_same_event(&self, request: &Request) -> bool {

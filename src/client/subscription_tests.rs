@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::test_support::{answer, at, request, transactions, within};
+use super::test_support::{account, answer, at, request, transactions, within};
 use super::*;
 use crate::machine::sip::{FailureCause, Timers};
 use crate::time::Instant;
@@ -89,6 +89,10 @@ fn told(subscription: &mut Subscription) -> Vec<String> {
         .map(|event| match event {
             SubscriptionEvent::Accepted(granted) => format!("accepted {}", granted.as_secs()),
             SubscriptionEvent::Notified(body) => String::from_utf8(body.bytes.to_vec()).unwrap(),
+            SubscriptionEvent::Interrupted(SubscriptionEnd::Refused(refusal)) => {
+                format!("interrupted {}", refusal.status)
+            }
+            SubscriptionEvent::Interrupted(end) => format!("interrupted {end:?}"),
             SubscriptionEvent::Ended(SubscriptionEnd::Refused(refusal)) => {
                 format!("refused {}", refusal.status)
             }
@@ -180,7 +184,7 @@ fn refusal_silence_and_a_lost_notify_end_it() {
     subscription.handle_response(at(0), &answer(&subscribe, StatusCode::FORBIDDEN, "s1"));
     assert_eq!(told(&mut subscription), ["refused 403"]);
     let (mut subscription, _) = subscribing(HOUR);
-    subscription.handle_failed(FailureCause::Transport);
+    subscription.handle_failed(at(0), FailureCause::Transport);
     assert_eq!(told(&mut subscription), ["Failed(Transport)"]);
     // RFC 6665 4.1.2.1: Timer N
     let (mut subscription, subscribe) = subscribing(HOUR);
@@ -230,4 +234,134 @@ fn what_is_out_of_order_or_no_notify_is_refused() {
     stateless.headers.remove(&HeaderName::SubscriptionState);
     assert_eq!(notified(&mut subscription, at(1), &stateless), 400);
     assert_eq!(told(&mut subscription), ["new"]);
+}
+
+/// A subscription of an hour that was accepted and told its state at the origin.
+fn subscribed() -> (Subscription, Request) {
+    let (mut subscription, subscribe) = subscribing(HOUR);
+    subscription.handle_response(at(0), &ok(&subscribe, "3600"));
+    let state = notify(&subscribe, 1, "active;expires=3600", "state");
+    assert_eq!(notified(&mut subscription, at(0), &state), 200);
+    let _ = told(&mut subscription);
+    (subscription, subscribe)
+}
+
+/// Has it subscribe anew; gives the SUBSCRIBE.
+fn anew(subscription: &mut Subscription, now: Instant) -> Request {
+    assert!(matches!(subscription.poll_action(), Some(SubscriptionAction::Anew)));
+    let opening = Opening { call_id: "other@192.0.2.9".to_owned(), tag: "c2".to_owned() };
+    subscription.anew(now, &opening, &account());
+    sent(subscription)
+}
+
+/// Lets the time come at which it asks again.
+fn due(subscription: &mut Subscription, now: Instant) {
+    assert_eq!(subscription.poll_timeout(), Some(now));
+    subscription.handle_timeout(now);
+}
+
+#[test]
+fn a_refresh_that_cannot_be_sent_is_sent_again_as_long_as_there_is_something_to_refresh() {
+    let (mut subscription, _) = subscribed();
+    subscription.handle_connection_lost(at(60_000));
+    due(&mut subscription, at(60_000));
+    let mut now = 60_000;
+    while now < 3_600_000 {
+        assert!(sent(&mut subscription).headers.to_tag().is_some(), "within the dialog");
+        subscription.handle_failed(at(now), FailureCause::Transport);
+        now += 5_000;
+        due(&mut subscription, at(now));
+    }
+    assert_eq!(told(&mut subscription), ["interrupted Failed(Transport)"], "once");
+    let subscribe = anew(&mut subscription, at(now));
+    let headers = &subscribe.headers;
+    assert_eq!((headers.to_tag(), headers.from_tag().unwrap().as_ref()), (None, &b"c2"[..]));
+    assert_eq!(headers.get(&HeaderName::CallId).unwrap(), "other@192.0.2.9");
+    assert_eq!((headers.cseq().unwrap().number, headers.expires().unwrap()), (1, Some(3600)));
+    subscription.handle_failed(at(now), FailureCause::Transport);
+    due(&mut subscription, at(now + 5_000));
+    let subscribe = anew(&mut subscription, at(now + 5_000));
+    subscription.handle_response(at(now + 5_000), &ok(&subscribe, "3600"));
+    let state = notify(&subscribe, 1, "active;expires=3600", "new");
+    assert_eq!(notified(&mut subscription, at(now + 5_000), &state), 200);
+    assert_eq!(told(&mut subscription), ["accepted 3600", "new"]);
+    subscription.unsubscribe(at(now + 6_000));
+    let end = sent(&mut subscription);
+    assert_eq!((end.headers.to_tag().is_some(), end.headers.expires().unwrap()), (true, Some(0)));
+}
+
+#[test]
+fn each_interruption_is_told_once() {
+    let (mut subscription, subscribe) = subscribed();
+    for round in [1, 2] {
+        let now = u64::from(round) * 60_000;
+        subscription.handle_connection_lost(at(now));
+        due(&mut subscription, at(now));
+        let _ = sent(&mut subscription);
+        subscription.handle_failed(at(now), FailureCause::Transport);
+        assert_eq!(told(&mut subscription), ["interrupted Failed(Transport)"]);
+        due(&mut subscription, at(now + 5_000));
+        let refresh = sent(&mut subscription);
+        subscription.handle_response(at(now + 5_000), &ok(&refresh, "3600"));
+        let state = notify(&subscribe, 1 + round, "active;expires=3600", "again");
+        assert_eq!(notified(&mut subscription, at(now + 5_000), &state), 200);
+        assert_eq!(told(&mut subscription), ["again"]);
+    }
+}
+
+// proves RFC 6665 4.1.2.2, RFC 5057 5.1, RFC 3261 12.2.1.2
+#[test]
+fn a_refusal_of_the_moment_is_asked_about_again_and_a_lost_dialog_is_replaced() {
+    for (status, is_lost) in [(480, true), (481, true), (408, true), (503, false), (500, false)] {
+        let (mut subscription, subscribe) = subscribed();
+        due(&mut subscription, at(2_700_000));
+        let _ = sent(&mut subscription);
+        let mut refusal = answer(&subscribe, StatusCode(status), "s1");
+        refusal.headers.push(HeaderName::RetryAfter, "20");
+        subscription.handle_response(at(2_700_000), &refusal);
+        assert_eq!(told(&mut subscription), [format!("interrupted {status}")]);
+        due(&mut subscription, at(2_720_000));
+        let again = if is_lost { anew(&mut subscription, at(2_720_000)) } else { sent(&mut subscription) };
+        assert_eq!(again.headers.to_tag().is_some(), !is_lost);
+    }
+    let (mut subscription, subscribe) = subscribed();
+    due(&mut subscription, at(2_700_000));
+    let _ = sent(&mut subscription);
+    subscription.handle_response(at(2_700_000), &answer(&subscribe, StatusCode::FORBIDDEN, "s1"));
+    assert_eq!(told(&mut subscription), ["refused 403"], "time does not change that");
+    // A refresh of which nothing is heard.
+    let (mut subscription, _) = subscribed();
+    due(&mut subscription, at(2_700_000));
+    let _ = sent(&mut subscription);
+    due(&mut subscription, at(2_732_000));
+    subscription.handle_failed(at(2_732_000), FailureCause::Timeout);
+    due(&mut subscription, at(2_732_000));
+    let _ = anew(&mut subscription, at(2_732_000));
+    assert_eq!(told(&mut subscription), ["interrupted Failed(Timeout)"]);
+}
+
+// proves RFC 6665 4.1.3: what each reason lets a subscriber do
+#[test]
+fn what_the_notifier_ends_for_now_is_subscribed_to_anew() {
+    let cases = [
+        ("terminated;reason=deactivated", 60_000),
+        ("terminated;reason=timeout", 60_000),
+        ("terminated", 60_000),
+        ("terminated;reason=probation;retry-after=30", 90_000),
+        ("terminated;reason=giveup;retry-after=99999999999", 3_660_000),
+    ];
+    for (state, again) in cases {
+        let (mut subscription, subscribe) = subscribed();
+        assert_eq!(notified(&mut subscription, at(60_000), &notify(&subscribe, 2, state, "")), 200);
+        due(&mut subscription, at(again));
+        let _ = anew(&mut subscription, at(again));
+        assert!(!subscription.is_ended());
+    }
+    for reason in
+        ["terminated;reason=rejected", "terminated;reason=noresource", "terminated;reason=invariant"]
+    {
+        let (mut subscription, subscribe) = subscribed();
+        assert_eq!(notified(&mut subscription, at(60_000), &notify(&subscribe, 2, reason, "")), 200);
+        assert!(subscription.is_ended());
+    }
 }

@@ -4,7 +4,8 @@
 use super::invitation::{Invitation, InvitationEvent};
 use super::pager::PagerMessage;
 use super::refusal::Refusal;
-use super::subscription::{Subscription, SubscriptionEvent};
+use super::subscription::Subscription;
+use super::subscription_event::SubscriptionEvent;
 use crate::machine::sip::{Body, ClientTxn, Destination, Dialog, FailureCause};
 use crate::time::Instant;
 use crate::wire::sip::{Request, Response};

@@ -9,12 +9,13 @@ use bytes::Bytes;
 use super::account::Account;
 use super::errand::{Errand, Role};
 use super::invitation::{Invitation, InvitationAction};
-use super::opening::Opening;
+use super::opening::{Opening, identify};
 use super::outbound::{Outbound, next_hop};
 use super::pager::PagerMessage;
 use super::selection::OPTION;
 use super::stray::{ALLOW, stray};
-use super::subscription::{Subscription, SubscriptionAction};
+use super::subscription::Subscription;
+use super::subscription_event::SubscriptionAction;
 use super::usage::{Going, Invite, Kind, Usage, UserAgentEvent};
 use crate::entropy::Entropy;
 use crate::machine::digest::Login;
@@ -379,6 +380,13 @@ impl UserAgent {
                 } else {
                     let next = self.next_hop(usage);
                     self.transmit(now, Errand::new(usage, Role::Opening, next, None), request, entropy);
+                }
+            }
+            SubscriptionAction::Anew => {
+                let host = self.contact.0.rsplit_once('@').map_or("", |(_, host)| host);
+                let opening = identify(host, entropy);
+                if let Some(subscription) = self.usages.get_mut(&usage).and_then(Going::subscription) {
+                    subscription.anew(now, &opening, &self.account);
                 }
             }
             SubscriptionAction::Respond(txn, response) => {

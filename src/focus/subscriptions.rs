@@ -150,7 +150,7 @@ impl Subscriptions {
         contact: String,
         granted: Duration,
     ) -> Result<Response, Rejection> {
-        if self.subscribers.len() >= self.rules.most {
+        if self.subscribers.len() >= self.rules.most && !self.make_room() {
             return Err(Rejection::new(StatusCode::TEMPORARILY_UNAVAILABLE)
                 .with(HeaderName::RetryAfter, "60")
                 .warning(399, &self.rules.agent, "too many subscriptions"));
@@ -165,6 +165,17 @@ impl Subscriptions {
         self.subscribers.push(Subscriber::new(self.tickets, tag, notifier));
         self.hold(self.tickets, granted);
         Ok(response)
+    }
+
+    /// Ends the subscription that was cut off first from its subscriber, as one whose page was loaded anew. Says whether
+    /// there was one.
+    fn make_room(&mut self) -> bool {
+        let known = self.subscribers.iter().enumerate().filter(|(_, known)| !known.is_held());
+        let lost = known.filter_map(|(at, known)| known.notifier.lost().map(|lost| (lost, at)));
+        let Some((_, at)) = lost.min() else { return false };
+        let subscriber = self.subscribers.remove(at);
+        self.due.push_back(Due::Action(Action::Ended(subscriber.tag)));
+        true
     }
 
     fn refresh(
@@ -304,6 +315,13 @@ impl Subscriptions {
     pub fn handle_failed(&mut self, ticket: Ticket) {
         if let Some(subscriber) = self.subscriber(ticket) {
             subscriber.notifier.handle_failed();
+        }
+    }
+
+    /// The connection with this number is gone.
+    pub fn handle_connection_lost(&mut self, now: Instant, connection: u64) {
+        for subscriber in &mut self.subscribers {
+            subscriber.notifier.handle_connection_lost(now, connection);
         }
     }
 

@@ -313,6 +313,33 @@ fn a_refresh_and_its_refusals() {
 }
 
 #[test]
+fn who_is_cut_off_makes_room_for_who_comes() {
+    let mut bench = Bench::new(Listing::Pending, 10);
+    let by = |bench: &mut Bench, connection: u64, now: u64| {
+        bench.flow = Flow { transport: Transport::Ws, connection, ..flow() };
+        let mut request = subscribe(&format!("c{connection}"), 1, None, "600");
+        request.headers.set(HeaderName::Contact, "<sip:bob@x.invalid;transport=ws>");
+        bench.ask(at(now), &request)
+    };
+    assert_eq!((by(&mut bench, 1, 0), by(&mut bench, 2, 10)), (200, 200));
+    assert_eq!(by(&mut bench, 3, 20), 480, "two at most");
+    bench.machine.handle_connection_lost(at(1000), 2);
+    bench.machine.handle_connection_lost(at(1001), 1);
+    assert_eq!(by(&mut bench, 4, 2000), 200);
+    assert_eq!(
+        (&bench.ended[..], bench.machine.len()),
+        (&["t1".to_owned()][..], 2),
+        "the first that was cut off"
+    );
+    assert_eq!(by(&mut bench, 5, 2000), 200);
+    assert_eq!(by(&mut bench, 6, 2000), 480);
+    bench.machine.handle_connection_lost(at(3000), 4);
+    bench.run(at(33_000));
+    assert_eq!(bench.ended, ["t1", "t0", "t2"], "whoever comes or not");
+    assert_eq!(by(&mut bench, 7, 33_000), 200);
+}
+
+#[test]
 fn a_subscription_goes_on_from_what_was_written_down() {
     let mut bench = Bench::new(Listing::Pending, 10);
     bench.store = vec![1, 2];

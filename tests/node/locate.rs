@@ -213,3 +213,49 @@ fn a_response_goes_where_its_via_stands_for_when_the_connection_is_gone() {
     assert!(again.answers(&request), "{again}");
     assert_eq!(again.status(), 200);
 }
+
+/// Bob at `phones.test`, whose port his Contact names.
+fn named() -> (Zone, u16) {
+    (Zone::default().address("phones.test", "127.0.0.1"), ports::free("127.0.0.1".parse().unwrap()))
+}
+
+// proves RFC 4074 4.1: a server that ignores AAAA queries does not hold up who has an A record
+#[test]
+fn an_address_is_used_when_the_other_family_is_never_answered() {
+    let (zone, live) = named();
+    let dns = zone.silent("AAAA phones.test").serve();
+    let node = node(&dns);
+    let mut bob = Ua::at(node.sip, "bob", false, live);
+    let call_id = subscribe_at(&mut bob, &format!("sip:bob@phones.test:{live}"));
+    bob.wait_and_ok("NOTIFY", &call_id);
+    assert!(dns.asked().contains(&"AAAA phones.test".to_owned()));
+}
+
+// proves `[dns] timeout`: an answer counts as long as the question may take, also to a query that was repeated
+#[test]
+fn an_answer_that_is_late_is_used() {
+    let (zone, live) = named();
+    let dns = zone.late("A phones.test").serve();
+    let settings = dns.servers() + "\ntimeout = \"1s\"";
+    let node = Plan::new().set("dns", &settings).start();
+    let mut bob = Ua::at(node.sip, "bob", false, live);
+    let call_id = subscribe_at(&mut bob, &format!("sip:bob@phones.test:{live}"));
+    bob.wait_and_ok("NOTIFY", &call_id);
+}
+
+// proves RFC 3263 4.1: without an answer about NAPTR records, SRV records are asked for, and then addresses
+#[test]
+fn what_is_never_answered_is_done_without() {
+    let live = ports::free("127.0.0.1".parse().unwrap());
+    let dns = Zone::default()
+        .silent("NAPTR phones.test")
+        .silent("SRV _sips._tcp.phones.test")
+        .srv("_sip._udp.phones.test", 1, live, "one.phones.test")
+        .address("one.phones.test", "127.0.0.1")
+        .serve();
+    let settings = dns.servers() + "\ntimeout = \"1s\"";
+    let node = Plan::new().set("dns", &settings).start();
+    let mut bob = Ua::at(node.sip, "bob", false, live);
+    let call_id = subscribe_at(&mut bob, "sip:bob@phones.test");
+    bob.wait_and_ok("NOTIFY", &call_id);
+}

@@ -118,6 +118,39 @@ fn deposit_summary_and_retrieval_go_over_secure_websocket() {
     assert_eq!((call.answer.address(), call.answer.proto.as_str()), (web.msrp, "TCP/MSRP"));
 }
 
+// proves RFC 7118 5: who is gone for good takes no place, though nothing changes that he could not be told
+#[test]
+fn a_page_that_is_loaded_anew_takes_the_place_of_the_one_before() {
+    let web = WebNode::plain(Plan::new().set("summary", "subscriptions_per_user = 2"));
+    for _ in 0..5 {
+        let mut page = web.ua("bob");
+        let dialog = until("a place", || {
+            let request = subscribe_request(&page, BOB, 3600);
+            let response = page.ask(request.clone());
+            (response.status() == 200).then(|| Dialog::opened(&request, &response))
+        });
+        notified(&mut page, &dialog);
+    }
+}
+
+#[test]
+fn pages_that_are_gone_make_room_among_the_watchers_of_a_focus() {
+    let web = WebNode::plain(Plan::new());
+    let mut alice = Ua::udp(&web.node, "sip:alice@example.org");
+    let id = deposit(&mut alice, BOB, "x");
+    let mut bob = Ua::udp(&web.node, "bob");
+    let call = Invite::list(&bob, &[message_uri(&id)], Offer::active()).call_unbound(&mut bob);
+    let focus = address(&call.ok.need("Contact"));
+    for _ in 0..10 {
+        let mut page = web.ua("bob");
+        let call_id = until("a place", || {
+            let request = page.request("SUBSCRIBE", &focus).add("Event", "conference").add("Expires", "600");
+            (page.ask(request.clone()).status() == 200).then(|| request.call_id())
+        });
+        page.wait_and_ok("NOTIFY", &call_id);
+    }
+}
+
 // proves RFC 7977 5.1: WebSocket clients cannot receive connections
 #[test]
 fn a_websocket_client_that_waits_to_be_connected_is_refused() {

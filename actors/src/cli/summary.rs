@@ -10,7 +10,7 @@ use super::access::{Access, is_interactive};
 use super::fetch::{self, Target};
 use super::outcome::{Outcome, Trouble, advised};
 use super::table;
-use crate::client::{Client, Inbox, WaitingItem};
+use crate::client::{Change, Client, Inbox, WaitingItem, visible};
 use restante::wire::message_summary::Counts;
 
 /// What a 403 means to one who looks.
@@ -68,8 +68,12 @@ impl Summary {
     async fn watch(&self, client: &Client) -> Result<Outcome, Trouble> {
         let mut summaries = client.subscribe().await.map_err(advised(403, NOT_YOURS))?;
         loop {
-            let added = summaries.next().await?;
-            self.show(summaries.inbox(), &added)?;
+            match summaries.change().await? {
+                Change::Added(added) => self.show(summaries.inbox(), &added)?,
+                Change::Interrupted(why) => {
+                    eprintln!("restante: {}; trying again", visible(why.to_string().as_bytes()));
+                }
+            }
         }
     }
 

@@ -225,7 +225,10 @@ impl Driver {
 
     fn unsent(&mut self, id: TransmitId, cause: Fault) {
         if let Some(listener) = self.agent.sender_of(id).and_then(|usage| self.listeners.get(&usage)) {
-            let _ = listener.try_send(News::Unsent(cause));
+            // What is tried again and again, while nobody listens, leaves room for what has to be heard.
+            if listener.capacity() > listener.max_capacity() / 2 {
+                let _ = listener.try_send(News::Unsent(cause));
+            }
         }
         self.agent.handle_transport_error(clock::now(), id, &mut Chance);
     }

@@ -120,7 +120,9 @@ impl Client {
                         take(retrieval, &body);
                         return Some(());
                     }
-                    UserAgentEvent::Subscription(SubscriptionEvent::Ended(_)) => return None,
+                    UserAgentEvent::Subscription(
+                        SubscriptionEvent::Interrupted(_) | SubscriptionEvent::Ended(_),
+                    ) => return None,
                     _ => {}
                 }
             }
@@ -220,7 +222,11 @@ impl Fetch<'_> {
                 take(&mut self.retrieval, &body);
                 self.keep.progress(self.retrieval.items());
             }
-            Some(UserAgentEvent::Subscription(SubscriptionEvent::Ended(_))) | None => self.focus = None,
+            // A focus does not outlive its retrieval: there is nothing to wait for.
+            Some(UserAgentEvent::Subscription(
+                SubscriptionEvent::Interrupted(_) | SubscriptionEvent::Ended(_),
+            ))
+            | None => self.focus = None,
             Some(_) => {}
         }
     }

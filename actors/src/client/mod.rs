@@ -90,4 +90,4 @@ pub use restante::machine::msrp::IncomingId;
 pub use restante::machine::sip::Body;
 pub use restante::wire::fingerprint::Fingerprint;
 pub use secure::TlsSettings;
-pub use summaries::Summaries;
+pub use summaries::{Change, Summaries};

@@ -24,7 +24,8 @@ pub(super) struct Found {
 
 /// A resolver as the configuration wants it.
 pub(super) fn resolver(config: &ClientConfig) -> Result<Resolver, ClientError> {
-    let timeout = config.patience.min(QUESTION);
+    // Three questions in a row, each of which may stay without an answer, take less than all the patience.
+    let timeout = (config.patience * 3 / 10).min(QUESTION);
     let settings = DnsSettings { servers: config.dns.clone(), timeout, ipv6_first: false };
     Resolver::new(&settings).map_err(|error| ClientError::Io(std::io::Error::other(error)))
 }

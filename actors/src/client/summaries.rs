@@ -12,7 +12,8 @@ use super::handle::Client;
 /// A node tells at most once a second: after so long without a NOTIFY it has told what it will.
 const PACE: Duration = Duration::from_millis(2500);
 
-/// A subscription to one's own summary (RFC 3842). Dropped, it is unsubscribed.
+/// A subscription to one's own summary (RFC 3842). Dropped, it is unsubscribed. It outlives the connection and the node:
+/// where the node cannot be reached for a while, it is asked again, every few seconds.
 ///
 /// ```
 /// # use restante_node::client::{Client, ClientConfig};
@@ -41,6 +42,15 @@ pub struct Summaries {
     inbox: Inbox,
     /// What a NOTIFY has told that came before the answer to the SUBSCRIBE (RFC 6665 4.1.2.4).
     first: Option<Vec<WaitingItem>>,
+}
+
+/// What is heard of a subscription to one's own summary.
+#[derive(Debug)]
+pub enum Change {
+    /// The summary, as [`Summaries::inbox`] has it now: the items that it has added.
+    Added(Vec<WaitingItem>),
+    /// The subscription is interrupted: why. Until it is told otherwise, it is tried again.
+    Interrupted(ClientError),
 }
 
 impl Summaries {
@@ -72,13 +82,28 @@ impl Summaries {
     /// # Errors
     /// The subscription has ended, or what came is no summary.
     pub async fn next(&mut self) -> Result<Vec<WaitingItem>, ClientError> {
+        loop {
+            if let Change::Added(added) = self.change().await? {
+                return Ok(added);
+            }
+        }
+    }
+
+    /// Waits for the next summary, or for an interruption, of which each is told once.
+    ///
+    /// # Errors
+    /// As [`Summaries::next`].
+    pub async fn change(&mut self) -> Result<Change, ClientError> {
         if let Some(first) = self.first.take() {
-            return Ok(first);
+            return Ok(Change::Added(first));
         }
         loop {
             match self.begun.next().await {
                 Some(UserAgentEvent::Subscription(SubscriptionEvent::Notified(body))) => {
-                    return self.take(&body.bytes);
+                    return self.take(&body.bytes).map(Change::Added);
+                }
+                Some(UserAgentEvent::Subscription(SubscriptionEvent::Interrupted(end))) => {
+                    return Ok(Change::Interrupted(self.client.ended(end, self.begun.unsent())));
                 }
                 Some(UserAgentEvent::Subscription(SubscriptionEvent::Ended(end))) => {
                     return Err(self.client.ended(end, self.begun.unsent()));
@@ -95,14 +120,22 @@ impl Summaries {
     /// As [`Summaries::next`].
     pub async fn whole(&mut self) -> Result<Inbox, ClientError> {
         let client = self.client.clone();
-        client.patient(self.next()).await??;
+        client.patient(self.uninterrupted()).await??;
         while !self.inbox.is_whole() {
-            match tokio::time::timeout(PACE, self.next()).await {
+            match tokio::time::timeout(PACE, self.uninterrupted()).await {
                 Ok(next) => next?,
                 Err(_) => break,
-            };
+            }
         }
         Ok(self.inbox.clone())
+    }
+
+    /// Waits for the next summary; an interruption is an error.
+    async fn uninterrupted(&mut self) -> Result<(), ClientError> {
+        match self.change().await? {
+            Change::Added(_) => Ok(()),
+            Change::Interrupted(why) => Err(why),
+        }
     }
 
     /// Unsubscribes, and waits a moment for the node's word that it is done.

@@ -253,7 +253,7 @@ sections! {
         min_expires: Duration = seconds(MINUTE);
         /// Longest subscription granted.
         max_expires: Duration = seconds(DAY);
-        /// Subscriptions to one mailbox at once.
+        /// Subscriptions to one mailbox at once. One by WebSocket ends 30 s after its connection, unless it is refreshed by another, and makes room at once for a new one.
         subscriptions_per_user: usize = 20;
     }
     /// Retrieval by INVITE.
@@ -321,7 +321,7 @@ sections! {
     dns: Dns {
         /// DNS servers to ask, with their ports; empty = the system's (`/etc/resolv.conf`, read at start).
         servers: Vec<SocketAddr> = Vec::new();
-        /// How long one question to the DNS may take, its repetitions included; a name takes at most three in a row.
+        /// How long one question to the DNS may take, its repetitions included; a name takes at most three in a row (NAPTR, SRV, addresses), and what is not answered is done without. Once a host has addresses of one family, those of the other are waited for half a second.
         timeout: Duration = seconds(5);
     }
     /// Metrics, health and records.

@@ -3,6 +3,7 @@
 mod asking;
 mod redirect;
 mod room;
+mod watch;
 
 use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 use bytes::Bytes;
@@ -31,8 +32,10 @@ use crate::supervision::Vital;
 
 use asking::Asking;
 use room::Waiting;
+use watch::Watched;
 
 pub use room::LinkRoomy;
+pub use watch::LinkClosed;
 
 /// How many places are remembered that failed.
 const MOST_FAILED: usize = 1024;
@@ -90,6 +93,7 @@ pub struct SipEndpoint {
     failed_places: FailedPlaces,
     /// Whose NOTIFYs wait for room.
     pacing: Pacing<Waiting>,
+    watched: Watched,
     admission: Admission,
     admitted: FxHashMap<ServerTxn, Admitted>,
     arriving: Option<Admitted>,
@@ -127,6 +131,7 @@ impl SipEndpoint {
             clients: FxHashMap::default(),
             failed_places,
             pacing,
+            watched: Watched::default(),
             admission,
             admitted: FxHashMap::default(),
             arriving: None,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::chance::Chance;
 
@@ -32,7 +33,7 @@ type Asking = Pin<Box<dyn Future<Output = Result<Answer, NoAnswer>> + Send>>;
 pub struct Resolver(Arc<Inner>);
 
 struct Inner {
-    ask: Box<dyn Fn(Question) -> Asking + Send + Sync>,
+    ask: Box<dyn Fn(Question, Instant) -> Asking + Send + Sync>,
     timeout: Duration,
     asking: Semaphore,
 }
@@ -44,10 +45,12 @@ impl Resolver {
     /// The DNS client cannot be set up.
     pub fn new(settings: &DnsSettings) -> Result<Self, DnsUnusable> {
         let dns = Dns::new(settings)?;
-        Ok(Self::asking(settings.timeout, move |question| Box::pin(dns.clone().ask(question))))
+        Ok(Self::asking(settings.timeout, move |question, deadline| {
+            Box::pin(dns.clone().ask(question, deadline))
+        }))
     }
 
-    fn asking(timeout: Duration, ask: impl Fn(Question) -> Asking + Send + Sync + 'static) -> Self {
+    fn asking(timeout: Duration, ask: impl Fn(Question, Instant) -> Asking + Send + Sync + 'static) -> Self {
         Self(Arc::new(Inner { ask: Box::new(ask), timeout, asking: Semaphore::new(PARALLEL) }))
     }
 
@@ -124,11 +127,12 @@ impl Resolver {
     }
 
     async fn answer(self, question: Question) -> Result<Answer, NoAnswer> {
+        let deadline = Instant::now() + self.0.timeout;
         let ask = async {
             let _turn = self.0.asking.acquire().await;
-            (self.0.ask)(question).await
+            (self.0.ask)(question, deadline).await
         };
-        tokio::time::timeout(self.0.timeout, ask).await.unwrap_or(Err(NoAnswer::Failed))
+        tokio::time::timeout_at(deadline, ask).await.unwrap_or(Err(NoAnswer::Failed))
     }
 }
 
@@ -147,7 +151,7 @@ mod tests {
 
     fn resolver(asked: &Arc<AtomicUsize>) -> Resolver {
         let asked = Arc::clone(asked);
-        Resolver::asking(Duration::from_secs(5), move |question| {
+        Resolver::asking(Duration::from_secs(5), move |question, _| {
             asked.fetch_add(1, Ordering::Relaxed);
             Box::pin(async move {
                 match question {

@@ -165,10 +165,10 @@ impl Node {
         let records = Records::new(config.http.records, realm.clone());
         let router = Router::new(realm.clone(), Arc::clone(&gate), records.clone());
         let routed = Arc::clone(&router);
-        let draining = Arc::clone(&router);
+        let (closing, draining) = (Arc::clone(&router), Arc::clone(&router));
         let ports = SipPorts {
             received: Arc::new(move |received| routed.route(received)),
-            closed: Arc::new(|_| {}),
+            closed: Arc::new(move |closed| closing.closed(closed.flow)),
             drained: Arc::new(move |link| draining.drained(link)),
         };
         let backlog = Backlog::new(config.sip.max_inflight.min(BACKLOG));

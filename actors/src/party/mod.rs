@@ -217,8 +217,8 @@ impl Party {
             DialogInput::Cancelled(txn) => self.invite.handle_cancelled(txn),
             DialogInput::Response { response, .. } => self.invite.handle_response(&response),
             DialogInput::Failed { .. } => self.invite.handle_failed(),
-            // Only NOTIFYs wait.
-            DialogInput::Crowded { .. } | DialogInput::Room { .. } => {}
+            // Only NOTIFYs wait, or have one way alone.
+            DialogInput::Crowded { .. } | DialogInput::Room { .. } | DialogInput::LinkGone { .. } => {}
             DialogInput::Drain => self.bye(Some(NODE_STOPS)),
         }
     }

@@ -8,13 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use super::dialog::Dialog;
 use super::session_event::Body;
-use super::transport::Flow;
+use super::transport::{Flow, Transport};
 use super::written;
 use crate::time::{Instant, Timestamp};
-use crate::wire::sip::{Event, HeaderError, HeaderName, Method, Request, Response, StatusCode};
+use crate::wire::sip::{Event, HeaderError, HeaderName, Host, Method, Request, Response, SipUri, StatusCode};
 
 /// The reason phrase of a 403 to a SUBSCRIBE for something new in a dialog that is there (RFC 6665 4.5.2).
 pub const NO_SHARING: &str = "Dialog Sharing Not Supported";
+
+/// How long a subscriber may take to come back by another connection, where there is no other way to him.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// Who asks for less before a NOTIFY is sent again is given this.
 const SHORTEST_RETRY: Duration = Duration::from_secs(1);
@@ -43,6 +46,8 @@ pub struct Notifier {
     /// Since when there is something to tell, and whether it must not wait for the interval.
     news: Option<(Instant, bool)>,
     last: Option<Instant>,
+    /// When it ends, because the connection is gone by which alone its subscriber is reached.
+    lost: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +166,7 @@ impl Notifier {
             busy: None,
             news: None,
             last: None,
+            lost: None,
         };
         let mut response = notifier.grant(now, request, granted);
         Dialog::establish(request, &mut response);
@@ -180,6 +186,9 @@ impl Notifier {
     ) -> Refreshed {
         let response = self.refresh(now, request, granted);
         let moved = response.status.is_success() && self.flow.replace(flow).is_none_or(|last| last != flow);
+        if moved {
+            self.lost = None;
+        }
         Refreshed { abandoned: moved && self.abandon(), response }
     }
 
@@ -411,6 +420,31 @@ impl Notifier {
         self.phase = Phase::Ended;
     }
 
+    /// The connection with this number is gone. RFC 7118 5: nobody connects to a WebSocket client; so a subscriber that
+    /// was reached by it alone has a while to refresh by another.
+    pub fn handle_connection_lost(&mut self, now: Instant, connection: u64) {
+        let is_ours = self.flow.is_some_and(|flow| flow.connection == connection && flow.transport.is_web());
+        if is_ours && self.phase == Phase::Active && self.lost.is_none() && !self.is_reached_otherwise() {
+            self.lost = Some(now + GRACE);
+        }
+    }
+
+    /// Whether the dialog's next hop may be reached without the connection that the subscriber came on.
+    fn is_reached_otherwise(&self) -> bool {
+        let Ok(uri) = SipUri::parse(&self.dialog.next_hop()) else { return false };
+        let transport = uri.transport().and_then(|name| Transport::parse(&name));
+        // RFC 7118 5: who has no name of his own writes one in `.invalid` (RFC 2606).
+        let is_named =
+            !matches!(&uri.host, Host::Name(name) if name.to_ascii_lowercase().ends_with(b".invalid"));
+        is_named && transport.is_none_or(|transport| !transport.is_web())
+    }
+
+    /// When it ends for want of a connection, if it does.
+    #[must_use]
+    pub const fn lost(&self) -> Option<Instant> {
+        self.lost
+    }
+
     /// Whether the NOTIFY that says that it is over has been sent.
     fn is_last_sent(&self) -> bool {
         matches!(self.phase, Phase::Ending(..)) && self.news.is_none()
@@ -418,7 +452,10 @@ impl Notifier {
 
     /// Ends the subscription where its time is up.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.expires <= now {
+        if self.lost.is_some_and(|lost| lost <= now) {
+            // There is no way for a NOTIFY.
+            self.phase = Phase::Ended;
+        } else if self.expires <= now {
             // RFC 6665 4.2.1.4: an expired one ends with a NOTIFY that says so.
             self.terminate(now, TerminationReason::Timeout, None);
         }
@@ -428,10 +465,8 @@ impl Notifier {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let expiry = (self.phase == Phase::Active).then_some(self.expires);
-        match (self.due_at(), expiry) {
-            (Some(due), Some(expiry)) => Some(due.min(expiry)),
-            (one, other) => one.or(other),
-        }
+        let lost = self.lost.filter(|_| !self.is_ended());
+        [self.due_at(), expiry, lost].into_iter().flatten().min()
     }
 
     /// What to write down; `None` where it is over or about to be. `now` and `wall` are the same
@@ -464,6 +499,7 @@ impl Notifier {
             busy: None,
             news: Some((now, true)),
             last: None,
+            lost: None,
         }
     }
 }

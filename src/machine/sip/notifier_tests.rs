@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::test_support::{at, bare, tcp};
-use super::{Body, Flow, Notifier, NotifyOutcome, Refreshed, TerminationReason};
+use super::{Body, Flow, Notifier, NotifyOutcome, Refreshed, TerminationReason, Transport};
 use crate::time::{Instant, Timestamp};
 use crate::wire::sip::{HeaderName, Method, Request, StatusCode};
 
@@ -380,4 +380,64 @@ fn a_notify_that_is_refused_for_a_while_is_sent_again() {
     for (status, retry_after) in [(500, None), (503, None), (486, Some("5"))] {
         assert_eq!(refused(status, retry_after).1, None, "{status}");
     }
+}
+
+fn web(connection: u64) -> Flow {
+    Flow { transport: Transport::Wss, connection, ..tcp() }
+}
+
+/// A subscription of an hour that came by connection 7 and this Contact, and was told its state.
+fn by_web(contact: &str, route: Option<&str>) -> Notifier {
+    let mut subscribe = bare(Method::Subscribe, "sub", 1);
+    subscribe.headers.push(HeaderName::Event, "message-summary;id=7");
+    subscribe.headers.set(HeaderName::Contact, contact.to_owned());
+    if let Some(route) = route {
+        subscribe.headers.push(HeaderName::RecordRoute, route.to_owned());
+    }
+    let (ours, hour) = ("<sip:store@192.0.2.2>", Duration::from_secs(3600));
+    let mut notifier = Notifier::accept(at(0), &subscribe, web(7), "b1", ours, hour, SECOND).unwrap().0;
+    exchange(&mut notifier, at(0), 200);
+    notifier
+}
+
+// proves RFC 7118 5: nobody connects to a WebSocket client
+#[test]
+fn a_websocket_subscriber_whose_connection_is_gone_has_a_while_to_come_back() {
+    let contact = "<sip:alice@df7jal23ls0d.invalid;transport=ws>";
+    let mut gone = by_web(contact, None);
+    gone.handle_connection_lost(at(1000), 8);
+    assert_eq!(gone.lost(), None, "another one");
+    gone.handle_connection_lost(at(1000), 7);
+    gone.handle_connection_lost(at(2000), 7);
+    assert_eq!((gone.lost(), gone.poll_timeout()), (Some(at(31_000)), Some(at(31_000))));
+    gone.handle_timeout(at(30_999));
+    assert!(gone.is_active());
+    gone.handle_timeout(at(31_000));
+    assert!(gone.is_ended() && !gone.due(at(31_000)), "nobody is told");
+    assert_eq!(gone.poll_timeout(), None);
+
+    let mut back = by_web(contact, None);
+    back.handle_connection_lost(at(1000), 7);
+    let mut refresh = subscribe(2);
+    refresh.headers.set(HeaderName::Contact, contact);
+    let refreshed = back.handle_subscribe(at(2000), &refresh, web(9), Duration::from_secs(600));
+    assert_eq!((refreshed.response.status, back.lost()), (StatusCode::OK, None));
+    back.handle_connection_lost(at(2000), 7);
+    back.handle_timeout(at(40_000));
+    assert!(back.is_active());
+    back.handle_connection_lost(at(50_000), 9);
+    assert_eq!(back.lost(), Some(at(80_000)));
+
+    for (contact, route) in [
+        ("<sip:alice@192.0.2.1>", None),
+        ("<sip:alice@phone.example.com;transport=tcp>", None),
+        (contact, Some("<sip:edge.example.com;lr>")),
+    ] {
+        let mut reached = by_web(contact, route);
+        reached.handle_connection_lost(at(1000), 7);
+        assert_eq!(reached.lost(), None, "{contact} {route:?}");
+    }
+    let mut over_tcp = accepted(3600);
+    over_tcp.handle_connection_lost(at(1000), 7);
+    assert_eq!(over_tcp.lost(), None);
 }

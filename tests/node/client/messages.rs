@@ -136,6 +136,26 @@ fn a_watch_tells_what_comes() {
     assert!(trace.contains("Expires: 0\n") && trace.contains("terminated;reason=timeout"), "{trace}");
 }
 
+// proves `--watch`: it stays, whatever becomes of the node
+#[test]
+fn a_watch_outlives_the_node() {
+    use std::io::BufRead;
+    let mut node = Node::start();
+    let mut watch = command(&node, "bob", &["summary", "--watch", "--json"]).spawn().unwrap();
+    let mut told = std::io::BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut said = std::io::BufReader::new(watch.stderr.take().unwrap()).lines();
+    assert!(told.next().unwrap().unwrap().contains("\"waiting\":0"));
+    node.kill();
+    let line = said.next().unwrap().unwrap();
+    assert!(line.ends_with("; trying again"), "{line}");
+    node.launch();
+    leave(&node, "bob", "hello");
+    assert!(told.any(|line| line.unwrap().contains("\"waiting\":1")));
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    assert_eq!(said.count(), 0, "once");
+}
+
 #[test]
 fn the_trace_shows_every_message() {
     let node = Node::start();

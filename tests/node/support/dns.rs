@@ -16,15 +16,19 @@ pub struct Dns {
     stop: Arc<AtomicBool>,
 }
 
-/// The records of a server that is to be started.
+/// The records of a server that is to be started, and how it behaves.
 #[derive(Default)]
-pub struct Zone(Vec<(String, u16, Vec<u8>)>);
+pub struct Zone {
+    records: Vec<(String, u16, Vec<u8>)>,
+    silent: Vec<&'static str>,
+    late: Vec<&'static str>,
+}
 
 impl Zone {
     pub fn address(mut self, name: &str, ip: &str) -> Self {
         match ip.parse().unwrap() {
-            IpAddr::V4(ip) => self.0.push((name.to_owned(), A, ip.octets().to_vec())),
-            IpAddr::V6(ip) => self.0.push((name.to_owned(), AAAA, ip.octets().to_vec())),
+            IpAddr::V4(ip) => self.records.push((name.to_owned(), A, ip.octets().to_vec())),
+            IpAddr::V6(ip) => self.records.push((name.to_owned(), AAAA, ip.octets().to_vec())),
         }
         self
     }
@@ -32,7 +36,7 @@ impl Zone {
     pub fn srv(mut self, name: &str, priority: u16, port: u16, target: &str) -> Self {
         let mut data = [priority, 0, port].map(u16::to_be_bytes).concat();
         data.extend(labels(target));
-        self.0.push((name.to_owned(), SRV, data));
+        self.records.push((name.to_owned(), SRV, data));
         self
     }
 
@@ -43,7 +47,19 @@ impl Zone {
             data.extend(text.as_bytes());
         }
         data.extend(labels(replacement));
-        self.0.push((name.to_owned(), NAPTR, data));
+        self.records.push((name.to_owned(), NAPTR, data));
+        self
+    }
+
+    /// Never answers `question`: `AAAA phones.test`.
+    pub fn silent(mut self, question: &'static str) -> Self {
+        self.silent.push(question);
+        self
+    }
+
+    /// Answers a query of `question` when the next one comes.
+    pub fn late(mut self, question: &'static str) -> Self {
+        self.late.push(question);
         self
     }
 
@@ -54,13 +70,23 @@ impl Zone {
         let (log, stopped) = (Arc::clone(&asked), Arc::clone(&stop));
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
+            let mut kept = std::collections::HashMap::new();
             while let Ok((length, peer)) = socket.recv_from(&mut buffer) {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
                 if let Some((question, answer)) = self.answer(&buffer[..length]) {
-                    log.lock().unwrap().push(question);
-                    let _ = socket.send_to(&answer, peer);
+                    log.lock().unwrap().push(question.clone());
+                    let answered = if self.silent.iter().any(|silent| *silent == question) {
+                        None
+                    } else if self.late.iter().any(|late| *late == question) {
+                        kept.insert(question, (answer, peer))
+                    } else {
+                        Some((answer, peer))
+                    };
+                    if let Some((answer, peer)) = answered {
+                        let _ = socket.send_to(&answer, peer);
+                    }
                 }
             }
         });
@@ -76,8 +102,9 @@ impl Zone {
         }
         let (name, end) = (name.join("."), at + 5);
         let kind = u16::from_be_bytes([*query.get(at + 1)?, *query.get(at + 2)?]);
-        let records: Vec<_> = self.0.iter().filter(|(own, of, _)| *own == name && *of == kind).collect();
-        let exists = self.0.iter().any(|(own, ..)| *own == name || own.ends_with(&format!(".{name}")));
+        let records: Vec<_> =
+            self.records.iter().filter(|(own, of, _)| *own == name && *of == kind).collect();
+        let exists = self.records.iter().any(|(own, ..)| *own == name || own.ends_with(&format!(".{name}")));
         let mut out = query.get(..2)?.to_vec();
         // A response, authoritative, recursion desired and available; 3 = no such name.
         out.extend([0x85, if exists { 0x80 } else { 0x83 }]);
