@@ -240,10 +240,15 @@ sections! {
         /// Item headers in NOTIFYs: `pending` (the first lists every new item), `added` (RFC 3842 to the letter:
         /// nothing in the first one), `none`.
         headers: SummaryHeaders = SummaryHeaders::Pending;
-        /// Which headers of an item are listed: of a Subject 1 KiB, the others whole or, above that, not; the Message-ID always.
+        /// Which headers of an item are listed: of a Subject 1 KiB (an eighth of `max_body`, where that is less), the others
+        /// whole or, above that, not; the Message-ID always whole.
         fields: Vec<SummaryField> = SummaryField::ALL.to_vec();
-        /// Items listed in one NOTIFY, in 48 KiB at most; the rest follow in the next ones.
+        /// Items listed in one NOTIFY; the rest follow in the next ones.
         max_items: usize = 100;
+        /// Size of the body of one NOTIFY; what is more follows in the next ones. Some take less: `3KiB` for clients made with
+        /// PJSIP, `12KiB` for Kamailio. Less than 48 KiB holds for the state of retrievals, too, which else has 512 KiB where a
+        /// connection carries it.
+        max_body: Size = Size::kib(48);
         /// Shortest time between two NOTIFYs of one subscription; changes in between are merged.
         min_interval: Duration = seconds(1);
         /// Duration of a subscription that asks for none.

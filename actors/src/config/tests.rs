@@ -108,6 +108,7 @@ sessions_total = 21
 headers = "added"
 fields = ["Message-ID", "From"]
 max_items = 22
+max_body = "3KiB"
 min_interval = "0s"
 expires = "2m"
 min_expires = "1s"
@@ -255,6 +256,11 @@ fn values_that_contradict_each_other_are_refused() {
             "sip.max_message: sip.max_body (256KiB) is more than sip.max_message (8KiB)",
         ),
         ("[deposit]\nmax_body = \"1MiB\"", "deposit.max_body (1MiB) is more than sip.max_body (256KiB)"),
+        ("[summary]\nmax_body = 1000", "summary.max_body: expected a size from 1KiB to 48KiB, found 1000"),
+        (
+            "[summary]\nmax_body = \"64KiB\"",
+            "summary.max_body: expected a size from 1KiB to 48KiB, found 64KiB",
+        ),
         ("[sip]\nt1 = \"5s\"", "sip.t1: sip.t1 is longer than sip.t2"),
         ("[sip]\nt1 = \"0s\"", "sip.t1: expected a duration longer than 0s"),
         ("[summary]\nmax_expires = \"30m\"", "summary.expires is longer than summary.max_expires"),

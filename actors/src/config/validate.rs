@@ -1,6 +1,7 @@
 //! What no single value can tell: bounds, order, and values that contradict each other.
 
 use super::{Config, Listen, Size};
+use restante::focus::NOTIFY_BODY;
 use restante::machine::sip::Transport;
 use std::time::Duration;
 
@@ -157,7 +158,7 @@ fn sizes(config: &Config) -> Verdict {
             format!("expected a size from {least} to {most}, found {value}")
         })
     };
-    let Config { sip, msrp, websocket, deposit, retrieval, store, .. } = config;
+    let Config { sip, msrp, websocket, deposit, summary, retrieval, store, .. } = config;
     let tib = Size::gib(1024);
     within("sip.max_message", sip.max_message, Size::kib(4), Size::gib(1))?;
     within("sip.max_body", sip.max_body, Size::kib(1), Size::gib(1))?;
@@ -175,6 +176,7 @@ fn sizes(config: &Config) -> Verdict {
         format!("sip.max_body ({}) is more than sip.max_message ({})", sip.max_body, sip.max_message)
     })?;
     ensure(deposit.max_body <= sip.max_body, &["deposit.max_body", "sip.max_body"], || {
+    within("summary.max_body", summary.max_body, Size::kib(1), Size::of(NOTIFY_BODY as u64))?;
         format!("deposit.max_body ({}) is more than sip.max_body ({})", deposit.max_body, sip.max_body)
     })
 }
