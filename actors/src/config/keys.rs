@@ -6,8 +6,8 @@ use super::raw::Raw;
 use super::setting::{Mismatch, Setting};
 use super::values::{defaults, listeners};
 use super::{
-    Advertise, After, Domain, Listen, LogFilter, LogFormat, Size, StoreUrl, SummaryField, SummaryHeaders,
-    TrustedPeer, UserRule,
+    Advertise, After, DigestAlgorithm, Domain, Listen, LogFilter, LogFormat, Size, StoreUrl, SummaryField,
+    SummaryHeaders, TrustedPeer, UserRule,
 };
 use restante::machine::sip::Transport;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -298,6 +298,9 @@ sections! {
     auth: Auth {
         /// File of those who may, written by `restante user` and read anew when it changes; empty = nobody.
         users: Option<PathBuf> = None;
+        /// The algorithms that are offered, the preferred one first: `SHA-256`, `MD5`. What is not offered is not taken. Clients made
+        /// with Sofia-SIP authenticate only where `MD5` is alone, SIPp where it is first.
+        algorithms: Vec<DigestAlgorithm> = DigestAlgorithm::ALL.to_vec();
         /// How long a nonce is good; with an older one a client is challenged again, and told that it is stale.
         nonce_lifetime: Duration = seconds(5 * MINUTE);
         /// Failed authentications of one address (IPv6: of one /64) within `failure_window` before it is answered
