@@ -30,13 +30,15 @@ const TERMS: SubscriptionTerms = SubscriptionTerms {
 /// RFC 4575 3.9: at most one NOTIFY a second; the first and the last are not held up.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Bytes of users of a NOTIFY over a connection, of which others may hold as much beside it.
+/// Bytes of the document of a NOTIFY over a connection, of which others may hold as much beside it.
 const STREAM_BODY: usize = 512 << 10;
-/// Bytes of users of a NOTIFY that none follows: more would close the connection.
+/// Bytes of the document of a NOTIFY that none follows: more would close the connection.
 const LAST_BODY: usize = 1 << 20;
 
 /// All subscribers of one focus.
 pub struct ConferenceSubscribers {
+    /// What is configured: the most bytes of one document.
+    max_body: usize,
     subscribers: Vec<Subscriber>,
     subscribed: Subscribed,
     next_ticket: u64,
@@ -58,10 +60,11 @@ impl Subscriber {
         request.headers.to_tag().is_some_and(|tag| tag == self.tag)
     }
 
-    /// Bytes of users that the next NOTIFY may hold: by datagram less than by a connection. The last one, and the one of
-    /// a fetch, tells all that it can: none follows.
-    fn room(&self) -> usize {
+    /// Bytes of the document that the next NOTIFY may hold: by datagram less than by a connection. The last one, and the one of
+    /// a fetch, tells all that it can: none follows. Where less is configured somebody on the way takes no more, whatever it is for.
+    fn room(&self, max_body: usize) -> usize {
         match self.notifier.flow() {
+            _ if max_body < NOTIFY_BODY => max_body,
             _ if !self.notifier.is_active() => LAST_BODY,
             Some(flow) if flow.transport.is_reliable() => STREAM_BODY,
             _ => NOTIFY_BODY,
@@ -69,19 +72,19 @@ impl Subscriber {
     }
 }
 
-impl Default for ConferenceSubscribers {
-    /// Nobody yet.
-    fn default() -> Self {
+impl ConferenceSubscribers {
+    /// Nobody yet; who comes is told `max_body` bytes at once.
+    #[must_use]
+    pub fn new(max_body: usize) -> Self {
         Self {
+            max_body,
             subscribers: Vec::new(),
             subscribed: Subscribed::to(Package::Conference),
             next_ticket: 1,
             over: false,
         }
     }
-}
 
-impl ConferenceSubscribers {
     /// Takes what concerns a subscription to the focus of `party`; anything else is given back.
     pub fn handle(&mut self, now: Instant, input: DialogInput, party: &Party) -> Option<DialogInput> {
         match input {
@@ -266,7 +269,7 @@ impl ConferenceSubscribers {
     pub fn drain(&mut self, now: Instant, entries: &[Entry], port: &DialogPort) {
         for subscriber in &mut self.subscribers {
             if subscriber.notifier.due(now) {
-                let document = subscriber.view.document(entries, subscriber.room());
+                let document = subscriber.view.document(entries, subscriber.room(self.max_body));
                 let more = subscriber.view.has_more();
                 if self.over && !more {
                     subscriber.notifier.terminate(now, TerminationReason::NoResource, None);

@@ -117,12 +117,20 @@ impl Shared {
         MsrpUri::parse(format!("{scheme}://{host}/{};{by}", Chance.token(24)).as_bytes()).ok()
     }
 
-    /// Our side of a session description.
+    /// Our side of a session description, in which whatever comes is taken up to `max_size`; without it nothing is.
     #[must_use]
-    pub fn local_media(&self, uri: MsrpUri, direction: Direction, max_size: u64) -> LocalMedia {
+    pub fn local_media(&self, uri: MsrpUri, direction: Direction, max_size: Option<u64>) -> LocalMedia {
         let id = Chance.next_u64() >> 2;
         let fingerprint = if uri.is_secure() { self.msrp.fingerprint() } else { None };
-        LocalMedia { uri, fingerprint, accept_types: Box::default(), max_size, direction, session: (id, 1) }
+        LocalMedia {
+            uri,
+            fingerprint,
+            accept_types: Box::default(),
+            accept_wrapped: max_size.is_some(),
+            max_size: max_size.unwrap_or(0),
+            direction,
+            session: (id, 1),
+        }
     }
 
     /// The configuration of the MSRP machine for a session whose other side is yet to be told.

@@ -15,6 +15,7 @@ fn local() -> LocalMedia {
     LocalMedia {
         uri: MsrpUri::parse(b"msrp://store.example.com:2855/s1;tcp").unwrap(),
         accept_types: Box::from(["*".into()]),
+        accept_wrapped: true,
         max_size: 1000,
         direction: Direction::SendRecv,
         session: (1, 1),

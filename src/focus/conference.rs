@@ -40,30 +40,31 @@ impl Conference {
         self.full || !self.changed.is_empty()
     }
 
-    /// The next document: full state at first, else the participants that changed; of either as many users as `room`
-    /// bytes hold, and at least one.
-    pub fn document(&mut self, entries: &[Entry], room: usize) -> Bytes {
+    /// The next document: full state at first, else the participants that changed; of either as many users as a document of
+    /// `most` bytes holds, and at least one.
+    pub fn document(&mut self, entries: &[Entry], most: usize) -> Bytes {
         self.version += 1;
         let full = std::mem::take(&mut self.full);
         if full {
             self.changed = (0..entries.len()).collect();
         }
-        let (mut users, mut written) = (Vec::new(), 0);
-        while let Some(participant) = self.changed.pop_first() {
-            let Some(user) = entries.get(participant).map(user) else { continue };
-            written += user.written();
-            if written > room && !users.is_empty() {
-                self.changed.insert(participant);
-                break;
-            }
-            users.push(user);
-        }
         let info = if full { ConferenceInfo::full } else { ConferenceInfo::partial };
-        let mut info = info(&self.entity, self.version, users);
+        let mut info = info(&self.entity, self.version, Vec::new());
         // RFC 4575 5.5.1: how many participate now or are about to, also those of whom the next documents tell.
         let here = entries.iter().filter(|entry| !matches!(entry.state, State::Departed | State::Failed(_)));
         info.user_count = u32::try_from(here.count()).ok();
         info.active = Some(true);
+        let mut room = most.saturating_sub(info.encode().len() + ConferenceInfo::AROUND_USERS);
+        while let Some(participant) = self.changed.pop_first() {
+            let Some(user) = entries.get(participant).map(user) else { continue };
+            let left = room.checked_sub(user.written());
+            if left.is_none() && !info.users.is_empty() {
+                self.changed.insert(participant);
+                break;
+            }
+            room = left.unwrap_or_default();
+            info.users.push(user);
+        }
         info.encode()
     }
 }
@@ -121,17 +122,20 @@ mod tests {
         let mut list: Vec<_> = (0..500).map(|index| (uri(index), None)).collect();
         list.push((format!("sip:{}@store", "y".repeat(NOTIFY_BODY)), None));
         let retrieval = Retrieval::new(list);
-        let mut conference = Conference::new("sip:focus-1@store");
-        let mut told = Vec::new();
-        while conference.has_more() {
-            let bytes = conference.document(retrieval.entries(), NOTIFY_BODY);
-            let info = ConferenceInfo::parse(&bytes).unwrap();
-            assert!(bytes.len() < NOTIFY_BODY + 1024 || info.users.len() == 1, "{}", bytes.len());
-            let state = if told.is_empty() { Completeness::Full } else { Completeness::Partial };
-            assert_eq!((info.state, info.user_count), (state, Some(501)));
-            told.extend(info.users.into_iter().map(|user| user.entity));
-        }
         let all: Vec<_> = retrieval.entries().iter().map(|entry| entry.uri.clone()).collect();
-        assert_eq!(told, all);
+        for most in [1024, 3 << 10, NOTIFY_BODY] {
+            let mut conference = Conference::new("sip:focus-1@store");
+            let mut told = Vec::new();
+            while conference.has_more() {
+                let bytes = conference.document(retrieval.entries(), most);
+                let info = ConferenceInfo::parse(&bytes).unwrap();
+                assert!(bytes.len() <= most || info.users.len() == 1, "{} of {most}", bytes.len());
+                assert!(bytes.len() > most / 2 || !told.is_empty(), "{} of {most}", bytes.len());
+                let state = if told.is_empty() { Completeness::Full } else { Completeness::Partial };
+                assert_eq!((info.state, info.user_count), (state, Some(501)));
+                told.extend(info.users.into_iter().map(|user| user.entity));
+            }
+            assert_eq!(told, all);
+        }
     }
 }

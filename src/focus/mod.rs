@@ -24,6 +24,6 @@ pub mod subscription_terms;
 pub mod subscriptions;
 pub mod summary;
 
-/// What the body of one NOTIFY holds at most, if what it tells can be divided: with the header fields it fits a datagram, by which
-/// alone some subscribers can be told, and it is far from filling a connection that others share.
+/// What the body of one NOTIFY holds at most, if what it tells can be divided and no less is configured: with the header fields it
+/// fits a datagram, by which alone some subscribers can be told, and it is far from filling a connection that others share.
 pub const NOTIFY_BODY: usize = 48 << 10;

@@ -1,6 +1,7 @@
 //! A mailbox's subscriptions on a virtual clock, with a store that is a list.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use super::super::NOTIFY_BODY;
 use super::super::summary::Listing;
 use super::*;
 use crate::machine::sip::Transport;
@@ -24,7 +25,7 @@ fn rules(listing: Listing, max_items: usize) -> Arc<SubscriptionRules> {
             min_expires: Duration::from_secs(60),
             max_expires: Duration::from_secs(7200),
         },
-        summary: SummaryRules { listing, fields: Vec::new(), max_items },
+        summary: SummaryRules { listing, fields: Vec::new(), max_items, max_body: NOTIFY_BODY },
         min_interval: Duration::from_secs(1),
         most: 2,
         agent: "store".into(),

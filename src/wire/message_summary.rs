@@ -74,8 +74,9 @@ impl ItemHeaders {
     /// How many bytes they take in a summary, at most.
     #[must_use]
     pub fn written(&self) -> usize {
-        self.0.iter().map(|(name, value)| name.len() + value.len() + ": \r\n".len()).sum::<usize>()
-            + "\r\n".len()
+        let written =
+            |(name, value): &(Cow<'static, str>, Bytes)| name.len() + printable(value).len() + ": \r\n".len();
+        self.0.iter().map(written).sum::<usize>() + "\r\n".len()
     }
 
     /// The value of the header `name`, compared without case.

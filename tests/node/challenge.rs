@@ -69,6 +69,21 @@ fn the_right_password_opens() {
 }
 
 #[test]
+fn old_clients_are_offered_md5_alone() {
+    let node = strict().set("auth", "algorithms = [\"MD5\"]").start();
+    let mut ua = Ua::udp(&node, "alice");
+    let request = ua.request("MESSAGE", BOB).body("text/plain", "hello");
+    let challenges = Challenge::all(&ua.ask(request.clone()));
+    let [challenge] = &challenges[..] else { panic!("one challenge: {challenges:?}") };
+    assert_eq!(challenge.algorithm, "MD5");
+    let better = Challenge { algorithm: "SHA-256".into(), ..challenge.clone() };
+    let answer = better.answer("alice", "wonderland", "MESSAGE", BOB);
+    assert_eq!(tried(&mut ua, &request, &answer.value()).status(), 401, "what is not offered is not taken");
+    let answer = challenge.answer("alice", "wonderland", "MESSAGE", BOB);
+    assert_eq!(tried(&mut ua, &request, &answer.value()).status(), 202);
+}
+
+#[test]
 fn everything_works_for_who_has_proved_himself() {
     let node = strict().start();
     let mut sender = Ua::tcp(&node, "alice").with_login("alice", "wonderland");

@@ -185,6 +185,35 @@ fn the_state_of_a_long_list_is_told_to_the_end() {
 }
 
 #[test]
+fn the_state_is_told_in_bodies_as_small_as_is_configured() {
+    let node = Plan::new().set("summary", "max_body = \"3KiB\"").start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let id = deposit(&mut alice, BOB, "x");
+    let unknown = (0..40).map(|index| message_uri(&format!("unknown-{index}@h")));
+    let uris: Vec<String> = unknown.chain([message_uri(&id)]).collect();
+    let mut bob = Ua::tcp(&node, "bob");
+    let mut call = Invite::list(&bob, &uris, Offer::active()).call_unbound(&mut bob);
+    let mut watcher = Ua::tcp(&node, "bob");
+    let dialog = watch(&mut watcher, &call);
+    let mut known = BTreeMap::new();
+    let mut joined = false;
+    loop {
+        let (notify, info) = next(&mut watcher, &dialog);
+        assert!(notify.body.len() <= 3 << 10, "{}", notify.body.len());
+        known.extend(info.unwrap().users);
+        if !std::mem::replace(&mut joined, true) {
+            call.join();
+            call.finish(&mut bob, 1);
+        }
+        if notify.need("Subscription-State").starts_with("terminated") {
+            break;
+        }
+    }
+    assert_eq!(known.len(), uris.len());
+    assert!(known.values().all(|user| user.status == "disconnected"));
+}
+
+#[test]
 fn a_refused_message_is_told_as_failed() {
     let node = Node::start();
     let mut alice = Ua::udp(&node, "sip:alice@example.org");

@@ -22,6 +22,7 @@ mod figure1;
 mod forgery;
 mod hostile;
 mod in_dialog;
+mod kamailio;
 mod ladder;
 mod limits;
 mod list;

@@ -29,6 +29,22 @@ fn setup_of(offer: Offer) -> Option<String> {
     call.answer.setup
 }
 
+// proves RFC 4975 8.6: who has the leave of accept-wrapped-types wraps in CPIM what it has to say of a message
+#[test]
+fn the_store_takes_everything_wrapped_or_not() {
+    let node = Node::start();
+    let mut joe = Ua::udp(&node, "sip:joe@example.net");
+    let mut call = Invite::new(&joe, BOB, Offer::active()).call(&mut joe);
+    assert!(call.answer.says("a=accept-types:*"), "{}", call.answer.text);
+    assert!(call.answer.says("a=accept-wrapped-types:*"), "{}", call.answer.text);
+    call.msrp().say("for bob");
+    call.bye(&mut joe);
+    let mut bob = Ua::udp(&node, "bob");
+    let mut call = Invite::new(&bob, BOB, Offer::active()).call(&mut bob);
+    assert!(!call.answer.text.contains("accept-wrapped-types"), "it sends: {}", call.answer.text);
+    call.finish(&mut bob, 1);
+}
+
 #[test]
 fn an_active_offerer_is_answered_passive() {
     assert_eq!(setup_of(Offer::active()).as_deref(), Some("passive"));

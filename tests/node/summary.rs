@@ -230,3 +230,25 @@ fn long_subjects_do_not_keep_a_mailbox_from_being_watched() {
     }
     assert_eq!(listed, ids, "the oldest first, each once");
 }
+
+#[test]
+fn a_notify_is_no_larger_than_is_configured() {
+    let node = Plan::new().set("summary", "max_body = \"3KiB\"\nmin_interval = \"10ms\"").start();
+    let mut alice = Ua::tcp(&node, "sip:alice@example.org");
+    let ids: Vec<String> = (0..40).map(|index| format!("n{index}@alicepc.example.org")).collect();
+    let long = "y".repeat(2_000);
+    for (index, id) in ids.iter().enumerate() {
+        let subject = if index % 5 == 0 { &long } else { "short" };
+        deposit_with(&mut alice, id, &[("Subject", subject)]);
+    }
+    let mut charlie = Ua::tcp(&node, "charlie");
+    let dialog = subscribe(&mut charlie, "sip:charlie@example.com", 600);
+    let mut listed = Vec::new();
+    while listed.len() < ids.len() {
+        let summary = Summary::of(&notified(&mut charlie, &dialog));
+        assert_eq!(summary.totals(), (40, 0), "the counts stay true");
+        assert!(summary.text.len() <= 3 << 10, "{}", summary.text.len());
+        listed.extend(summary.ids());
+    }
+    assert_eq!(listed, ids, "the oldest first, each once");
+}

@@ -66,7 +66,15 @@ impl OurMedia {
         let accept_types = Box::from(["message/cpim".to_owned(), "*".to_owned()]);
         Ok(Self {
             socket,
-            media: LocalMedia { uri, fingerprint, accept_types, max_size: 0, direction, session },
+            media: LocalMedia {
+                uri,
+                fingerprint,
+                accept_types,
+                accept_wrapped: direction.receives(),
+                max_size: 0,
+                direction,
+                session,
+            },
         })
     }
 

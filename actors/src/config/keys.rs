@@ -6,8 +6,8 @@ use super::raw::Raw;
 use super::setting::{Mismatch, Setting};
 use super::values::{defaults, listeners};
 use super::{
-    Advertise, After, Domain, Listen, LogFilter, LogFormat, Size, StoreUrl, SummaryField, SummaryHeaders,
-    TrustedPeer, UserRule,
+    Advertise, After, DigestAlgorithm, Domain, Listen, LogFilter, LogFormat, Size, StoreUrl, SummaryField,
+    SummaryHeaders, TrustedPeer, UserRule,
 };
 use restante::machine::sip::Transport;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -241,10 +241,15 @@ sections! {
         /// Item headers in NOTIFYs: `pending` (the first lists every new item), `added` (RFC 3842 to the letter:
         /// nothing in the first one), `none`.
         headers: SummaryHeaders = SummaryHeaders::Pending;
-        /// Which headers of an item are listed: of a Subject 1 KiB, the others whole or, above that, not; the Message-ID always.
+        /// Which headers of an item are listed: of a Subject 1 KiB (an eighth of `max_body`, where that is less), the others
+        /// whole or, above that, not; the Message-ID always whole.
         fields: Vec<SummaryField> = SummaryField::ALL.to_vec();
-        /// Items listed in one NOTIFY, in 48 KiB at most; the rest follow in the next ones.
+        /// Items listed in one NOTIFY; the rest follow in the next ones.
         max_items: usize = 100;
+        /// Size of the body of one NOTIFY; what is more follows in the next ones. Some take less: `3KiB` for clients made with
+        /// PJSIP, `12KiB` for Kamailio. Less than 48 KiB holds for the state of retrievals, too, which else has 512 KiB where a
+        /// connection carries it.
+        max_body: Size = Size::kib(48);
         /// Shortest time between two NOTIFYs of one subscription; changes in between are merged.
         min_interval: Duration = seconds(1);
         /// Duration of a subscription that asks for none.
@@ -294,6 +299,9 @@ sections! {
     auth: Auth {
         /// File of those who may, written by `restante user` and read anew when it changes; empty = nobody.
         users: Option<PathBuf> = None;
+        /// The algorithms that are offered, the preferred one first: `SHA-256`, `MD5`. What is not offered is not taken. Clients made
+        /// with Sofia-SIP authenticate only where `MD5` is alone, SIPp where it is first.
+        algorithms: Vec<DigestAlgorithm> = DigestAlgorithm::ALL.to_vec();
         /// How long a nonce is good; with an older one a client is challenged again, and told that it is stale.
         nonce_lifetime: Duration = seconds(5 * MINUTE);
         /// Failed authentications of one address (IPv6: of one /64) within `failure_window` before it is answered

@@ -29,7 +29,8 @@ pub use setting::Mismatch;
 pub use units::Size;
 pub use users::UserRule;
 pub use values::{
-    Advertise, After, Domain, Listen, LogFormat, StoreUrl, SummaryField, SummaryHeaders, TrustedPeer,
+    Advertise, After, DigestAlgorithm, Domain, Listen, LogFormat, StoreUrl, SummaryField, SummaryHeaders,
+    TrustedPeer,
 };
 
 #[cfg(test)]

@@ -108,6 +108,7 @@ sessions_total = 21
 headers = "added"
 fields = ["Message-ID", "From"]
 max_items = 22
+max_body = "3KiB"
 min_interval = "0s"
 expires = "2m"
 min_expires = "1s"
@@ -130,6 +131,7 @@ peers = ["10.0.0.0/8", "cert:proxy.example.com"]
 realm = "a realm"
 [auth]
 users = "/etc/restante.users"
+algorithms = ["MD5"]
 nonce_lifetime = "2m"
 max_failures = 7
 failure_window = "3m"
@@ -254,6 +256,11 @@ fn values_that_contradict_each_other_are_refused() {
             "[sip]\nmax_message = \"8KiB\"",
             "sip.max_message: sip.max_body (256KiB) is more than sip.max_message (8KiB)",
         ),
+        ("[summary]\nmax_body = 1000", "summary.max_body: expected a size from 1KiB to 48KiB, found 1000"),
+        (
+            "[summary]\nmax_body = \"64KiB\"",
+            "summary.max_body: expected a size from 1KiB to 48KiB, found 64KiB",
+        ),
         ("[deposit]\nmax_body = \"1MiB\"", "deposit.max_body (1MiB) is more than sip.max_body (256KiB)"),
         ("[sip]\nt1 = \"5s\"", "sip.t1: sip.t1 is longer than sip.t2"),
         ("[sip]\nt1 = \"0s\"", "sip.t1: expected a duration longer than 0s"),
@@ -264,6 +271,9 @@ fn values_that_contradict_each_other_are_refused() {
         ("[trust]\npeers = [\"cert:a.example\"]", "trust.peers: certificates are believed only where"),
         ("[msrp]\nlisten = [\"wss:127.0.0.1:0\"]", "`wss:127.0.0.1:0` needs tls.certificate and tls.key"),
         ("[websocket]\npath = \"ws\"", "websocket.path: expected a path"),
+        ("[auth]\nalgorithms = []", "auth.algorithms: name at least one algorithm"),
+        ("[auth]\nalgorithms = [\"MD5\", \"md5\"]", "auth.algorithms: `MD5` is named twice"),
+        ("[auth]\nalgorithms = [\"SHA-1\"]", "auth.algorithms: expected SHA-256 or MD5, found `SHA-1`"),
         ("[trust]\nrealm = 'a\"b'", "trust.realm: expected text without quotes"),
     ];
     for (text, expected) in cases {

@@ -1,6 +1,7 @@
 //! What no single value can tell: bounds, order, and values that contradict each other.
 
 use super::{Config, Listen, Size};
+use restante::focus::NOTIFY_BODY;
 use restante::machine::sip::Transport;
 use std::time::Duration;
 
@@ -51,6 +52,13 @@ fn names(config: &Config) -> Verdict {
     ensure(plain && !realm.is_empty(), &["trust.realm"], || {
         "expected text without quotes or backslashes".into()
     })?;
+    // RFC 8760 2.3: each challenge MUST be of another algorithm.
+    let algorithms = &config.auth.algorithms;
+    ensure(!algorithms.is_empty(), &["auth.algorithms"], || "name at least one algorithm".into())?;
+    for (index, algorithm) in algorithms.iter().enumerate() {
+        let twice = algorithms.iter().skip(index + 1).any(|other| other == algorithm);
+        ensure(!twice, &["auth.algorithms"], || format!("`{algorithm}` is named twice"))?;
+    }
     let types = &config.deposit.ignore_types;
     let is_type = |text: &String| text.split_once('/').is_some_and(|(a, b)| is_token(a) && is_token(b));
     match types.iter().find(|text| !is_type(text)) {
@@ -157,7 +165,7 @@ fn sizes(config: &Config) -> Verdict {
             format!("expected a size from {least} to {most}, found {value}")
         })
     };
-    let Config { sip, msrp, websocket, deposit, retrieval, store, .. } = config;
+    let Config { sip, msrp, websocket, deposit, summary, retrieval, store, .. } = config;
     let tib = Size::gib(1024);
     within("sip.max_message", sip.max_message, Size::kib(4), Size::gib(1))?;
     within("sip.max_body", sip.max_body, Size::kib(1), Size::gib(1))?;
@@ -168,6 +176,7 @@ fn sizes(config: &Config) -> Verdict {
     // A WebSocket message is held whole.
     within("websocket.max_message", websocket.max_message, Size::kib(4), Size::mib(64))?;
     within("deposit.max_body", deposit.max_body, Size::of(1), Size::gib(1))?;
+    within("summary.max_body", summary.max_body, Size::kib(1), Size::of(NOTIFY_BODY as u64))?;
     within("retrieval.window", retrieval.window, Size::kib(2), Size::gib(1))?;
     within("store.inline_limit", store.inline_limit, Size::of(0), Size::mib(16))?;
     within("store.batch_size", store.batch_size, Size::kib(64), Size::gib(1))?;

@@ -2,6 +2,7 @@
 
 use super::raw::Raw;
 use super::setting::{Mismatch, Setting, mismatch, quoted, text_setting};
+use restante::machine::digest::Algorithm;
 use restante::machine::sip::Transport;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -310,6 +311,26 @@ choice! {
         Keep = "keep",
         /// It goes.
         Delete = "delete",
+    }
+}
+
+choice! {
+    /// An algorithm of digest for which the users file holds hashes.
+    DigestAlgorithm, "SHA-256 or MD5" {
+        /// SHA-256.
+        Sha256 = "SHA-256",
+        /// MD5, for old clients.
+        Md5 = "MD5",
+    }
+}
+
+impl DigestAlgorithm {
+    /// As the machine knows it.
+    pub const fn algorithm(self) -> Algorithm {
+        match self {
+            Self::Sha256 => Algorithm::Sha256,
+            Self::Md5 => Algorithm::Md5,
+        }
     }
 }
 

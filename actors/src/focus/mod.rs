@@ -97,7 +97,7 @@ impl Focus {
         );
         let exited = Exited::focus(birth.port.peer().clone(), Arc::clone(birth.port.tag()));
         Self {
-            conference: Box::default(),
+            conference: Box::new(ConferenceSubscribers::new(birth.shared.config.summary.max_body.as_usize())),
             party: Party::new(Arc::clone(&birth.shared), birth.port, birth.invite),
             shared: birth.shared,
             asking: Some(Box::new(Asking { selection: birth.selection, body: birth.body, uri: birth.uri })),

@@ -74,12 +74,13 @@ impl Gate {
         let key = NonceKey::draw(&mut Chance);
         let lockout =
             LockoutRules { failures: auth.max_failures, window: auth.failure_window, block: auth.block };
+        let offered: Vec<_> = auth.algorithms.iter().map(|named| named.algorithm()).collect();
         let of_users = |per_second| Rate::new(per_second, rates.burst, MOST_USERS, NodeClock);
         Self {
             realm,
             trust: config.trust.clone(),
             proven: OnceLock::new(),
-            verifier: Verifier::new(config.trust.realm.clone(), key, auth.nonce_lifetime),
+            verifier: Verifier::new(config.trust.realm.clone(), key, auth.nonce_lifetime, offered),
             replays: Mutex::new(Replays::new(MOST_NONCES, auth.nonce_lifetime)),
             users,
             lockout: Mutex::new(Lockout::new(lockout, MOST_ADDRESSES)),

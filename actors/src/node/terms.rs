@@ -190,6 +190,7 @@ fn summary_rules(config: &Config) -> SummaryRules {
         },
         fields: config.summary.fields.iter().map(|field| field.as_str().to_owned()).collect(),
         max_items: config.summary.max_items,
+        max_body: config.summary.max_body.as_usize(),
     }
 }
 

@@ -36,7 +36,7 @@ impl Party {
             .shared
             .mint_msrp_uri(self.port.flow(), offer.map(AsRef::as_ref))
             .ok_or_else(|| Rejection::unavailable(5))?;
-        let local = self.shared.local_media(uri.clone(), Direction::SendRecv, max_size.unwrap_or(0));
+        let local = self.shared.local_media(uri.clone(), Direction::SendRecv, max_size);
         let mut exchange = Box::new(Exchange::new(local));
         let (sdp, agreement) = match offer {
             None => (exchange.offer(), None),

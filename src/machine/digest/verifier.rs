@@ -14,8 +14,6 @@ use crate::entropy::Entropy;
 use crate::time::Instant;
 use crate::wire::sip::{Challenge, Credentials, HeaderName, Method, Request, SipUri, realm_of};
 
-/// What is offered, in the order of preference (RFC 8760 2.3).
-const OFFERED: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Md5];
 /// Authorization fields of one request that are looked at.
 const MOST_FIELDS: usize = 8;
 
@@ -25,6 +23,8 @@ pub struct Verifier {
     realm: Bytes,
     key: NonceKey,
     lifetime: Duration,
+    /// What is offered, in the order of preference (RFC 8760 2.3).
+    offered: Box<[Algorithm]>,
 }
 
 /// Where a request came from.
@@ -86,10 +86,16 @@ impl Cause {
 }
 
 impl Verifier {
-    /// The verifier of `realm`, whose nonces live for `lifetime`.
+    /// The verifier of `realm`, whose nonces live for `lifetime`; it offers these algorithms, each once and the preferred one
+    /// first, and takes no other.
     #[must_use]
-    pub fn new(realm: impl Into<Bytes>, key: NonceKey, lifetime: Duration) -> Self {
-        Self { realm: realm.into(), key, lifetime }
+    pub fn new(
+        realm: impl Into<Bytes>,
+        key: NonceKey,
+        lifetime: Duration,
+        offered: impl Into<Box<[Algorithm]>>,
+    ) -> Self {
+        Self { realm: realm.into(), key, lifetime, offered: offered.into() }
     }
 
     /// The challenges for `peer`, the preferred one first. Each has a nonce of its own, so that the answer
@@ -101,17 +107,18 @@ impl Verifier {
         stale: bool,
         now: Instant,
         entropy: &mut dyn Entropy,
-    ) -> [Challenge; 2] {
-        OFFERED.map(|algorithm| Challenge {
+    ) -> Vec<Challenge> {
+        let challenge = |algorithm: &Algorithm| Challenge {
             realm: self.realm.clone(),
-            nonce: self.key.mint(algorithm, peer, now, entropy).into(),
+            nonce: self.key.mint(*algorithm, peer, now, entropy).into(),
             opaque: None,
             algorithm: Some(Bytes::from_static(algorithm.name().as_bytes())),
             // RFC 8760 2.6: MUST always send qop.
             qop: vec![Bytes::from_static(b"auth")],
             stale,
             userhash: false,
-        })
+        };
+        self.offered.iter().map(challenge).collect()
     }
 
     /// Judges a request's credentials; `secrets` finds those of a user name.
@@ -188,7 +195,7 @@ impl Verifier {
                 Ok(Some(credentials)) if credentials.realm == self.realm =>
                 // An algorithm that was not offered answers nothing.
                 {
-                    if let Some(algorithm) = offered(&credentials) {
+                    if let Some(algorithm) = self.offered(&credentials) {
                         return Ok((credentials, algorithm));
                     }
                 }
@@ -200,10 +207,11 @@ impl Verifier {
         }
         Err(verdict)
     }
-}
 
-fn offered(credentials: &Credentials) -> Option<Algorithm> {
-    Algorithm::parse(credentials.algorithm.as_deref()).filter(|algorithm| OFFERED.contains(algorithm))
+    fn offered(&self, credentials: &Credentials) -> Option<Algorithm> {
+        Algorithm::parse(credentials.algorithm.as_deref())
+            .filter(|algorithm| self.offered.contains(algorithm))
+    }
 }
 
 /// What is wrong with credentials beside the digest.

@@ -23,9 +23,13 @@ struct Door {
 
 impl Door {
     fn new() -> Self {
+        Self::offering(&[Algorithm::Sha256, Algorithm::Md5])
+    }
+
+    fn offering(algorithms: &[Algorithm]) -> Self {
         let mut entropy = Sequence::new(11);
         Self {
-            verifier: Verifier::new("example.com", NonceKey::draw(&mut entropy), LIFETIME),
+            verifier: Verifier::new("example.com", NonceKey::draw(&mut entropy), LIFETIME, algorithms),
             secrets: Secrets::new(b"alice", b"example.com", b"wonderland"),
             entropy,
             now: Instant::from_origin(Duration::from_secs(1000)),
@@ -176,6 +180,26 @@ fn a_downgrade_is_no_answer() {
         let verdict = door.changed(|credentials| credentials.algorithm = Some(unknown.into()));
         assert_eq!(verdict, Verdict::Absent, "{unknown}");
     }
+}
+
+#[test]
+fn what_is_not_offered_is_not_taken() {
+    for (offered, other) in [(Algorithm::Md5, "SHA-256"), (Algorithm::Sha256, "MD5")] {
+        let mut door = Door::offering(&[offered]);
+        let challenges = door.challenge(false);
+        assert_eq!(challenges.headers.all(&HeaderName::WwwAuthenticate).count(), 1);
+        let request = door.authorized("alice", "wonderland");
+        assert_eq!(credentials(&request).algorithm.unwrap(), offered.name());
+        assert!(matches!(door.judge(&request), Verdict::Proven(_)));
+        let verdict = door.changed(|credentials| credentials.algorithm = Some(other.into()));
+        assert_eq!(verdict, Verdict::Absent, "{other}");
+    }
+    let mut door = Door::offering(&[Algorithm::Sha256]);
+    let unnamed = door.changed(|credentials| credentials.algorithm = None);
+    assert_eq!(unnamed, Verdict::Absent, "MD5 is meant");
+    let both = Door::offering(&[Algorithm::Md5, Algorithm::Sha256]).challenge(false);
+    let first = both.headers.get(&HeaderName::WwwAuthenticate).unwrap();
+    assert!(String::from_utf8_lossy(first).contains("algorithm=MD5"), "in the order in which they are named");
 }
 
 // proves RFC 7616 3.4.6, RFC 3261 19.1.4: another resource is refused, another spelling is none

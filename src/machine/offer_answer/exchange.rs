@@ -184,6 +184,7 @@ mod tests {
             uri: MsrpUri::parse(b"msrp://bob.example.com:8493/si438dsaodes;tcp").unwrap(),
             fingerprint: None,
             accept_types: Box::default(),
+            accept_wrapped: true,
             max_size: 0,
             direction: Direction::SendRecv,
             session: (7, 1),

@@ -33,6 +33,8 @@ pub struct LocalMedia {
     pub fingerprint: Option<Fingerprint>,
     /// The media types accepted here; none means all.
     pub accept_types: Box<[String]>,
+    /// Whether it is said that whatever comes may be wrapped (RFC 4975 8.6): by who receives all there is.
+    pub accept_wrapped: bool,
     /// Bytes of the largest message accepted here; 0 says nothing about it.
     pub max_size: u64,
     /// The widest direction allowed, as seen from here.
@@ -216,13 +218,18 @@ fn described(local: &LocalMedia) -> Session {
 fn line(local: &LocalMedia, setup: Setup, direction: Direction) -> Media {
     let value = |name: &str, value: &str| Attribute::with_value(name, value);
     let types = if local.accept_types.is_empty() { "*".to_owned() } else { local.accept_types.join(" ") };
-    let mut attributes = vec![
-        value("accept-types", &types),
+    let mut attributes = vec![value("accept-types", &types)];
+    // RFC 4975 8.6: what is listed in accept-types may be wrapped, too. Some wrap nothing, and so tell nothing of what CPIM
+    // has room for, where that is not said.
+    if local.accept_wrapped {
+        attributes.push(value("accept-wrapped-types", "*"));
+    }
+    attributes.extend([
         value("path", &local.uri.to_string()),
         // RFC 6135 4.2.1: MUST always include an explicit a=setup attribute.
         value("setup", setup.as_str()),
         Attribute::new(direction.as_str()),
-    ];
+    ]);
     if let Some(fingerprint) = local.fingerprint.as_ref().filter(|_| local.uri.is_secure()) {
         // RFC 4975 14.4: MUST use the certificate fingerprint attribute and MUST include this in the SDP
         attributes.push(value("fingerprint", &fingerprint.to_string()));

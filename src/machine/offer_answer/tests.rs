@@ -8,6 +8,7 @@ fn local(direction: Direction) -> LocalMedia {
         fingerprint: None,
         uri: MsrpUri::parse(b"msrp://bob.example.com:8493/si438dsaodes;tcp").unwrap(),
         accept_types: Box::default(),
+        accept_wrapped: false,
         max_size: 0,
         direction,
         session: (2_890_844_530, 2_890_844_532),
@@ -42,6 +43,21 @@ fn the_example_of_rfc_4975_is_answered() {
     );
     assert!(agreed.remote_accepts.wants_cpim() && !agreed.remote_accepts.accepts("image/png"));
     assert_eq!(agreed.direction, Direction::SendRecv);
+}
+
+// proves RFC 4975 section 8.6: who takes whatever comes says that it may be wrapped
+#[test]
+fn who_receives_all_takes_it_wrapped() {
+    for accept_wrapped in [true, false] {
+        let media = LocalMedia { accept_wrapped, ..local(Direction::SendRecv) };
+        let (answered, _) = answer(&offered(""), &media).unwrap();
+        for text in [answered, offer(&media)] {
+            let said = Sdp::parse(&text).unwrap().msrp().unwrap();
+            assert_eq!(said.accept_types, ["*"]);
+            let wrapped: &[&str] = if accept_wrapped { &["*"] } else { &[] };
+            assert_eq!(said.accept_wrapped_types, wrapped);
+        }
+    }
 }
 
 // proves RFC 6135 sections 4.2.1 and 4.2.2: every a=setup of an offer

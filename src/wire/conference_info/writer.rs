@@ -8,6 +8,9 @@ use super::{ConferenceInfo, Disconnection, Endpoint, NAMESPACE, State, User};
 use crate::wire::xml;
 
 impl ConferenceInfo {
+    /// How many bytes the element takes that is around the users.
+    pub const AROUND_USERS: usize = "<users state=\"partial\">\r\n</users>\r\n".len();
+
     /// The document as XML.
     #[must_use]
     pub fn encode(&self) -> Bytes {

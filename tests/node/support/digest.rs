@@ -29,6 +29,12 @@ impl Challenge {
         response.all("WWW-Authenticate").iter().map(|text| Self::parse(text)).collect()
     }
 
+    /// The challenge of a proxy.
+    pub fn of_proxy(response: &Msg) -> Self {
+        assert_eq!(response.status(), 407, "{response}");
+        Self::parse(&response.need("Proxy-Authenticate"))
+    }
+
     fn parse(text: &str) -> Self {
         let text = text.strip_prefix("Digest ").unwrap_or_else(|| panic!("not Digest: {text}"));
         let value = |name: &str| {
@@ -42,7 +48,8 @@ impl Challenge {
         Self {
             realm: quoted("realm"),
             nonce: quoted("nonce"),
-            algorithm: value("algorithm").expect("an algorithm"),
+            // RFC 7616 3.3: where there is none it is MD5.
+            algorithm: value("algorithm").unwrap_or_else(|| "MD5".to_owned()),
             stale: value("stale").is_some_and(|stale| stale == "true"),
         }
     }
@@ -101,6 +108,15 @@ impl Answer {
 
 /// The same request again as RFC 3261 22.2 wants it: another branch, a higher CSeq, credentials.
 pub fn authorized(request: &Msg, via: &str, authorization: &str) -> Msg {
+    again(request, via, "Authorization", authorization)
+}
+
+/// As [`authorized`], for a proxy.
+pub fn proxy_authorized(request: &Msg, via: &str, authorization: &str) -> Msg {
+    again(request, via, "Proxy-Authorization", authorization)
+}
+
+fn again(request: &Msg, via: &str, field: &str, credentials: &str) -> Msg {
     let cseq = request.need("CSeq");
     let (number, method) = cseq.split_once(' ').unwrap();
     let number: u32 = number.parse::<u32>().unwrap() + 1;
@@ -108,6 +124,6 @@ pub fn authorized(request: &Msg, via: &str, authorization: &str) -> Msg {
         .clone()
         .with("Via", via)
         .with("CSeq", format!("{number} {method}"))
-        .without("Authorization")
-        .add("Authorization", authorization)
+        .without(field)
+        .add(field, credentials)
 }

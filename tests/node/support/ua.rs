@@ -1,7 +1,7 @@
 //! A SIP user agent over UDP or TCP, which also listens on TCP at the port of its Contact.
 
 use super::clock::{Deadline, PATIENCE, fresh};
-use super::digest::{Challenge, authorized};
+use super::digest::{Challenge, authorized, proxy_authorized};
 use super::node::Node;
 use super::ports;
 use super::sip::{Msg, address};
@@ -175,16 +175,17 @@ impl Ua {
     pub fn ask(&mut self, request: Msg) -> Msg {
         self.send(&request);
         let response = self.answer_to(&request);
-        match self.login.clone() {
-            Some((user, password)) if response.status() == 401 => {
-                let challenge = Challenge::all(&response).remove(0);
-                let answer = challenge.answer(&user, &password, &request.method(), request.uri());
-                let request = authorized(&request, &self.via(), &answer.value());
-                self.send(&request);
-                self.answer_to(&request)
-            }
-            _ => response,
-        }
+        let Some((user, password)) = self.login.clone() else { return response };
+        let answer = |challenge: &Challenge| {
+            challenge.answer(&user, &password, &request.method(), request.uri()).value()
+        };
+        let request = match response.status() {
+            401 => authorized(&request, &self.via(), &answer(&Challenge::all(&response)[0])),
+            407 => proxy_authorized(&request, &self.via(), &answer(&Challenge::of_proxy(&response))),
+            _ => return response,
+        };
+        self.send(&request);
+        self.answer_to(&request)
     }
 
     /// Waits for the final response to a request that was sent, and repeats it over UDP meanwhile.
