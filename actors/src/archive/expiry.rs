@@ -42,7 +42,10 @@ impl Transaction<'_> {
             left -= ending.len();
             for (_, end) in ending {
                 match self.whole(|it| it.end(now, end, &mut owners)) {
-                    Ok(ended) => expired.removed += usize::from(ended),
+                    Ok(ended) => {
+                        expired.removed += usize::from(ended);
+                        expired.items += usize::from(ended && matches!(end, End::Item(..)));
+                    }
                     // The others do not wait for it. It has an end again, for it may be read some day.
                     Err(_) => self.add_end(now.after(LATER), end.clone()),
                 }
