@@ -15,6 +15,7 @@ mod desk;
 mod directory;
 mod ends;
 mod expiry;
+mod gaps;
 mod hints;
 mod journal;
 mod keys;
@@ -34,6 +35,7 @@ mod staging;
 mod subscription;
 mod transaction;
 mod tree;
+mod walk;
 mod writer;
 
 #[cfg(test)]

@@ -265,7 +265,11 @@ impl<'a> Transaction<'a> {
         let damaged = written.is_none();
         let mut ledger = match written {
             Some(ledger) => ledger,
-            None => self.recount(owner, mailbox)?,
+            None => {
+                // Nobody knows which sequences it gave.
+                self.tree.gaps().forget(mailbox);
+                self.recount(owner, mailbox)?
+            }
         };
         let behind = if damaged { 0 } else { lookup::add_behind(self, mailbox, &mut ledger)? };
         let seat = self.desk.seat(Some(mailbox), ledger, behind);
