@@ -15,6 +15,7 @@ mod desk;
 mod directory;
 mod ends;
 mod expiry;
+mod floor;
 mod gaps;
 mod hints;
 mod journal;

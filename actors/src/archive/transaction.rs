@@ -69,6 +69,8 @@ pub(super) struct Committed {
 impl<'a> Transaction<'a> {
     pub(super) fn new(tree: &'a Tree, desk: &'a mut Desk) -> Self {
         let leaving = desk.make_room();
+        desk.ends.begin();
+        desk.remains.begin();
         let mut transaction = Self {
             tree,
             desk,
@@ -335,6 +337,7 @@ impl<'a> Transaction<'a> {
             let key = keys::ends(*first, self.desk.next_group);
             match self.fetch(&key) {
                 Ok(None) => {
+                    self.desk.ends.written(&key);
                     self.write(key, |encoder| ends::encode(group, encoder));
                     return Ok(());
                 }

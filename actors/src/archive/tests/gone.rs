@@ -4,11 +4,13 @@ use std::sync::atomic::Ordering;
 
 use proptest::prelude::*;
 use restante::store::memory::Memory;
-use restante::store::{After, ItemHead, ItemState, ListQuery, Store};
+use restante::store::{After, ItemHead, ItemState, ListQuery, Store, SubscriptionRecord};
 
 use super::*;
-use crate::archive::keys;
-use crate::archive::tree::Durable;
+use crate::archive::desk::Desk;
+use crate::archive::keys::{self, Key};
+use crate::archive::transaction::Transaction;
+use crate::archive::tree::{Durable, Tree};
 
 const SOON: Timestamp = Timestamp(5000);
 const LATE: Timestamp = Timestamp(90_000);
@@ -173,4 +175,118 @@ proptest! {
             }
         }
     }
+}
+
+/// A tree and a desk, as the writer has them, and what is done with them.
+struct Bench {
+    tree: Tree,
+    desk: Desk,
+}
+
+impl Bench {
+    fn new(place: &TempDir) -> Self {
+        Self { tree: Tree::open(place.path()).unwrap(), desk: Desk::new(1) }
+    }
+
+    fn batch<T>(&mut self, work: impl FnOnce(&mut Transaction<'_>) -> T) -> T {
+        let mut transaction = Transaction::new(&self.tree, &mut self.desk);
+        let outcome = work(&mut transaction);
+        transaction.commit(Durable::First).unwrap();
+        outcome
+    }
+
+    fn subscribe(&mut self, name: &str, expires: u64) {
+        let (key, record) = (Bytes::copy_from_slice(name.as_bytes()), Bytes::new());
+        let record = SubscriptionRecord { owner: bob(), key, record, expires: Timestamp(expires) };
+        self.batch(|it| it.put_subscription(record)).unwrap();
+    }
+
+    /// How much had ended by then.
+    fn expire(&mut self, now: u64) -> usize {
+        let mut ended = 0;
+        loop {
+            let step = self.batch(|it| it.operation(|it| it.expire(Timestamp(now), 2))).unwrap();
+            ended += step.removed;
+            if !step.more {
+                return ended;
+            }
+        }
+    }
+
+    /// Where the next look begins, as a time.
+    fn begins(&self) -> Option<u64> {
+        keys::time_of(self.desk.ends.first())
+    }
+}
+
+#[test]
+fn ends_are_looked_for_behind_those_that_have_come() {
+    let place = place();
+    let mut bench = Bench::new(&place);
+    for end in [1000, 30_000, 60_000, 90_000] {
+        bench.subscribe(&end.to_string(), end);
+    }
+    assert_eq!(bench.begins(), None, "nobody has looked");
+    assert_eq!((bench.expire(60_000), bench.begins()), (3, Some(60_001)));
+    assert_eq!((bench.expire(30_000), bench.begins()), (0, Some(60_001)), "a clock that was put back");
+    bench.subscribe("early", 500);
+    assert_eq!((bench.begins(), bench.expire(60_000), bench.begins()), (Some(500), 1, Some(60_001)));
+    bench.desk.clear();
+    assert_eq!(bench.begins(), None, "nobody knows what the disk holds");
+    assert_eq!((bench.expire(90_000), bench.begins()), (1, Some(90_001)));
+}
+
+#[test]
+fn an_end_in_the_batch_that_looks_is_found_by_the_next() {
+    let place = place();
+    let mut bench = Bench::new(&place);
+    bench.subscribe("one", 30_000);
+    bench.expire(100);
+    let (key, record) = (Bytes::from_static(b"late"), Bytes::new());
+    let record = SubscriptionRecord { owner: bob(), key, record, expires: Timestamp(50) };
+    bench.batch(|it| {
+        it.put_subscription(record).unwrap();
+        for _ in 0..2 {
+            assert_eq!(it.operation(|it| it.expire(Timestamp(200), 2)).unwrap().removed, 0);
+        }
+    });
+    assert_eq!((bench.begins(), bench.expire(200), bench.begins()), (Some(50), 1, Some(201)));
+}
+
+#[test]
+fn ends_that_cannot_be_read_are_looked_for_again() {
+    let place = place();
+    let mut bench = Bench::new(&place);
+    bench.subscribe("one", 1000);
+    bench.tree.unreadable.store(true, Ordering::Relaxed);
+    bench.batch(|it| it.operation(|it| it.expire(Timestamp(2000), 2))).unwrap();
+    bench.tree.unreadable.store(false, Ordering::Relaxed);
+    assert_eq!((bench.begins(), bench.expire(2000), bench.begins()), (Some(1000), 1, Some(2001)));
+}
+
+#[test]
+fn what_remains_of_items_is_looked_for_behind_what_is_gone() {
+    let place = place();
+    let mut bench = Bench::new(&place);
+    let mailbox = keys::MailboxId(1);
+    let first = |bench: &Bench| bench.desk.remains.first().clone();
+    assert_eq!(bench.expire(1), 0);
+    assert_eq!(first(&bench), keys::behind(keys::REMAINS));
+    bench.batch(|it| it.remove_messages(mailbox, 7, 10)).unwrap();
+    assert_eq!(first(&bench), keys::remains(mailbox, 7));
+    assert_eq!(bench.expire(1), 0);
+    assert_eq!(first(&bench), keys::behind(keys::REMAINS));
+    assert_eq!(bench.tree.moment().prefix(&keys::REMAINS).count(), 0);
+    // One that is still being removed is where the next look begins.
+    bench.batch(|it| {
+        it.remove_messages(mailbox, 8, 2000).unwrap();
+        for index in 0..2000 {
+            it.put(keys::message(keys::MessageKey { mailbox, bundle: 8, index }), b"x".to_vec().into());
+        }
+    });
+    assert!(bench.batch(|it| it.remove_remains(100)).unwrap());
+    assert_eq!(first(&bench), Key::from(keys::remains(mailbox, 8)));
+    while bench.batch(|it| it.remove_remains(1000)).unwrap() {}
+    assert_eq!(bench.tree.moment().prefix(&keys::MESSAGES).count(), 0);
+    assert_eq!(first(&bench), keys::behind(keys::REMAINS));
 }
