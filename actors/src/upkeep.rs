@@ -50,8 +50,8 @@ pub async fn keep_up(store: Arc<dyn Store>, expiry: Arc<Expiry>, readiness: Read
         match expired {
             Ok(expired) => {
                 if expired.removed > 0 {
-                    metrics::counter!("restante_expired_items_total").increment(expired.removed as u64);
-                    tracing::debug!(items = expired.removed, "expired");
+                    metrics::counter!("restante_expired_items_total").increment(expired.items as u64);
+                    tracing::debug!(items = expired.items, all = expired.removed, "expired");
                 }
                 if expired.more {
                     tokio::task::yield_now().await;
@@ -87,6 +87,8 @@ mod tests {
     use super::*;
     use restante::store::faulty::{Faulty, Plan};
     use restante::store::memory::Memory;
+    use restante::store::{Body, DepositKey, Envelope, Owner, PagerDeposit, Quota, SubscriptionRecord};
+    use restante::time::Timestamp;
 
     async fn until(condition: impl Fn() -> bool) {
         for _ in 0..1000 {
@@ -111,6 +113,35 @@ mod tests {
         until(|| !readiness.is_ready()).await;
         assert_eq!(readiness.why_not().unwrap(), "the store is unavailable: it takes nothing");
         upkeep.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn items_that_had_ended_are_counted_and_nothing_else_that_has() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let _counting = metrics::set_default_local_recorder(&recorder);
+        let store = Memory::new();
+        let bob = Owner::new(b"bob", "example.com");
+        let deposit = || PagerDeposit {
+            owner: bob.clone(),
+            sender: Owner::new(b"alice", "example.org"),
+            key: DepositKey { call_id: "a".into(), from_tag: "t".into(), cseq: 1 },
+            envelope: Envelope::default(),
+            body: Body::Inline("x".into()),
+            quota: Quota::default(),
+            now: Timestamp(1),
+            ends: Timestamp(2),
+            remember: Duration::from_millis(1),
+        };
+        assert!(!store.deposit(deposit()).await.unwrap().repeated);
+        let (key, record) = ("k".into(), "dialog".into());
+        let subscription = SubscriptionRecord { owner: bob.clone(), key, record, expires: Timestamp(2) };
+        store.put_subscription(subscription).await.unwrap();
+        let upkeep = tokio::spawn(keep_up(Arc::new(store.clone()), Arc::default(), Readiness::new()));
+        tokio::time::sleep(2 * INTERVAL).await;
+        upkeep.abort();
+        assert!(!store.deposit(deposit()).await.unwrap().repeated, "it is forgotten");
+        let text = recorder.handle().render();
+        assert!(text.contains("restante_expired_items_total 1\n"), "{text}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -80,6 +80,17 @@ impl Counts {
         self.text.new.saturating_add(self.multimedia.new)
     }
 
+    /// Items in this state, or in either, of both classes.
+    #[must_use]
+    pub const fn items_in(&self, state: Option<ItemState>) -> u64 {
+        let old = self.text.old.saturating_add(self.multimedia.old);
+        match state {
+            Some(ItemState::New) => self.new_items(),
+            Some(ItemState::Old) => old,
+            None => self.new_items().saturating_add(old),
+        }
+    }
+
     /// Counts an item that has come into the mailbox, but not its share of the quota.
     pub fn enter(&mut self, envelope: &Envelope, state: ItemState) {
         self.class(envelope).add(state, envelope.urgent);

@@ -35,6 +35,8 @@ pub struct Expired {
     pub owners: Vec<Owner>,
     /// How many items, remembered deposits and subscriptions were removed.
     pub removed: usize,
+    /// How many of them were items.
+    pub items: usize,
     /// Whether more has ended by then, or is left of what is gone: another step is due.
     pub more: bool,
 }

@@ -5,7 +5,8 @@ use restante::store::{Owner, SessionId};
 use rustc_hash::FxHashMap;
 
 use super::codec::Encoder;
-use super::keys::MailboxId;
+use super::floor::Floor;
+use super::keys::{self, MailboxId};
 use super::record::Ledger;
 use super::session::Draft;
 
@@ -42,6 +43,9 @@ pub(super) struct Desk {
     pub(super) encoder: Encoder,
     /// Tells groups of ends apart.
     pub(super) next_group: u64,
+    /// Where the first group of ends may be, and the first of what remains of items.
+    pub(super) ends: Floor,
+    pub(super) remains: Floor,
     seats: Vec<Option<Seat>>,
     by_owner: FxHashMap<Owner, usize>,
     free: Vec<usize>,
@@ -57,6 +61,8 @@ impl Desk {
             drafts: FxHashMap::default(),
             encoder: Encoder::default(),
             next_group: 0,
+            ends: Floor::of(keys::ENDS),
+            remains: Floor::of(keys::REMAINS),
             seats: Vec::new(),
             by_owner: FxHashMap::default(),
             free: Vec::new(),

@@ -27,13 +27,18 @@ impl Transaction<'_> {
         let mut left = limit.clamp(1, STEP);
         let mut expired = Expired::default();
         let mut owners = BTreeSet::new();
-        for key in self.due(now, left) {
+        let (due, mut behind) = self.due(now, left);
+        for key in due {
             if left == 0 {
+                behind = behind.map(|behind| behind.min(key));
                 break;
             }
             // A step that ended anything may have more behind it: an item that is gone may be one
             // to be forgotten at once.
-            let Ok(group) = self.take_group(&key) else { continue };
+            let Ok(group) = self.take_group(&key) else {
+                behind = behind.map(|behind| behind.min(key));
+                continue;
+            };
             expired.more = true;
             let Some(group) = group else { continue };
             let (due, later): (Vec<_>, Vec<_>) = group.into_iter().partition(|(at, _)| *at <= now);
@@ -42,24 +47,34 @@ impl Transaction<'_> {
             left -= ending.len();
             for (_, end) in ending {
                 match self.whole(|it| it.end(now, end, &mut owners)) {
-                    Ok(ended) => expired.removed += usize::from(ended),
+                    Ok(ended) => {
+                        expired.removed += usize::from(ended);
+                        expired.items += usize::from(ended && matches!(end, End::Item(..)));
+                    }
                     // The others do not wait for it. It has an end again, for it may be read some day.
                     Err(_) => self.add_end(now.after(LATER), end.clone()),
                 }
             }
+        }
+        if let Some(behind) = behind {
+            self.desk.ends.rise(behind);
         }
         expired.more |= self.whole(|it| it.remove_remains(STEP)).unwrap_or_default();
         expired.owners = owners.into_iter().collect();
         Ok(expired)
     }
 
-    /// The keys of up to `limit` groups that begin by `now`, as the disk has them. What cannot be read of the index is
-    /// passed over.
-    fn due(&self, now: Timestamp, limit: usize) -> Vec<Key> {
+    /// The keys of up to `limit` groups that begin by `now`, as the disk has them, and the first key under which others
+    /// may be. What cannot be read of the index is passed over: then nobody knows the latter.
+    fn due(&self, now: Timestamp, limit: usize) -> (Vec<Key>, Option<Key>) {
         let (moment, end) = (self.tree.moment(), keys::ends_after(now));
         let mut due: Vec<Key> = Vec::new();
-        let mut from = Key::from(keys::ENDS);
-        for _ in 0..HOLES {
+        let mut from = self.desk.ends.first().clone();
+        // A clock that was put back.
+        if from >= end {
+            return (due, None);
+        }
+        for holes in 0..HOLES {
             let mut unread = false;
             for record in moment.range(from.clone(), end.clone()).take(limit - due.len()) {
                 match record {
@@ -71,7 +86,9 @@ impl Transaction<'_> {
                 }
             }
             if !unread {
-                break;
+                // Who has his fill goes on behind the last.
+                let behind = if due.len() < limit { Some(end) } else { due.last().cloned() };
+                return (due, behind.filter(|_| holes == 0));
             }
             let last = due.last().unwrap_or(&from);
             self.tree.damaged("part of the index of ends", last);
@@ -82,7 +99,7 @@ impl Transaction<'_> {
                 break;
             }
         }
-        due
+        (due, None)
     }
 
     /// Takes a group out of the index; `None` when it went in the same batch already.

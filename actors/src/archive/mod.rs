@@ -15,6 +15,8 @@ mod desk;
 mod directory;
 mod ends;
 mod expiry;
+mod floor;
+mod gaps;
 mod hints;
 mod journal;
 mod keys;
@@ -34,6 +36,7 @@ mod staging;
 mod subscription;
 mod transaction;
 mod tree;
+mod walk;
 mod writer;
 
 #[cfg(test)]

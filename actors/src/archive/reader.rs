@@ -1,21 +1,24 @@
 //! Reading: every call sees one moment of the store, and runs on a thread that may wait for the
 //! disk.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use restante::store::{
-    Content, Counts, Item, ItemHead, ListQuery, MAX_LIST, MAX_READ, MessageId, Overview, Owner, RecordId,
+    Content, Item, ItemHead, ItemState, ListQuery, MAX_LIST, MAX_READ, MessageId, Overview, Owner, RecordId,
     StoreError, StoredMessage, SubscriptionCursor, SubscriptionRecord,
 };
 use restante::time::Timestamp;
 
 use super::content::Contents;
+use super::gaps::Sought;
 use super::keys::{self, Key, MailboxId, MessageKey};
 use super::lookup::{self, Standing};
 use super::pool;
-use super::record::{ItemRecord, MessageRecord, Place, decode_body, decode_subscription};
+use super::record::{ItemRecord, Ledger, MessageRecord, Place, decode_body, decode_subscription};
 use super::tree::{Moment, Source, Tree};
+use super::walk::{Visit, Walk};
 
 /// How many bytes of content one opened item brings along; the rest is read when it is needed.
 const INLINE_IN_OPEN: usize = 256 << 10;
@@ -47,22 +50,41 @@ impl Reader {
         owner: &Owner,
         query: ListQuery,
     ) -> Result<Vec<ItemHead>, StoreError> {
-        let limit = query.limit.min(MAX_LIST);
-        let Some(first) = query.after.map_or(Some(0), |after| after.checked_add(1)) else {
-            return Ok(Vec::new());
-        };
+        let Some(mailbox) = lookup::mailbox(moment, owner)? else { return Ok(Vec::new()) };
+        // Where it cannot be read there may be items all the same.
+        let ledger = Self::ledger(moment, mailbox).ok().flatten();
+        Ok(self.listed_in(moment, mailbox, ledger.as_ref(), query))
+    }
+
+    /// Lists items of a mailbox, no more than its ledger counts.
+    fn listed_in(
+        &self,
+        moment: &Moment<'_>,
+        mailbox: MailboxId,
+        ledger: Option<&Ledger>,
+        query: ListQuery,
+    ) -> Vec<ItemHead> {
         let mut heads = Vec::new();
-        let Some(mailbox) = lookup::mailbox(moment, owner)?.filter(|_| limit > 0) else {
-            return Ok(heads);
+        let counted = ledger.map_or(usize::MAX, |ledger| {
+            usize::try_from(ledger.counts.items_in(query.state)).unwrap_or(usize::MAX)
+        });
+        let limit = query.limit.min(MAX_LIST).min(counted);
+        let Some(mut from) = query.after.map_or(Some(0), |after| after.checked_add(1)) else {
+            return heads;
         };
+        let sought = match query.state {
+            Some(ItemState::New) => Sought::New,
+            Some(ItemState::Old) | None => Sought::Items,
+        };
+        let last = ledger.map(|ledger| ledger.last_sequence);
+        let walk = Walk { moment, mailbox, sought, last };
         // The sequence of no item is the greatest number.
         let end = keys::item(mailbox, u64::MAX);
-        let mut from = first;
         for _ in 0..HOLES {
             if heads.len() >= limit {
                 break;
             }
-            let Some(unread) = self.list_from(moment, mailbox, from, &query, &mut heads) else { break };
+            let Some(unread) = self.list_from(&walk, from, query.state, limit, &mut heads) else { break };
             self.tree.damaged("items", &keys::item(mailbox, unread));
             from = moment.behind_damage(unread, |sequence| keys::item(mailbox, sequence), &end);
             // What lies close to it can be read one by one.
@@ -76,35 +98,36 @@ impl Reader {
                 }
             }
         }
-        Ok(heads)
+        heads
     }
 
     /// Lists as far as the records can be read, and gives the sequence behind which they cannot.
     fn list_from(
         &self,
-        moment: &Moment<'_>,
-        mailbox: MailboxId,
+        walk: &Walk<'_>,
         first: u64,
-        query: &ListQuery,
+        state: Option<ItemState>,
+        limit: usize,
         heads: &mut Vec<ItemHead>,
     ) -> Option<u64> {
-        let limit = query.limit.min(MAX_LIST);
-        let mut last = first;
-        for record in moment.range(keys::item(mailbox, first), keys::item(mailbox, u64::MAX)) {
-            let Ok((key, value)) = record else { return Some(last) };
-            last = keys::last_number(&key).unwrap_or_default();
-            let Some(record) = ItemRecord::decode(&value, last) else {
-                self.tree.damaged("item", &key);
-                continue;
+        walk.from(first, |sequence, key, value| {
+            let Some(ItemRecord { head, .. }) = ItemRecord::decode(value, sequence) else {
+                self.tree.damaged("item", key);
+                return ControlFlow::Continue(Visit::Found);
             };
-            if query.state.is_none_or(|state| record.head.state == state) {
-                heads.push(record.head);
-                if heads.len() >= limit {
-                    break;
-                }
+            if state.is_some_and(|state| head.state != state) {
+                return ControlFlow::Continue(walk.visited(head.state));
             }
-        }
-        None
+            heads.push(head);
+            if heads.len() < limit { ControlFlow::Continue(Visit::Found) } else { ControlFlow::Break(()) }
+        })
+    }
+
+    /// A mailbox's ledger with what came behind it; `None` when that is for the writer to set right first.
+    fn ledger(moment: &Moment<'_>, mailbox: MailboxId) -> Result<Option<Ledger>, StoreError> {
+        let Some(Some(mut ledger)) = lookup::written_ledger(moment, mailbox)? else { return Ok(None) };
+        lookup::add_behind(moment, mailbox, &mut ledger)?;
+        Ok(Some(ledger))
     }
 
     /// The record of an item; `None` when there is none.
@@ -261,21 +284,15 @@ impl Reader {
         query: Option<ListQuery>,
     ) -> Result<Option<Overview>, StoreError> {
         let moment = self.tree.moment();
-        let Some(counts) = Self::counts(&moment, owner)? else { return Ok(None) };
-        let items = query.map_or(Ok(Vec::new()), |query| self.listed(&moment, owner, query))?;
-        Ok(Some(Overview { counts, items }))
-    }
-
-    fn counts(moment: &Moment<'_>, owner: &Owner) -> Result<Option<Counts>, StoreError> {
-        let mailbox = match lookup::mailbox(moment, owner) {
+        let mailbox = match lookup::mailbox(&moment, owner) {
             Ok(Some(mailbox)) => mailbox,
-            Ok(None) => return Ok(Some(Counts::default())),
+            Ok(None) => return Ok(Some(Overview::default())),
             Err(StoreError::Damaged { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let Some(Some(mut ledger)) = lookup::written_ledger(moment, mailbox)? else { return Ok(None) };
-        lookup::add_behind(moment, mailbox, &mut ledger)?;
-        Ok(Some(ledger.counts))
+        let Some(ledger) = Self::ledger(&moment, mailbox)? else { return Ok(None) };
+        let items = query.map(|query| self.listed_in(&moment, mailbox, Some(&ledger), query));
+        Ok(Some(Overview { counts: ledger.counts, items: items.unwrap_or_default() }))
     }
 
     pub(super) fn subscriptions(

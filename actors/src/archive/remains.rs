@@ -5,7 +5,7 @@ use fjall::Slice;
 use restante::store::StoreError;
 
 use super::codec::{Decoder, Encoder};
-use super::keys::{self, Key, MailboxId, MessageKey};
+use super::keys::{self, MailboxId, MessageKey};
 use super::record::{MessageRecord, Place};
 use super::transaction::Transaction;
 use super::tree::Source;
@@ -22,7 +22,9 @@ impl Transaction<'_> {
         messages: u32,
     ) -> Result<(), StoreError> {
         if messages > AT_ONCE {
-            self.write(keys::remains(mailbox, bundle), |encoder| encode_next(0, encoder));
+            let key = keys::remains(mailbox, bundle);
+            self.desk.remains.written(&key);
+            self.write(key, |encoder| encode_next(0, encoder));
             return Ok(());
         }
         for index in 0..messages {
@@ -44,8 +46,12 @@ impl Transaction<'_> {
 
     /// Removes up to `left` messages that are left of items; whether there are more.
     pub(super) fn remove_remains(&mut self, mut left: usize) -> Result<bool, StoreError> {
-        let moment = self.tree.moment();
-        for record in moment.range(Key::from(keys::REMAINS), keys::behind(keys::REMAINS)) {
+        let (moment, behind) = (self.tree.moment(), keys::behind(keys::REMAINS));
+        let first = self.desk.remains.first().clone();
+        if first >= behind {
+            return Ok(false);
+        }
+        for record in moment.range(first, behind.clone()) {
             let Ok((key, _)) = record else {
                 self.tree.damaged("part of what remains of items", &keys::REMAINS);
                 return Ok(false);
@@ -81,13 +87,15 @@ impl Transaction<'_> {
                 }
             }
             match next.filter(|_| left == 0) {
-                Some(next) => self.write(key, |encoder| encode_next(next, encoder)),
-                None => self.remove(key),
+                Some(next) => self.write(key.clone(), |encoder| encode_next(next, encoder)),
+                None => self.remove(key.clone()),
             }
             if left == 0 {
+                self.desk.remains.rise(key);
                 return Ok(true);
             }
         }
+        self.desk.remains.rise(behind);
         Ok(false)
     }
 }

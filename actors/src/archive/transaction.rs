@@ -69,6 +69,8 @@ pub(super) struct Committed {
 impl<'a> Transaction<'a> {
     pub(super) fn new(tree: &'a Tree, desk: &'a mut Desk) -> Self {
         let leaving = desk.make_room();
+        desk.ends.begin();
+        desk.remains.begin();
         let mut transaction = Self {
             tree,
             desk,
@@ -265,7 +267,11 @@ impl<'a> Transaction<'a> {
         let damaged = written.is_none();
         let mut ledger = match written {
             Some(ledger) => ledger,
-            None => self.recount(owner, mailbox)?,
+            None => {
+                // Nobody knows which sequences it gave.
+                self.tree.gaps().forget(mailbox);
+                self.recount(owner, mailbox)?
+            }
         };
         let behind = if damaged { 0 } else { lookup::add_behind(self, mailbox, &mut ledger)? };
         let seat = self.desk.seat(Some(mailbox), ledger, behind);
@@ -331,6 +337,7 @@ impl<'a> Transaction<'a> {
             let key = keys::ends(*first, self.desk.next_group);
             match self.fetch(&key) {
                 Ok(None) => {
+                    self.desk.ends.written(&key);
                     self.write(key, |encoder| ends::encode(group, encoder));
                     return Ok(());
                 }

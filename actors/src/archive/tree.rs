@@ -15,6 +15,7 @@ use fjall::{
 use restante::store::StoreError;
 use rustc_hash::FxHashSet;
 
+use super::gaps::Gaps;
 use super::hints::Hints;
 use super::keys::{self, Key};
 use super::pool::lock;
@@ -79,7 +80,11 @@ pub(super) struct Tree {
     index: Keyspace,
     contents: Keyspace,
     hints: Hints,
+    gaps: Gaps,
     reported: Mutex<FxHashSet<Vec<u8>>>,
+    /// How many sequences were walked over in search of items, be there one or not.
+    #[cfg(test)]
+    pub(super) passed: std::sync::atomic::AtomicU64,
     #[cfg(test)]
     pub(super) fails: std::sync::atomic::AtomicBool,
     #[cfg(test)]
@@ -128,7 +133,10 @@ impl Tree {
             index,
             contents,
             hints: Hints::default(),
+            gaps: Gaps::default(),
             reported: Mutex::default(),
+            #[cfg(test)]
+            passed: std::sync::atomic::AtomicU64::new(0),
             #[cfg(test)]
             fails: std::sync::atomic::AtomicBool::new(false),
             #[cfg(test)]
@@ -150,6 +158,11 @@ impl Tree {
     /// Where items were found last.
     pub(super) const fn hints(&self) -> &Hints {
         &self.hints
+    }
+
+    /// Where nothing was found.
+    pub(super) const fn gaps(&self) -> &Gaps {
+        &self.gaps
     }
 
     fn room(&self, key: &[u8]) -> &Keyspace {

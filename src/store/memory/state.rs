@@ -190,9 +190,9 @@ impl State {
         due.truncate(limit);
         let mut expired = Expired { removed: due.len(), more, ..Expired::default() };
         for end in due {
-            if let Some(owner) = self.end(end)
-                && !expired.owners.contains(&owner)
-            {
+            let Some(owner) = self.end(end) else { continue };
+            expired.items += 1;
+            if !expired.owners.contains(&owner) {
                 expired.owners.push(owner);
             }
         }

@@ -74,10 +74,12 @@ fn the_same_deposit_is_known_until_item_and_memory_are_gone() {
     assert!(now(store.deposit(pager(key("a", "t", 1)))).unwrap().repeated);
     assert_eq!(now(store.deposit(pager(key("a", "t", 2)))).unwrap().message_id, id("a~2"));
     assert_eq!(now(store.deposit(pager(key("a", "u", 2)))).unwrap().message_id, id("a~2~2"));
-    assert_eq!(now(store.expire(Timestamp(200), 10)).unwrap().owners, [bob()]);
+    let ended = now(store.expire(Timestamp(200), 10)).unwrap();
+    assert_eq!((ended.owners, ended.items), (vec![bob()], 3));
     assert_eq!(now(store.counts(bob())).unwrap(), Counts::default());
     assert!(now(store.deposit(pager(key("a", "u", 2)))).unwrap().repeated);
-    assert_eq!(now(store.expire(Timestamp(500), 10)).unwrap().removed, 3);
+    let forgotten = now(store.expire(Timestamp(500), 10)).unwrap();
+    assert_eq!((forgotten.removed, forgotten.items), (3, 0));
     assert!(!now(store.deposit(pager(key("a", "u", 2)))).unwrap().repeated);
 }
 

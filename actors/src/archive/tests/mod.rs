@@ -8,6 +8,7 @@ mod damage;
 mod directory;
 mod drafts;
 mod faults;
+mod gone;
 mod hints;
 mod journal;
 mod model;

@@ -140,13 +140,14 @@ fn take(store: &dyn Store, sessions: &mut [Option<SessionId>], step: &Step) -> S
             format!("{:?}", wait(store.retrieved(owner(o), id, after)))
         }
         Step::Expire { now } => {
-            let (mut owners, mut removed) = (std::collections::BTreeSet::new(), 0);
+            let (mut owners, mut removed, mut items) = (std::collections::BTreeSet::new(), 0, 0);
             loop {
                 let step = wait(store.expire(Timestamp(now), 3)).unwrap();
                 owners.extend(step.owners);
                 removed += step.removed;
+                items += step.items;
                 if !step.more {
-                    return format!("{owners:?} {removed}");
+                    return format!("{owners:?} {removed} {items}");
                 }
             }
         }
