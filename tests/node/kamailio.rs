@@ -141,6 +141,13 @@ fn nobody_is_another_behind_kamailio() {
     let mut stranger = Ua::new(kamailio.address, "bob", false);
     let fetch = subscribe_request(&stranger, BOB, 0);
     assert_eq!(stranger.ask(fetch.clone()).status(), 407);
+    // Nor by what looks as if it belonged to a dialog, for which nobody is asked.
+    for method in ["SUBSCRIBE", "MESSAGE", "INVITE"] {
+        let forged = stranger.request(method, BOB).with("To", format!("<{BOB}>;tag=made-up"));
+        let forged = forged.add("Route", format!("<sip:{};lr>", kamailio.address));
+        let forged = forged.add("Route", format!("<sip:{};lr>", node.sip)).add("Event", "message-summary");
+        assert_eq!(stranger.ask(forged).status(), 481, "{method}");
+    }
     // What an unknown user's password is in a text.
     let mut mallory = Ua::new(kamailio.address, "mallory", false).with_login("mallory", "<null>");
     let message = mallory.request("MESSAGE", BOB).body("text/plain", "x");
