@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use restante::store::StoreError;
@@ -17,12 +17,9 @@ pub(super) struct DirectoryLock {
 }
 
 impl DirectoryLock {
-    /// Whether the directory is still where it was, with this lock in it: one that was removed takes what is written, and
-    /// keeps nothing.
-    pub(super) fn is_there(&self) -> bool {
-        let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-        let (there, held) = (fs::metadata(&self.path).map(identity), self.file.metadata().map(identity));
-        matches!((there, held), (Ok(there), Ok(held)) if there == held)
+    /// The file that is locked, for whoever looks whether it is still there, and its path.
+    pub(super) fn share(&self) -> io::Result<(PathBuf, File)> {
+        Ok((self.path.clone(), self.file.try_clone()?))
     }
 }
 

@@ -60,16 +60,69 @@ fn a_directory_that_is_removed_takes_nothing_more() {
             std::fs::write(at.join("lock"), "").unwrap();
         },
     ] {
-        let place = place();
-        let at = place.path().join("data");
-        let store = Archive::open(&at).unwrap();
-        wait(store.deposit(pager(key("a", "t", 1), "x"))).unwrap();
-        assert!(store.working());
-        remove(&at);
-        assert!(!store.working());
-        let refused = wait(store.deposit(pager(key("b", "t", 1), "x")));
-        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+        assert_given_up("lock", remove);
     }
+}
+
+/// Without this part of it, or with another in its place, a store takes nothing more, and says once which it was.
+fn assert_given_up(part: &str, remove: impl Fn(&Path)) {
+    let place = place();
+    let at = place.path().join("data");
+    let store = Archive::open(&at).unwrap();
+    wait(store.deposit(pager(key("a", "t", 1), "x"))).unwrap();
+    assert!(store.working());
+    remove(&at);
+    let log = Log::default();
+    log.hear(|| assert!(!store.working() && !store.working(), "{part}"));
+    let refused = wait(store.deposit(pager(key("b", "t", 1), "x")));
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{part}: {refused:?}");
+    let text = log.text();
+    let named = format!("{} was removed, moved or replaced", at.join(part).display());
+    assert_eq!((text.matches("ERROR").count(), text.contains(&named)), (1, true), "{part}: {text}");
+}
+
+#[test]
+fn a_directory_that_loses_a_part_takes_nothing_more() {
+    for part in
+        ["lock", "content", "engine", "engine/keyspaces", "engine/keyspaces/1", "engine/keyspaces/1/tables"]
+    {
+        let away = |at: &Path| std::fs::rename(at.join(part), at.join("away")).unwrap();
+        assert_given_up(part, away);
+        assert_given_up(part, |at| {
+            away(at);
+            match part {
+                "lock" => std::fs::write(at.join(part), "").unwrap(),
+                _ => std::fs::create_dir(at.join(part)).unwrap(),
+            }
+        });
+    }
+    for part in ["content", "engine"] {
+        assert_given_up(part, |at| std::fs::remove_dir_all(at.join(part)).unwrap());
+    }
+}
+
+#[test]
+fn an_engine_that_loses_its_journal_takes_nothing_more() {
+    let journal = "engine/0.jnl";
+    assert_given_up(journal, |at| std::fs::remove_file(at.join(journal)).unwrap());
+    assert_given_up(journal, |at| std::fs::rename(at.join(journal), at.join("engine/away")).unwrap());
+    // As an editor does, or who puts another copy in its place.
+    assert_given_up(journal, |at| {
+        std::fs::copy(at.join(journal), at.join("engine/copy")).unwrap();
+        std::fs::rename(at.join("engine/copy"), at.join(journal)).unwrap();
+    });
+}
+
+/// What the operator was told to remove, or makes beside them.
+#[test]
+fn what_is_no_part_of_a_store_may_come_and_go() {
+    let place = place();
+    std::fs::create_dir_all(place.path().join("engine.damaged/keyspaces")).unwrap();
+    let store = open(&place);
+    std::fs::remove_dir_all(place.path().join("engine.damaged")).unwrap();
+    std::fs::write(place.path().join("engine/notes"), "").unwrap();
+    std::fs::create_dir(place.path().join("content/lost+found")).unwrap();
+    assert!(store.working());
 }
 
 #[test]
