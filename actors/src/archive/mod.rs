@@ -19,6 +19,7 @@ mod hints;
 mod journal;
 mod keys;
 mod lookup;
+mod losses;
 mod mailbox;
 mod mend;
 mod pool;

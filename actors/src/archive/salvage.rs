@@ -1,7 +1,8 @@
 //! A store whose tables are damaged, made anew from all that can be read of it.
 //!
 //! Each table is read block by block, and what cannot be read is left out. Then what is found by other records is written
-//! down again where it is missing: whose mailbox is which, which id is taken, what ends when, which files are named.
+//! down again where it is missing: whose mailbox is which, which id is taken, what ends when, which files are named. Items that have
+//! lost their content go, and sessions go on without the messages that they have lost.
 
 use std::fs::{self, File};
 use std::io;
@@ -206,12 +207,15 @@ impl Transaction<'_> {
         };
         for (key, value) in self.scan(&keys::items(mailbox))? {
             let sequence = keys::last_number(&key).unwrap_or_default();
-            let Some(ItemRecord { head, .. }) = ItemRecord::decode(&value, sequence) else { continue };
+            let Some(record) = ItemRecord::decode(&value, sequence) else { continue };
+            let head = &record.head;
             if let Standing::Free(beside) = lookup::standing(self, mailbox, &head.message_id)? {
                 self.take_id(mailbox, &head.message_id, sequence, beside);
             }
             self.add_end(head.ends, End::Item(mailbox, sequence));
+            self.cut_item(seat, sequence, record)?;
         }
+        self.cut_drafts(mailbox)?;
         self.correct(seat)
     }
 
