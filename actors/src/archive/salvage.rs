@@ -13,7 +13,7 @@ use fjall::{AbstractTree, Keyspace};
 use restante::store::StoreError;
 
 use super::desk::Desk;
-use super::directory::{self, Found};
+use super::directory;
 use super::ends::End;
 use super::journal;
 use super::keys::{self, MailboxId};
@@ -48,11 +48,12 @@ pub struct Salvaged {
 /// # Errors
 /// A node has it open, `engine.damaged` is there already, the engine cannot be opened at all, or the disk fails: nothing was changed then.
 pub fn salvage(directory: &Path) -> Result<Salvaged, StoreError> {
-    let _lock = directory::acquire(directory)?;
-    if directory::examine(directory)? == Found::New {
+    if !directory::is_kept(directory)? {
         let nothing = format!("{} holds no store", directory.display());
         return Err(StoreError::Unavailable(nothing));
     }
+    let _lock = directory::acquire(directory)?;
+    directory::examine(directory)?;
     let [engine, damaged, mended] =
         ["engine", "engine.damaged", "engine.mended"].map(|name| directory.join(name));
     let failed = |error: io::Error| StoreError::Unavailable(format!("{}: {error}", directory.display()));

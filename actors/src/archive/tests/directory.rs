@@ -8,6 +8,7 @@ fn a_directory_of_another_version_is_refused_by_name() {
     std::fs::create_dir(place.path().join("engine")).unwrap();
     let refusal = Archive::open(place.path()).err().unwrap().to_string();
     assert!(refusal.contains("restante store 1") && refusal.contains("restante store 2"), "{refusal}");
+    assert!(refusal.contains("no `format`") && !refusal.contains("holds"), "{refusal}");
     std::fs::write(place.path().join("format"), "restante store 99\n").unwrap();
     let refusal = Archive::open(place.path()).err().unwrap().to_string();
     assert!(refusal.contains("restante store 99"), "{refusal}");
@@ -33,6 +34,28 @@ fn a_directory_without_its_engine_is_refused_and_left_as_it_is() {
     std::fs::remove_dir(&engine).unwrap();
     std::fs::rename(away, engine).unwrap();
     assert!(wait(open(&place).open(bob(), id("large"))).unwrap().is_some());
+}
+
+/// What is there, and cannot be read, is not missing: nothing is to be brought back or moved away.
+#[test]
+fn an_engine_that_cannot_be_read_is_not_called_missing() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let place = place();
+    drop(open(&place));
+    let (engine, away) = (place.path().join("engine"), place.path().join("away"));
+    let refusal = || Archive::open(place.path()).err().unwrap().to_string();
+    let set = |mode| std::fs::set_permissions(&engine, PermissionsExt::from_mode(mode)).unwrap();
+    set(0o000);
+    // Who runs the tests as root may read it all the same.
+    if std::fs::read_dir(&engine).is_err() {
+        let refusal = refusal();
+        assert!(refusal.contains("engine: Permission denied") && !refusal.contains("missing"), "{refusal}");
+    }
+    set(0o700);
+    std::fs::rename(&engine, &away).unwrap();
+    symlink(&engine, &engine).unwrap();
+    let refusal = refusal();
+    assert!(refusal.contains("engine: Too many levels") && !refusal.contains("missing"), "{refusal}");
 }
 
 /// Killed while the engine was being made, or the disk was full.

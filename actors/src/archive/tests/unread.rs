@@ -238,6 +238,27 @@ fn a_table_that_cannot_be_opened_is_named_as_the_cause() {
 }
 
 #[test]
+fn where_there_is_no_store_nothing_is_mended_or_made() {
+    let place = place();
+    let nowhere = place.path().join("nowhere");
+    let empty = place.path().join("empty");
+    let begun = place.path().join("begun");
+    std::fs::create_dir(&empty).unwrap();
+    std::fs::create_dir_all(begun.join("engine")).unwrap();
+    std::fs::write(begun.join("making"), "").unwrap();
+    for at in [&nowhere, &empty, &begun] {
+        let refused = salvage(at);
+        assert!(
+            matches!(&refused, Err(StoreError::Unavailable(why)) if why.contains("holds no store")),
+            "{refused:?}"
+        );
+    }
+    let entries = |at: &Path| std::fs::read_dir(at).unwrap().count();
+    assert!(!nowhere.exists());
+    assert_eq!((entries(&empty), entries(&begun)), (0, 2));
+}
+
+#[test]
 fn a_store_that_is_open_is_not_mended() {
     let place = place();
     let _store = open(&place);
