@@ -131,6 +131,43 @@ where
     }
 }
 
+/// What the log is told, for tests.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) mod heard {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    /// What the log is told.
+    #[derive(Clone, Default)]
+    pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Log {
+        /// Does something, listening.
+        pub(crate) fn hear(&self, what: impl FnOnce()) {
+            let log = self.clone();
+            let subscriber =
+                tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish();
+            tracing::subscriber::with_default(subscriber, what);
+        }
+
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

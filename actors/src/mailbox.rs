@@ -21,11 +21,12 @@ use crate::capabilities;
 use crate::clock;
 use crate::fault;
 use crate::gate::Guest;
+use crate::link::seldom;
 use crate::meters::{Package, Subscribed};
 use crate::ports::{
     Adopt, Asked, Await, DialogInput, DialogUser, Forget, Leave, SendRequest, ToEndpoint, WatchLink,
 };
-use crate::refusals;
+use crate::refusals::{self, store_failed};
 use crate::shard::{Idle, Shard};
 use crate::shared::Shared;
 use crate::supervision::{self, Exited};
@@ -132,7 +133,7 @@ impl Mailbox {
         }
         let subscriptions = self.subscriptions.len();
         let (call_id, peer, status) = (request.headers.call_id_text(), flow.peer, response.status.0);
-        tracing::info!(parent: &self.span, %call_id, %peer, status, subscriptions, "SUBSCRIBE answered");
+        seldom!(info, parent: &self.span, %call_id, %peer, status, subscriptions, "SUBSCRIBE answered");
         self.answer = Some(Box::new((asked, response)));
     }
 
@@ -151,14 +152,14 @@ impl Mailbox {
             NotifyOutcome::Waiting | NotifyOutcome::Delivered => {}
             NotifyOutcome::Refused => match self.subscriptions.retry(now, ticket, response) {
                 Some(after) => {
-                    tracing::info!(parent: &self.span, status, seconds = after.as_secs(), "NOTIFY refused for a while: to be sent again");
+                    seldom!(info, parent: &self.span, status, seconds = after.as_secs(), "NOTIFY refused for a while: to be sent again");
                 }
                 None => {
-                    tracing::warn!(parent: &self.span, status, "NOTIFY refused by the subscriber; the next change is told again");
+                    seldom!(warn, parent: &self.span, status, "NOTIFY refused by the subscriber; the next change is told again");
                 }
             },
             NotifyOutcome::Ended => {
-                tracing::info!(parent: &self.span, status, "subscription ended");
+                seldom!(info, parent: &self.span, status, "subscription ended");
             }
         }
     }
@@ -228,7 +229,7 @@ impl Mailbox {
                 told.pass_over_ended(mailbox.shared.expiry.now());
             }
             if let Err(error) = &told {
-                tracing::error!(parent: &mailbox.span, %error, "summary not composed, to be tried again");
+                store_failed!(error, parent: &mailbox.span, %error, "summary not composed, to be tried again");
             }
             let (shared, owner) = (Arc::clone(&mailbox.shared), &mailbox.owner);
             mailbox.subscriptions.handle_told(clock::now(), ticket, told.ok(), |rules, told| {
@@ -258,7 +259,7 @@ impl Mailbox {
                 let response = mailbox.confirmed(&asked, granted, put.err().as_ref(), stands);
                 asked.respond(response);
             } else if let Err(error) = put {
-                tracing::warn!(parent: &mailbox.span, %error, "not written down which items a NOTIFY has listed: they are listed again if the node starts anew before the next NOTIFY");
+                seldom!(warn, parent: &mailbox.span, %error, "not written down which items a NOTIFY has listed: they are listed again if the node starts anew before the next NOTIFY");
             }
             mailbox.drain(ctx);
         }));
@@ -275,7 +276,7 @@ impl Mailbox {
         match error {
             Some(error) => {
                 let rejection = refusals::of_store(error, self.shared.agent());
-                tracing::error!(parent: &self.span, %error, status = rejection.status.0, "SUBSCRIBE refused: the subscription could not be written down");
+                store_failed!(error, parent: &self.span, %error, status = rejection.status.0, "SUBSCRIBE refused: the subscription could not be written down");
                 rejection.response(asked.request())
             }
             None if stands => granted,
@@ -312,11 +313,12 @@ async fn removed(store: Arc<dyn Store>, owner: Owner, key: Bytes) {
     for failures in 0..TRIES {
         let Err(error) = store.remove_subscription(owner.clone(), key.clone()).await else { return };
         if failures == 0 {
-            tracing::error!(%error, "ended subscription not removed from the store, to be tried again");
+            store_failed!(&error, %error, "ended subscription not removed from the store, to be tried again");
         }
         tokio::time::sleep(AGAIN * 2_u32.pow(failures)).await;
     }
-    tracing::error!(
+    seldom!(
+        error,
         "ended subscription not removed from the store: it goes on with the next run, until it expires"
     );
 }
@@ -372,7 +374,7 @@ impl Handler<DialogInput> for Mailbox {
             }
             DialogInput::Response { ticket, response } => self.answered(ticket, &response),
             DialogInput::Failed { ticket, cause } => {
-                tracing::warn!(parent: &self.span, ?cause, "NOTIFY not answered: subscription ended");
+                seldom!(warn, parent: &self.span, ?cause, "NOTIFY not answered: subscription ended");
                 Package::MessageSummary.notified(None);
                 self.subscriptions.handle_failed(ticket);
             }

@@ -8,8 +8,9 @@ use restante::machine::sip::ServerTxn;
 use restante::store::{Deposited, StoreError};
 use restante::wire::sip::{Response, StatusCode};
 
+use crate::link::seldom;
 use crate::ports::{Respond, ToEndpoint};
-use crate::refusals;
+use crate::refusals::{self, store_failed};
 
 /// Who waits for the store.
 pub struct PagerDepositing {
@@ -38,10 +39,10 @@ impl PagerDepositing {
                 let rejection = refusals::of_store(&error, &self.agent);
                 if rejection.status == StatusCode::SERVICE_UNAVAILABLE {
                     count("failed");
-                    tracing::error!(%call_id, %error, "deposit refused: the store failed");
+                    store_failed!(&error, %call_id, %error, "deposit refused: the store failed");
                 } else {
                     count("refused");
-                    tracing::info!(%call_id, %error, status = rejection.status.0, "deposit refused");
+                    seldom!(info, %call_id, %error, status = rejection.status.0, "deposit refused");
                 }
                 Some(rejection)
             }

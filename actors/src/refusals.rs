@@ -64,6 +64,18 @@ pub fn comment_of_store(error: &StoreError) -> Bytes {
     }
 }
 
+/// Tells the log what the store would not serve. A store that has too much waiting is no error: it serves again.
+macro_rules! store_failed {
+    ($error:expr, $($line:tt)+) => {
+        match $error {
+            restante::store::StoreError::Busy => $crate::link::seldom!(warn, $($line)+),
+            _ => $crate::link::seldom!(error, $($line)+),
+        }
+    };
+}
+
+pub(crate) use store_failed;
+
 /// Counts a response that is sent.
 pub fn count(status: StatusCode) {
     metrics::counter!("restante_sip_responses_total", "class" => status.class().label()).increment(1);

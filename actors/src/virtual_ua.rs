@@ -14,6 +14,8 @@ use restante::focus::retrieval::Failure;
 use restante::store::{Answer, Content, Item, MessageId, Store, StoreError, StoredMessage};
 
 use crate::expiry::Expiry;
+use crate::link::seldom;
+use crate::refusals::store_failed;
 use crate::{fault, supervision};
 
 /// Credit for one more piece.
@@ -163,7 +165,7 @@ impl VirtualUa {
             },
             Ok(None) => self.end(Err(Failure::NotFound), ctx),
             Err(error) => {
-                tracing::error!(message_id = ?self.birth.message_id, %error, "item cannot be opened");
+                store_failed!(&error, message_id = ?self.birth.message_id, %error, "item cannot be opened");
                 self.end(Err(Failure::Store), ctx);
             }
         }
@@ -255,11 +257,11 @@ impl VirtualUa {
         let mut bytes = match read {
             Ok(bytes) if !bytes.is_empty() => bytes,
             Ok(_) => {
-                tracing::error!(message_id = ?self.birth.message_id, "content ends before its recorded size");
+                seldom!(error, message_id = ?self.birth.message_id, "content ends before its recorded size");
                 return self.end(Err(Failure::Store), ctx);
             }
             Err(error) => {
-                tracing::error!(message_id = ?self.birth.message_id, %error, "content cannot be read");
+                store_failed!(&error, message_id = ?self.birth.message_id, %error, "content cannot be read");
                 return self.end(Err(Failure::Store), ctx);
             }
         };

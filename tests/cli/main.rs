@@ -51,6 +51,22 @@ fn check_names_file_line_and_key_of_what_it_refuses() {
         refusal("[node]\nworkers = \"two\"\n")
             .ends_with("node.workers: expected a whole number, found `two`")
     );
+    let bounds = [
+        ("[node]\nworkers = -1", "expected 0 to 9223372036854775807, found the number -1"),
+        (
+            "[sip]\nmax_connections = 18446744073709551616",
+            "expected 0 to 9223372036854775807, found the number",
+        ),
+        ("[deposit]\nlifetime = \"99999999d\"", "expected 0s to 36500d, found `99999999d`"),
+        (
+            "[deposit]\nmax_body = \"17179869184GiB\"",
+            "expected 0 to 9223372036854775807 bytes, found `17179869184GiB`",
+        ),
+    ];
+    for (text, bound) in bounds {
+        let line = refusal(text);
+        assert!(line.contains(bound), "{line}");
+    }
     assert!(
         refusal("[store]\nurl = \"postgres://u@h/d\"\n").contains("store.url: `postgres://`: PostgreSQL")
     );

@@ -2,8 +2,10 @@
 
 use crate::support::*;
 use std::collections::BTreeMap;
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 const BOB: &str = "sip:bob@example.com";
 
@@ -167,4 +169,35 @@ fn a_full_disk_is_told_and_what_was_acknowledged_is_kept() {
     assert_eq!(new + old, kept.len() as u64);
     deposit(&mut Ua::udp(&node, "sip:alice@example.org"), BOB, "goes on");
     drop(node);
+}
+
+/// Writes into files that have no name any more do not fail.
+#[test]
+fn an_engine_that_is_taken_away_is_told_once_and_what_is_refused_then_in_a_few_lines_a_second() {
+    let node = Node::start();
+    let mut alice = Ua::tcp(&node, "sip:alice@example.org");
+    let mut bob = Ua::tcp(&node, "bob");
+    deposit(&mut alice, BOB, "kept");
+    std::fs::rename(node.folder().join("data/engine"), node.folder().join("away")).unwrap();
+    until("not ready", || (node.get("/healthz/ready").0 == 503).then_some(()));
+    let told = node.get("/healthz/ready").1;
+    assert!(told.contains("data/engine was removed, moved or replaced"), "{told}");
+    let begun = Instant::now();
+    for number in 0..200 {
+        let message = alice.request("MESSAGE", BOB).body("text/plain", "x");
+        assert_eq!(alice.ask(message).status(), 503);
+        let subscribe = subscribe_request(&bob, BOB, 600 + number);
+        assert_eq!(bob.ask(subscribe).status(), 503);
+        let retrieve = Invite::new(&alice, "sip:nobody@example.com", Offer::active()).request;
+        assert!(alice.ask(retrieve).status() >= 400);
+        drop(TcpStream::connect(node.sip).unwrap());
+    }
+    let most = 10 * (begun.elapsed().as_secs() as usize + 2);
+    let log = node.log();
+    assert_eq!(log.matches("the store is broken").count(), 1, "{log}");
+    for line in ["deposit refused", "SUBSCRIBE refused", "SUBSCRIBE answered", "connection closed"] {
+        let lines = log.matches(line).count();
+        assert!((1..=most).contains(&lines), "{line}: {lines} of 200, and {most} are allowed");
+    }
+    assert!(log.lines().count() < 15 * most, "{log}");
 }

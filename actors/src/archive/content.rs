@@ -15,6 +15,7 @@ use super::pool::{self, PoolHandle, lock};
 use super::staging::FileStaging;
 use super::tree::Tree;
 use super::{INLINE_BODY, keys};
+use crate::link::seldom;
 
 /// The directory of the large contents.
 pub(super) struct Contents {
@@ -120,7 +121,7 @@ impl Contents {
         let ids = std::mem::take(&mut *lock(&self.discarded));
         for id in ids {
             if let Err(error) = fs::remove_file(self.path(id)) {
-                tracing::error!(content = id.0, cause = %error, "content not unlinked");
+                seldom!(error, content = id.0, cause = %error, "content not unlinked");
             }
         }
     }
@@ -165,7 +166,7 @@ impl Contents {
 }
 
 fn unavailable(directory: &Path, error: &io::Error) -> StoreError {
-    tracing::error!(directory = %directory.display(), cause = %error, "content directory failed");
+    seldom!(error, directory = %directory.display(), cause = %error, "content directory failed");
     StoreError::Unavailable(format!("{}: {error}", directory.display()))
 }
 

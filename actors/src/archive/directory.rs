@@ -2,10 +2,12 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use restante::store::StoreError;
+
+use super::journal;
 
 /// The version of the directory that is written, and the only one read.
 const FORMAT: &str = "restante store 2\n";
@@ -17,12 +19,9 @@ pub(super) struct DirectoryLock {
 }
 
 impl DirectoryLock {
-    /// Whether the directory is still where it was, with this lock in it: one that was removed takes what is written, and
-    /// keeps nothing.
-    pub(super) fn is_there(&self) -> bool {
-        let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-        let (there, held) = (fs::metadata(&self.path).map(identity), self.file.metadata().map(identity));
-        matches!((there, held), (Ok(there), Ok(held)) if there == held)
+    /// The file that is locked, for whoever looks whether it is still there, and its path.
+    pub(super) fn share(&self) -> io::Result<(PathBuf, File)> {
+        Ok((self.path.clone(), self.file.try_clone()?))
     }
 }
 
@@ -86,7 +85,7 @@ pub(super) fn examine(directory: &Path) -> Result<Found, StoreError> {
     let (path, engine) = (directory.join("format"), directory.join("engine"));
     match fs::read_to_string(&path) {
         Ok(format) if format != FORMAT => Err(other_format(directory, format.trim())),
-        Ok(_) if !has_journal(&engine) => Err(StoreError::Unavailable(format!(
+        Ok(_) if !has_journal(&engine)? => Err(StoreError::Unavailable(format!(
             "{} has no journal: a part of the store is missing. Bring back the whole of {}; to begin with an empty \
              store, move it away",
             engine.display(),
@@ -101,12 +100,22 @@ pub(super) fn examine(directory: &Path) -> Result<Found, StoreError> {
     }
 }
 
-/// Whether there is a journal of the engine, of which there always is one.
-fn has_journal(engine: &Path) -> bool {
-    let is_journal = |entry: io::Result<fs::DirEntry>| {
-        entry.is_ok_and(|entry| entry.path().extension().is_some_and(|extension| extension == "jnl"))
+/// Whether a store is kept in the directory, or was: one that is begun holds nothing yet. Nothing is changed.
+pub(super) fn is_kept(directory: &Path) -> Result<bool, StoreError> {
+    let is_there = |name: &str| {
+        let path = directory.join(name);
+        path.try_exists().map_err(|error| unusable(&path, &error))
     };
-    fs::read_dir(engine).is_ok_and(|mut entries| entries.any(is_journal))
+    Ok(is_there("format")? || is_there("engine")? && !is_there(MAKING)?)
+}
+
+/// Whether there is a journal of the engine, of which there always is one.
+fn has_journal(engine: &Path) -> Result<bool, StoreError> {
+    match journal::journals(engine) {
+        Ok(journals) => Ok(!journals.is_empty()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(unusable(engine, &error)),
+    }
 }
 
 /// Notes that an engine is being made; what an earlier attempt has left of one, on a full disk or killed, goes.
@@ -114,7 +123,12 @@ fn begin(directory: &Path, engine: &Path) -> Result<(), StoreError> {
     let making = directory.join(MAKING);
     if engine.exists() {
         if !making.exists() {
-            return Err(other_format(directory, "restante store 1"));
+            return Err(StoreError::Unavailable(format!(
+                "{} has an engine, and no `format` that says of which version: a part of the store is missing, and the whole \
+                 has to be brought back; or it is `restante store 1`, which had none, and this node reads and writes `{}` only",
+                directory.display(),
+                FORMAT.trim()
+            )));
         }
         fs::remove_dir_all(engine).map_err(|error| unusable(engine, &error))?;
     }

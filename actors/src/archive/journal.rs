@@ -83,8 +83,13 @@ fn unreadable(path: &Path, error: &io::Error) -> StoreError {
     StoreError::Unavailable(format!("{}: {error}", path.display()))
 }
 
+/// The journal of a number.
+pub(super) fn path(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("{number}.jnl"))
+}
+
 /// The journals of a directory, in the order in which they were written.
-fn journals(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+pub(super) fn journals(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut journals = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();

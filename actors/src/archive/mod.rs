@@ -21,9 +21,11 @@ mod hints;
 mod journal;
 mod keys;
 mod lookup;
+mod losses;
 mod mailbox;
 mod mend;
 mod pool;
+mod presence;
 mod priority;
 mod quota;
 mod reader;
@@ -63,6 +65,7 @@ use self::content::Contents;
 use self::desk::Desk;
 use self::directory::{DirectoryLock, Found};
 use self::pool::{Pool, lock};
+use self::presence::Presence;
 use self::reader::Reader;
 use self::tree::{Durable, Tree};
 use self::writer::{Sinks, Writer, WriterHandle, closed};
@@ -107,7 +110,8 @@ pub struct Archive {
     claims: Claims,
     sinks: Sinks,
     next_session: AtomicU64,
-    lock: DirectoryLock,
+    presence: Presence,
+    _lock: DirectoryLock,
 }
 
 impl Archive {
@@ -139,6 +143,7 @@ impl Archive {
         let content_writers =
             Pool::start("archive-content", CONTENT_WRITERS, limits.queue).map_err(broken)?;
         let contents = Arc::new(Contents::open(directory.join("content"), &tree, content_writers.handle())?);
+        let presence = Presence::of(directory, &lock).map_err(broken)?;
         let last = tree.moment().prefix(&keys::LEDGERS).next_back().transpose()?;
         let last = last.and_then(|(key, _)| keys::mailbox_of(&key));
         let mut desk = Desk::new(last.map_or(1, |last| last.0.saturating_add(1)));
@@ -165,7 +170,8 @@ impl Archive {
             claims: Claims::default(),
             sinks,
             next_session: AtomicU64::new(1),
-            lock,
+            presence,
+            _lock: lock,
         })
     }
 
@@ -358,9 +364,12 @@ impl Store for Archive {
     }
 
     fn working(&self) -> bool {
-        if self.orders.refusal().is_ok() && !self.lock.is_there() {
-            self.orders
-                .give_up("its directory was removed, moved or replaced: what is written now is not kept");
+        if self.orders.refusal().is_ok()
+            && let Some(missing) = self.presence.missing()
+        {
+            let missing = missing.display();
+            let cause = format!("{missing} was removed, moved or replaced: what is written now is not kept");
+            self.orders.give_up(&cause);
         }
         self.orders.refusal().is_ok()
     }

@@ -1,7 +1,8 @@
 //! A store whose tables are damaged, made anew from all that can be read of it.
 //!
 //! Each table is read block by block, and what cannot be read is left out. Then what is found by other records is written
-//! down again where it is missing: whose mailbox is which, which id is taken, what ends when, which files are named.
+//! down again where it is missing: whose mailbox is which, which id is taken, what ends when, which files are named. Items that have
+//! lost their content go, and sessions go on without the messages that they have lost.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,7 +13,7 @@ use fjall::{AbstractTree, Keyspace};
 use restante::store::StoreError;
 
 use super::desk::Desk;
-use super::directory::{self, Found};
+use super::directory;
 use super::ends::End;
 use super::journal;
 use super::keys::{self, MailboxId};
@@ -47,11 +48,12 @@ pub struct Salvaged {
 /// # Errors
 /// A node has it open, `engine.damaged` is there already, the engine cannot be opened at all, or the disk fails: nothing was changed then.
 pub fn salvage(directory: &Path) -> Result<Salvaged, StoreError> {
-    let _lock = directory::acquire(directory)?;
-    if directory::examine(directory)? == Found::New {
+    if !directory::is_kept(directory)? {
         let nothing = format!("{} holds no store", directory.display());
         return Err(StoreError::Unavailable(nothing));
     }
+    let _lock = directory::acquire(directory)?;
+    directory::examine(directory)?;
     let [engine, damaged, mended] =
         ["engine", "engine.damaged", "engine.mended"].map(|name| directory.join(name));
     let failed = |error: io::Error| StoreError::Unavailable(format!("{}: {error}", directory.display()));
@@ -206,12 +208,15 @@ impl Transaction<'_> {
         };
         for (key, value) in self.scan(&keys::items(mailbox))? {
             let sequence = keys::last_number(&key).unwrap_or_default();
-            let Some(ItemRecord { head, .. }) = ItemRecord::decode(&value, sequence) else { continue };
+            let Some(record) = ItemRecord::decode(&value, sequence) else { continue };
+            let head = &record.head;
             if let Standing::Free(beside) = lookup::standing(self, mailbox, &head.message_id)? {
                 self.take_id(mailbox, &head.message_id, sequence, beside);
             }
             self.add_end(head.ends, End::Item(mailbox, sequence));
+            self.cut_item(seat, sequence, record)?;
         }
+        self.cut_drafts(mailbox)?;
         self.correct(seat)
     }
 

@@ -5,7 +5,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use super::retired::Retired;
 use super::session::{self, NotRecovered};
 use super::transaction::{CommitError, Committed, Transaction, unavailable};
 use super::tree::{Durable, Tree, failed};
+use crate::link::seldom;
 
 /// Tells the caller of an operation, when it is known whether the batch was written as durably as was asked.
 type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
@@ -51,6 +52,8 @@ pub(super) struct WriterHandle {
     closed: Arc<AtomicBool>,
     broken: Arc<AtomicBool>,
     stopped: Arc<AtomicBool>,
+    /// Why it was given up, if it was.
+    cause: Arc<OnceLock<String>>,
 }
 
 impl WriterHandle {
@@ -84,7 +87,7 @@ impl WriterHandle {
         match (self.closed(), self.broken()) {
             (true, _) => Err(closed()),
             (false, true) if self.stopped.load(Ordering::Acquire) => Err(stopped()),
-            (false, true) => Err(broken()),
+            (false, true) => Err(self.cause.get().map_or_else(broken, |cause| given_up(cause))),
             (false, false) => Ok(()),
         }
     }
@@ -100,7 +103,8 @@ impl WriterHandle {
 
     /// Takes nothing more until the store is opened again, for this `cause`.
     pub(super) fn give_up(&self, cause: &str) {
-        if !self.broken.swap(true, Ordering::AcqRel) {
+        if !self.broken() && self.cause.set(cause.to_owned()).is_ok() {
+            self.broken.store(true, Ordering::Release);
             tracing::error!(
                 cause,
                 "the store is broken: nothing more is taken until the node is started again"
@@ -150,6 +154,10 @@ pub(super) fn broken() -> StoreError {
     StoreError::Unavailable("a write failed; it takes nothing more until the node is started again".into())
 }
 
+fn given_up(cause: &str) -> StoreError {
+    StoreError::Unavailable(format!("{cause}; it takes nothing more until the node is started again"))
+}
+
 fn stopped() -> StoreError {
     StoreError::Unavailable(
         "its engine has stopped, for it could not read or write one of its tables; it takes nothing more until the node \
@@ -176,8 +184,13 @@ impl Writer {
         sinks: Sinks,
     ) -> io::Result<Self> {
         let (orders, queue) = sync_channel(limits.queue);
-        let handle =
-            WriterHandle { orders, closed: Arc::default(), broken: Arc::default(), stopped: Arc::default() };
+        let handle = WriterHandle {
+            orders,
+            closed: Arc::default(),
+            broken: Arc::default(),
+            stopped: Arc::default(),
+            cause: Arc::default(),
+        };
         let retired = Retired::new(tree.keyspaces())?;
         let mut work = Work {
             limits,
@@ -401,10 +414,7 @@ impl Work {
     fn failed(&self, error: CommitError, operations: usize) -> StoreError {
         match error {
             CommitError::Reading => {
-                tracing::error!(
-                    operations,
-                    "batch given up: a record could not be read; nothing was written"
-                );
+                seldom!(error, operations, "batch given up: a record could not be read; nothing was written");
             }
             CommitError::Writing => {
                 self.broken.store(true, Ordering::Release);

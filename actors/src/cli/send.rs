@@ -1,6 +1,7 @@
 //! `restante send`: leaves a message.
 
 use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::num::IntErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,6 +18,9 @@ use crate::clock;
 
 /// A MESSAGE has no more bytes of content; what is larger goes over MSRP, as a session of one message.
 const LARGEST_PAGER: usize = 64 * 1024;
+
+/// No Expires says more (RFC 3261 20.19).
+const LONGEST: u64 = u32::MAX as u64;
 
 /// Arguments of `restante send`.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
@@ -77,6 +81,9 @@ impl Send {
             let sent = client.send(message).await.map_err(advised(404, UNKNOWN_RECIPIENT))?;
             (sent.call_id, "message")
         };
+        if self.expires == Some(Duration::ZERO) {
+            eprintln!("restante: it expires at once: nothing of it is kept");
+        }
         let mut stdout = std::io::stdout().lock();
         if self.access.json {
             writeln!(stdout, "{}", json!({ "message_id": message_id, "deposited_as": how }))?;
@@ -183,14 +190,23 @@ fn duration(text: &str) -> Result<Duration, String> {
         Some("d") => 86_400,
         _ => 0,
     };
-    let seconds = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
-    match seconds.filter(|_| factor > 0) {
-        Some(seconds) => Ok(Duration::from_secs(seconds)),
-        None => Err("not a duration like 90, 15m, 12h or 7d".to_owned()),
+    let none = || "not a duration like 90, 15m, 12h or 7d".to_owned();
+    let seconds = match digits.parse::<u64>() {
+        _ if factor == 0 => return Err(none()),
+        Ok(number) => number.saturating_mul(factor),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => u64::MAX,
+        Err(_) => return Err(none()),
+    };
+    match seconds {
+        0..=LONGEST => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!(
+            "longer than {LONGEST} seconds (some 136 years), the longest that a header field can say"
+        )),
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -199,8 +215,12 @@ mod tests {
         for (text, seconds) in [("90", 90), ("90s", 90), ("15m", 900), ("12h", 43_200), ("7d", 604_800)] {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for text in ["", "m", "1w", "1mm", "-1", "99999999999999999999d"] {
-            assert!(duration(text).is_err(), "{text}");
+        for text in ["", "m", "1w", "1mm", "-1"] {
+            assert!(duration(text).unwrap_err().contains("not a duration"), "{text}");
+        }
+        assert_eq!(duration("4294967295"), Ok(Duration::from_secs(LONGEST)));
+        for text in ["4294967296", "49711d", "99999999999999999999d"] {
+            assert!(duration(text).unwrap_err().contains("longer than 4294967295 seconds"), "{text}");
         }
     }
 

@@ -9,11 +9,13 @@ pub enum Raw {
     Text(String),
     /// A TOML integer.
     Integer(i64),
+    /// A TOML integer that is less or more than any number may be; its digits.
+    Vast(String),
     /// A TOML boolean.
     Boolean(bool),
     /// A TOML array.
     List(Vec<Raw>),
-    /// What no key takes: a float, a date, a table, an integer out of range; its name.
+    /// What no key takes: a float, a date, a table; its name.
     Other(String),
     /// The text of an environment variable, which may stand for any type.
     Environment(String),
@@ -26,7 +28,7 @@ impl Raw {
             DeValue::String(text) => Self::Text(text.to_string()),
             DeValue::Integer(digits) => match i64::from_str_radix(digits.as_str(), digits.radix()) {
                 Ok(number) => Self::Integer(number),
-                Err(_) => Self::Other(format!("the number {digits}")),
+                Err(_) => Self::Vast(digits.to_string()),
             },
             DeValue::Boolean(flag) => Self::Boolean(*flag),
             DeValue::Array(entries) => {
@@ -69,6 +71,7 @@ impl Raw {
         match self {
             Self::Text(text) | Self::Environment(text) => format!("`{}`", text.escape_default()),
             Self::Integer(number) => format!("the number {number}"),
+            Self::Vast(digits) => format!("the number {digits}"),
             Self::Boolean(flag) => format!("{flag}"),
             Self::List(_) => String::from("a list"),
             Self::Other(what) => what.clone(),

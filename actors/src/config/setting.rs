@@ -2,6 +2,7 @@
 
 use super::raw::Raw;
 use std::net::SocketAddr;
+use std::num::{IntErrorKind, ParseIntError};
 use std::path::PathBuf;
 
 /// Why a value does not fit its key.
@@ -12,6 +13,16 @@ pub enum Mismatch {
     Expected {
         /// What a good value looks like.
         expected: String,
+        /// What stands there.
+        found: String,
+    },
+    /// The value is of the type, but less or more than any may be.
+    #[error("expected {least} to {most}, found {found}")]
+    OutOfBounds {
+        /// The least.
+        least: &'static str,
+        /// The most.
+        most: String,
         /// What stands there.
         found: String,
     },
@@ -45,6 +56,11 @@ pub fn mismatch<T: Setting>(raw: &Raw) -> Mismatch {
     Mismatch::Expected { expected: T::expected(), found: raw.found() }
 }
 
+/// The mismatch of a value that is none from `least` to `most`.
+pub fn out_of_bounds(raw: &Raw, least: &'static str, most: impl ToString) -> Mismatch {
+    Mismatch::OutOfBounds { least, most: most.to_string(), found: raw.found() }
+}
+
 /// Quotes text as a TOML string.
 pub fn quoted(text: impl ToString) -> String {
     toml::Value::String(text.to_string()).to_string()
@@ -68,6 +84,11 @@ impl Setting for bool {
     }
 }
 
+/// Whether a text is a number, but less or more than its type can be.
+pub fn is_overflow(error: &ParseIntError) -> bool {
+    matches!(error.kind(), IntErrorKind::PosOverflow | IntErrorKind::NegOverflow)
+}
+
 macro_rules! whole_number {
     ($($kind:ty),+) => { $(
         impl Setting for $kind {
@@ -76,12 +97,20 @@ macro_rules! whole_number {
             }
 
             fn read(raw: &Raw) -> Result<Self, Mismatch> {
+                // No number of a file is larger than TOML's.
+                let most = || i128::try_from(<$kind>::MAX).unwrap_or(i128::MAX).min(i128::from(i64::MAX));
+                let beyond = || out_of_bounds(raw, "0", most());
                 let number = match raw {
-                    Raw::Integer(number) => Some(*number),
-                    Raw::Environment(text) => text.trim().replace('_', "").parse::<i64>().ok(),
-                    _ => None,
+                    Raw::Integer(number) => *number,
+                    Raw::Vast(_) => return Err(beyond()),
+                    Raw::Environment(text) => match text.trim().replace('_', "").parse() {
+                        Ok(number) => number,
+                        Err(error) if is_overflow(&error) => return Err(beyond()),
+                        Err(_) => return Err(mismatch::<Self>(raw)),
+                    },
+                    _ => return Err(mismatch::<Self>(raw)),
                 };
-                number.and_then(|number| <$kind>::try_from(number).ok()).ok_or_else(|| mismatch::<Self>(raw))
+                <$kind>::try_from(number).map_err(|_| beyond())
             }
 
             fn show(&self) -> String {

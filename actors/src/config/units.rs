@@ -1,7 +1,7 @@
 //! Durations and sizes with their units: `30s`, `5m`, `64KiB`.
 
 use super::raw::Raw;
-use super::setting::{Mismatch, Setting, mismatch, quoted};
+use super::setting::{Mismatch, Setting, is_overflow, mismatch, out_of_bounds, quoted};
 use std::fmt;
 use std::time::Duration;
 
@@ -59,14 +59,16 @@ const LONGEST_MS: u64 = 36_500 * 86_400_000;
 /// No size is larger: what a TOML integer and a file offset can carry.
 const LARGEST: u64 = i64::MAX as u64;
 
-/// Reads a number and one of `units`, which are compared without case.
-fn with_unit(text: &str, units: &[(&str, u64)], most: u64) -> Option<u64> {
+/// Reads a number and one of `units`, which are compared without case. What is too large is the largest number.
+fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let (_, factor) = units.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit.trim()))?;
-    let number: u64 = number.replace('_', "").parse().ok()?;
-    number.checked_mul(*factor).filter(|value| *value <= most)
+    match number.replace('_', "").parse::<u64>() {
+        Ok(number) => Some(number.saturating_mul(*factor)),
+        Err(error) => is_overflow(&error).then_some(u64::MAX),
+    }
 }
 
 /// Writes `value` in the largest of `units` that divides it.
@@ -92,10 +94,14 @@ impl Setting for Size {
 
     fn read(raw: &Raw) -> Result<Self, Mismatch> {
         let bytes = match raw {
-            Raw::Integer(number) => u64::try_from(*number).ok(),
-            _ => raw.text().and_then(|text| with_unit(&text, &SIZES, LARGEST)),
+            Raw::Integer(number) => u64::try_from(*number).unwrap_or(u64::MAX),
+            Raw::Vast(_) => u64::MAX,
+            _ => raw.text().and_then(|text| with_unit(&text, &SIZES)).ok_or_else(|| mismatch::<Self>(raw))?,
         };
-        bytes.map(Self).ok_or_else(|| mismatch::<Self>(raw))
+        match bytes {
+            0..=LARGEST => Ok(Self(bytes)),
+            _ => Err(out_of_bounds(raw, "0", format_args!("{LARGEST} bytes"))),
+        }
     }
 
     fn show(&self) -> String {
@@ -110,8 +116,12 @@ impl Setting for Duration {
     }
 
     fn read(raw: &Raw) -> Result<Self, Mismatch> {
-        let span = raw.text().and_then(|text| with_unit(&text, &SPANS, LONGEST_MS));
-        span.map(Self::from_millis).ok_or_else(|| mismatch::<Self>(raw))
+        let span =
+            raw.text().and_then(|text| with_unit(&text, &SPANS)).ok_or_else(|| mismatch::<Self>(raw))?;
+        match span {
+            0..=LONGEST_MS => Ok(Self::from_millis(span)),
+            _ => Err(out_of_bounds(raw, "0s", in_units(LONGEST_MS, &SPANS).unwrap_or_default())),
+        }
     }
 
     fn show(&self) -> String {

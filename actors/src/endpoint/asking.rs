@@ -9,6 +9,7 @@ use restante::wire::sip::Response;
 use super::SipEndpoint;
 use crate::chance::Chance;
 use crate::clock;
+use crate::link::seldom;
 use crate::ports::{DialogInput, DialogUser, Leave, SendRequest};
 
 /// A request of a dialog's owner, on its way.
@@ -48,7 +49,7 @@ impl SipEndpoint {
             && let Some(avoided) = self.failed_places.note(to, finding, clock::now())
         {
             let (peer, transport, seconds) = (to.addr, to.transport, avoided.as_secs());
-            tracing::warn!(%peer, %transport, cause = ?finding, seconds, "next hop failed: others come first for a while");
+            seldom!(warn, %peer, %transport, cause = ?finding, seconds, "next hop failed: others come first for a while");
         }
         match asking.attempts.handle_outcome(outcome) {
             Some(outcome) => asking.tell(outcome),
@@ -109,7 +110,7 @@ impl Handler<SendRequest> for SipEndpoint {
 /// The places that were found; where none was, the log says why.
 pub(super) fn places(found: Result<Vec<Place>, LocateError>) -> Vec<Place> {
     found.unwrap_or_else(|error| {
-        tracing::warn!(%error, "not sent: the next hop cannot be found");
+        seldom!(warn, %error, "not sent: the next hop cannot be found");
         Vec::new()
     })
 }

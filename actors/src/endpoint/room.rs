@@ -9,7 +9,7 @@ use restante::wire::sip::{Method, Request};
 
 use super::{Asking, SipEndpoint};
 use crate::clock;
-use crate::link::LineAhead;
+use crate::link::{LineAhead, seldom};
 use crate::ports::{Await, DialogInput, DialogUser, Leave, LeaveReturned};
 
 /// A request with a larger body is too large for a datagram and goes over TCP (RFC 3261 18.1.1): as near as it can be
@@ -89,7 +89,8 @@ impl SipEndpoint {
             }
         }
         if let (link, notifies @ 1..) = let_down {
-            tracing::warn!(
+            seldom!(
+                warn,
                 connection = link,
                 notifies,
                 "the peer does not read: NOTIFYs have waited in vain, and their subscriptions end"

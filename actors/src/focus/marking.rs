@@ -5,6 +5,7 @@ use restante::focus::fan_out::Participant;
 use restante::store::{After, MessageId};
 
 use super::Focus;
+use crate::refusals::store_failed;
 
 /// Items that are marked by one order to the store: what it writes as one batch is bounded between orders.
 const MARKS: usize = 64;
@@ -41,7 +42,7 @@ impl Focus {
                 match &outcome {
                     Ok(_) => tracing::info!(parent: &span, message_id = ?id, "delivered"),
                     Err(error) => {
-                        tracing::error!(parent: &span, message_id = ?id, %error, "delivered, but not marked: it stays new");
+                        store_failed!(error, parent: &span, message_id = ?id, %error, "delivered, but not marked: it stays new");
                     }
                 }
                 marked.push((participant, outcome.is_ok()));

@@ -23,9 +23,11 @@ use crate::clock;
 use crate::conference::ConferenceSubscribers;
 use crate::dialog_port::DialogPort;
 use crate::fault;
+use crate::link::seldom;
 use crate::meters;
 use crate::party::{Agreed, Party, PartyEvent};
 use crate::ports::DialogInput;
+use crate::refusals::store_failed;
 use crate::session::{SessionInput, SessionReport};
 use crate::shard::Seat;
 use crate::shared::Shared;
@@ -133,7 +135,7 @@ impl Focus {
         let rejection = missing.rejection(self.shared.agent());
         match missing {
             Missing::Store(error) => {
-                tracing::error!(parent: &self.span, %error, status = rejection.status.0, "retrieval refused: the store failed");
+                store_failed!(error, parent: &self.span, %error, status = rejection.status.0, "retrieval refused: the store failed");
             }
             Missing::Unknown | Missing::NoneNew => self.refused(&rejection),
         }
@@ -141,7 +143,7 @@ impl Focus {
     }
 
     fn refused(&self, rejection: &Rejection) {
-        tracing::info!(parent: &self.span, status = rejection.status.0, reason = rejection.said(), "retrieval refused");
+        seldom!(info, parent: &self.span, status = rejection.status.0, reason = rejection.said(), "retrieval refused");
     }
 
     fn accept(&mut self, found: Found, body: &InviteBody, ctx: &Context<Self>) -> Result<(), Rejection> {
@@ -171,7 +173,7 @@ impl Focus {
     fn agreed(&mut self, agreed: Agreed) {
         let held = !agreed.direction.sends();
         if held != self.relay.is_held() {
-            tracing::info!(parent: &self.span, held, "retrieval held or resumed by the client");
+            seldom!(info, parent: &self.span, held, "retrieval held or resumed by the client");
         }
         self.relay.agree(agreed.client, held);
         if agreed.moved {
@@ -184,7 +186,7 @@ impl Focus {
             return;
         }
         let unfinished = self.retrieval.restart();
-        tracing::info!(parent: &self.span, unfinished = unfinished.len(), "the client's session has another connection; what was not acknowledged is sent again");
+        seldom!(info, parent: &self.span, unfinished = unfinished.len(), "the client's session has another connection; what was not acknowledged is sent again");
         self.relay.restart(&unfinished);
     }
 
@@ -208,7 +210,7 @@ impl Focus {
                     self.fail(participant, Failure::Refused(status));
                 }
                 SessionReport::Lost(cause) => {
-                    tracing::info!(parent: &self.span, cause, "the client's connection is lost: it may open another");
+                    seldom!(info, parent: &self.span, cause, "the client's connection is lost: it may open another");
                 }
                 SessionReport::Rejoined => self.moved(),
                 SessionReport::Ended(cause) => self.broken(cause),
@@ -243,14 +245,14 @@ impl Focus {
         if self.retrieval.failed(participant, failure) {
             let message_id = self.retrieval.entries().get(participant).and_then(|it| it.message_id.as_ref());
             let message_id = message_id.map(tracing::field::debug);
-            tracing::info!(parent: &self.span, participant, message_id, cause, status, "not delivered");
+            seldom!(info, parent: &self.span, participant, message_id, cause, status, "not delivered");
         }
     }
 
     /// The client is gone, or the node stops: nothing more can be delivered.
     fn broken(&mut self, cause: &str) {
         if !self.retrieval.is_finished() {
-            tracing::warn!(parent: &self.span, cause, delivered = self.retrieval.delivered(), "retrieval broken off; what was not acknowledged stays new");
+            seldom!(warn, parent: &self.span, cause, delivered = self.retrieval.delivered(), "retrieval broken off; what was not acknowledged stays new");
         }
         self.relay.end();
         self.retrieval.broken();

@@ -6,6 +6,7 @@
 use super::intake::{Intake, Read};
 use super::open::see_off;
 use super::outbox::{CloseCause, Outbox};
+use super::seldom::seldom;
 use super::stop::Stop;
 use super::stream::Stream;
 use super::writer;
@@ -19,7 +20,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::debug;
 
 /// How long a peer that has closed its own side may wait for what it has asked before.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
@@ -172,9 +173,9 @@ fn told_closed<T: Traffic>(traffic: &T, cause: CloseCause) {
         .increment(1);
     let peer = traffic.peer();
     if cause.is_normal() {
-        info!(protocol, connection = %traffic.id(), %peer, %cause, "connection closed");
+        seldom!(info, protocol, connection = %traffic.id(), %peer, %cause, "connection closed");
     } else {
-        warn!(protocol, connection = %traffic.id(), %peer, %cause, "connection broken");
+        seldom!(warn, protocol, connection = %traffic.id(), %peer, %cause, "connection broken");
     }
 }
 

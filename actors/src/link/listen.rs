@@ -4,7 +4,7 @@ use super::census::{Census, Seat};
 use super::cores::Cores;
 use super::lobby::Lobby;
 use super::net::{self, TcpListener, TcpStream};
-use super::seldom::Seldom;
+use super::seldom::{Seldom, seldom};
 use super::stop::{Stop, Stopper};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
@@ -120,11 +120,11 @@ where
                                 tune(&tcp);
                                 serve(Accepted { tcp, peer, seat, stop }).await;
                             }
-                            Err(error) => warn!(protocol, %peer, cause = %error, "connection lost"),
+                            Err(error) => seldom!(warn, protocol, %peer, cause = %error, "connection lost"),
                         }
                     });
                 }
-                Err(error) => warn!(protocol, %peer, cause = %error, "connection lost"),
+                Err(error) => seldom!(warn, protocol, %peer, cause = %error, "connection lost"),
             },
             Err(full) => {
                 metrics::counter!("restante_connections_refused_total",

@@ -56,7 +56,7 @@ pub use msrp_registry::{Answered, Guard, MsrpRegistration};
 pub use open::HandshakeLimits;
 pub use outbox::{CloseCause, OutboxLimits};
 pub use resolve::Resolver;
-pub(crate) use seldom::Seldom;
+pub(crate) use seldom::{Seldom, seldom};
 pub use sip::{
     Backlog, FlowClosed, LineAhead, SipLimits, SipPorts, SipReceived, SipSender, SipTransport,
     TransportFailed,

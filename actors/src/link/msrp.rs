@@ -10,6 +10,7 @@ use super::msrp_registry::{Guard, Lookup, MsrpRegistration, Registry};
 use super::net::TcpStream;
 use super::open::{HandshakeLimits, Opening};
 use super::outbox::{CloseCause, Outbox, OutboxLimits};
+use super::seldom::seldom;
 use super::stop::{Stop, Stopper};
 use super::stream::Stream;
 use super::tls::{Expect, Tls};
@@ -23,7 +24,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tracing::warn;
 
 /// Limits of MSRP connections.
 #[derive(Clone, Debug)]
@@ -191,7 +191,7 @@ impl MsrpTransport {
                 }
             };
             let (stream, carrier) = connected.inspect_err(|error| {
-                warn!(protocol = "msrp", peer = ?target.addrs.first(), cause = %error, "connection not opened");
+                seldom!(warn, protocol = "msrp", peer = ?target.addrs.first(), cause = %error, "connection not opened");
             })?;
             hub.adopt(&session, stream, carrier, seat, stop)
         }
@@ -276,7 +276,7 @@ async fn serve_accepted(hub: Arc<Hub>, transport: Transport, accepted: Accepted)
         }
         Err(error) => {
             let cause = CloseCause::Network(error.kind());
-            warn!(protocol = "msrp", %peer, %cause, "connection lost");
+            seldom!(warn, protocol = "msrp", %peer, %cause, "connection lost");
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::net::TcpStream;
 use super::outbox::CloseCause;
-use super::seldom::Seldom;
+use super::seldom::{Seldom, seldom};
 use super::stop::Stop;
 use super::stream::Stream;
 use super::tls::{self, Expect, Purpose, Tls, TlsPeer};
@@ -206,7 +206,7 @@ impl Opening {
         match opened {
             Ok(Ok((session, peer))) => Ok((Stream::Tls(Box::new(session)), peer)),
             Ok(Err(error)) => {
-                warn!(protocol = self.protocol, ?peer, host, cause = %error, "TLS towards the peer failed");
+                seldom!(warn, protocol = self.protocol, ?peer, host, cause = %error, "TLS towards the peer failed");
                 Err(match error.kind() {
                     io::ErrorKind::InvalidData => CloseCause::Identity,
                     kind => CloseCause::Connect(kind),

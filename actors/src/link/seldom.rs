@@ -41,9 +41,28 @@ impl Seldom {
     }
 }
 
+/// Tells what others can cause as often as they like: each line that is written so ten times a second at most, and the next one
+/// says how many were left out, if any.
+macro_rules! seldom {
+    ($level:ident, parent: $parent:expr, $($line:tt)+) => {
+        $crate::link::seldom!(@ $level, (parent: $parent,), $($line)+)
+    };
+    ($level:ident, $($line:tt)+) => { $crate::link::seldom!(@ $level, (), $($line)+) };
+    (@ $level:ident, ($($parent:tt)*), $($line:tt)+) => {{
+        static TOLD: $crate::link::Seldom = $crate::link::Seldom::new(10);
+        if let Some(left_out) = TOLD.tell(std::time::Instant::now()) {
+            let left_out = (left_out > 0).then_some(left_out);
+            tracing::$level!($($parent)* left_out, $($line)+);
+        }
+    }};
+}
+
+pub(crate) use seldom;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logging::heard::Log;
 
     #[test]
     fn tells_a_few_a_second_and_counts_the_rest() {
@@ -54,5 +73,26 @@ mod tests {
         assert_eq!(seldom.tell(start), None);
         assert_eq!(seldom.tell(start), None);
         assert_eq!(seldom.tell(start + Duration::from_secs(1)), Some(2));
+    }
+
+    #[test]
+    fn each_line_has_a_limit_of_its_own() {
+        let log = Log::default();
+        let begun = Instant::now();
+        log.hear(|| {
+            let span = tracing::info_span!("session");
+            for number in 0..1000 {
+                seldom!(info, parent: &span, number, "often");
+                if number % 300 == 0 {
+                    seldom!(warn, number, "{}", "seldom");
+                }
+            }
+        });
+        let text = log.text();
+        let often = text.lines().filter(|line| line.contains("often")).collect::<Vec<_>>();
+        let most = 10 * (usize::try_from(begun.elapsed().as_secs()).unwrap_or_default() + 1);
+        assert!((10..=most).contains(&often.len()), "{text}");
+        assert!(often.iter().take(10).all(|line| line.contains("session") && !line.contains("left_out")));
+        assert_eq!(text.lines().filter(|line| line.contains("WARN") && line.contains("seldom")).count(), 4);
     }
 }

@@ -8,6 +8,7 @@ use super::lobby::Lobby;
 use super::net;
 use super::open::{HandshakeLimits, Opening};
 use super::outbox::{CloseCause, OutboxLimits};
+use super::seldom::seldom;
 use super::sip_connection::{Connection, Connections, Pending, Target, is_response};
 use super::sip_stream;
 use super::stop::Stopper;
@@ -429,7 +430,7 @@ impl Hub {
                 self.cores.here_or_next().spawn(sip_stream::connect(hub, connection, seat, stop));
             }
             Err(full) => {
-                tracing::warn!(protocol = "sip", peer = %connection.peer(), cause = %full, "not connected");
+                seldom!(warn, protocol = "sip", peer = %connection.peer(), cause = %full, "not connected");
                 self.gone(&connection);
                 connection.give_up(CloseCause::Connect(io::ErrorKind::QuotaExceeded));
             }

@@ -6,6 +6,7 @@ use super::intake::Intake;
 use super::listen::{Accepted, tune};
 use super::net::{self, TcpStream};
 use super::outbox::{CloseCause, Outbox};
+use super::seldom::seldom;
 use super::sip::{FlowClosed, Hub, SipReceived};
 use super::sip_connection::{Connection, Pending, report};
 use super::stop::Stop;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::debug;
 
 /// Messages decoded before other tasks of the core have their turn.
 const BATCH: u32 = 64;
@@ -72,7 +73,7 @@ async fn open(hub: &Hub, connection: &Connection) -> Result<Stream, CloseCause> 
 }
 
 fn give_up(hub: &Hub, connection: &Connection, cause: CloseCause) {
-    warn!(protocol = "sip", peer = %connection.peer(), %cause, "connection not opened");
+    seldom!(warn, protocol = "sip", peer = %connection.peer(), %cause, "connection not opened");
     hub.gone(connection);
     connection.give_up(cause);
 }

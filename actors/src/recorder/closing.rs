@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use restante::store::{Deposited, SessionId, Store, StoreError};
 
+use crate::link::seldom;
+
 /// How long is waited before the first repetition; each time twice as long.
 const FIRST: Duration = Duration::from_millis(100);
 /// Repetitions before the caller is told that the session is over, some 13 seconds after it was.
@@ -33,7 +35,7 @@ pub(super) async fn close(store: Arc<dyn Store>, draft: SessionId) -> Result<Clo
     for _ in 0..REPETITIONS {
         match attempt(&*store, draft).await {
             Err(error) if store.working() => {
-                tracing::warn!(%error, again_ms = wait.as_millis(), "session not closed");
+                seldom!(warn, %error, again_ms = wait.as_millis(), "session not closed");
             }
             end => return end,
         }

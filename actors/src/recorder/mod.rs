@@ -24,6 +24,7 @@ use crate::clock;
 use crate::dialog_port::DialogPort;
 use crate::fault;
 use crate::linger::Linger;
+use crate::link::seldom;
 use crate::meters;
 use crate::party::{Agreed, NODE_STOPS, Party, PartyEvent};
 use crate::ports::DialogInput;
@@ -133,7 +134,7 @@ impl Recorder {
     fn admitted(&mut self, admitted: Result<(), StoreError>, ctx: &mut Context<Self>) {
         let admitted = admitted.map_err(|error| refusals::of_store(&error, self.shared.agent()));
         if let Err(rejection) = admitted.and_then(|()| self.accept(ctx)) {
-            tracing::info!(parent: &self.span, status = rejection.status.0, reason = rejection.said(), "session refused");
+            seldom!(info, parent: &self.span, status = rejection.status.0, reason = rejection.said(), "session refused");
             self.party.refuse(&rejection);
             self.closed = true;
         }
@@ -175,7 +176,7 @@ impl Recorder {
                     self.arriving.remove(&id);
                 }
                 SessionReport::Lost(cause) => {
-                    tracing::info!(parent: &self.span, cause, "the caller's connection is lost: another may come");
+                    seldom!(info, parent: &self.span, cause, "the caller's connection is lost: another may come");
                 }
                 SessionReport::Ended(cause) => self.hang_up(cause),
                 SessionReport::Bound
@@ -200,7 +201,7 @@ impl Recorder {
         self.ending = true;
         self.linger = None;
         if !self.party.is_over() {
-            tracing::info!(parent: &self.span, cause, "session ended by the store");
+            seldom!(info, parent: &self.span, cause, "session ended by the store");
             self.party.bye(reason);
         }
     }
@@ -237,7 +238,7 @@ impl Recorder {
         self.closed = true;
         let Some(draft) = self.draft.id() else {
             meters::session_deposit("empty");
-            tracing::info!(parent: &self.span, "session without a complete message: no item");
+            seldom!(info, parent: &self.span, "session without a complete message: no item");
             return;
         };
         self.storing += 1;
@@ -254,7 +255,7 @@ impl Recorder {
 
     /// The caller need not wait for a store that fails for so long: what he has said is kept, though hidden.
     fn close_later(&mut self, draft: SessionId, error: &StoreError, ctx: &mut Context<Self>) {
-        tracing::error!(parent: &self.span, %error, "session not closed: no item yet; tried again");
+        seldom!(error, parent: &self.span, %error, "session not closed: no item yet; tried again");
         self.late = true;
         let closing = closing::close_later(Arc::clone(&self.shared.store), draft);
         ctx.spawn(closing.into_actor(self).map(|closed, recorder, ctx| {
@@ -274,7 +275,7 @@ impl Recorder {
                 tracing::info!(parent: &self.span, messages = self.stored, "session closed before")
             }
             Err(error) => {
-                tracing::error!(parent: &self.span, %error, "session not closed; it becomes an item when the store is opened again")
+                seldom!(error, parent: &self.span, %error, "session not closed; it becomes an item when the store is opened again")
             }
         }
     }
@@ -327,17 +328,17 @@ impl Recorder {
     fn agreed(&mut self, agreed: &Agreed) {
         let held = !agreed.direction.receives();
         if std::mem::replace(&mut self.held, held) != held {
-            tracing::info!(parent: &self.span, held, "session held or resumed by the caller");
+            seldom!(info, parent: &self.span, held, "session held or resumed by the caller");
         }
         if agreed.moved {
-            tracing::info!(parent: &self.span, "the caller's session has another connection");
+            seldom!(info, parent: &self.span, "the caller's session has another connection");
         }
     }
 
     fn ring(&mut self, ctx: &mut Context<Self>) {
         self.alarm.rang();
         if self.party.ring(clock::now()) {
-            tracing::warn!(parent: &self.span, "nothing came from the caller in time");
+            seldom!(warn, parent: &self.span, "nothing came from the caller in time");
             self.hang_up("idle");
         }
         self.look();

@@ -17,9 +17,10 @@ use super::arriving::{self, Arriving, Content};
 use super::line::Place;
 use crate::clock;
 use crate::fault;
+use crate::link::seldom;
 use crate::meters;
 use crate::records::{Said, Way};
-use crate::refusals;
+use crate::refusals::{self, store_failed};
 use crate::session::ReadCredit;
 
 impl Recorder {
@@ -134,7 +135,7 @@ impl Recorder {
                 Err(error) => {
                     recorder.stored -= 1;
                     meters::session_message("refused");
-                    tracing::warn!(parent: &recorder.span, %error, "MESSAGE in the dialog refused");
+                    seldom!(warn, parent: &recorder.span, %error, "MESSAGE in the dialog refused");
                     refusals::of_store(&error, recorder.shared.agent()).response(&request)
                 }
             };
@@ -191,9 +192,9 @@ impl Recorder {
                 self.stored -= 1;
                 let (status, blame) = refusals::msrp_of_store(&error);
                 if blame == refusals::Blame::Store {
-                    tracing::error!(parent: &self.span, %error, status, "message refused: the store failed");
+                    store_failed!(&error, parent: &self.span, %error, status, "message refused: the store failed");
                 } else {
-                    tracing::warn!(parent: &self.span, %error, status, "message refused");
+                    seldom!(warn, parent: &self.span, %error, status, "message refused");
                 }
                 self.judge(id, Verdict::Refused(status, refusals::comment_of_store(&error)));
             }

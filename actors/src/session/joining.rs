@@ -10,7 +10,7 @@ use restante::wire::msrp::MsrpUri;
 use super::MsrpSession;
 use super::input::{self, Input, SessionInput};
 use crate::clock;
-use crate::link::{Guard, MsrpConnectError, MsrpLink, MsrpRegistration, MsrpTarget, MsrpTransport};
+use crate::link::{Guard, MsrpConnectError, MsrpLink, MsrpRegistration, MsrpTarget, MsrpTransport, seldom};
 
 /// The other side, that is known, or known anew.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl MsrpSession {
             let epoch = self.epoch;
             actix::spawn(async move {
                 let addrs = resolving.await.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "the client's MSRP URI leads nowhere");
+                    seldom!(warn, %error, "the client's MSRP URI leads nowhere");
                     Vec::new()
                 });
                 user.do_send(SessionInput(Input::Resolved { epoch, to: MsrpTarget { addrs, secure } }));
@@ -101,7 +101,7 @@ impl MsrpSession {
                 self.machine.probe(now);
             }
             Err(error) => {
-                tracing::warn!(%error, "MSRP connection to the client failed");
+                seldom!(warn, %error, "MSRP connection to the client failed");
                 self.lose("connect failed");
             }
         }

@@ -25,6 +25,7 @@ use crate::endpoint::{Arrived, SipEndpoint};
 use crate::fault;
 use crate::focus::{Focus, FocusBirth, Selection};
 use crate::gate::{Caller, Gate};
+use crate::link::seldom;
 use crate::pager_depositing::PagerDepositing;
 use crate::ports::{Asked, DialogInput, Respond, ToEndpoint};
 use crate::recorder::{Recorder, RecorderBirth};
@@ -99,7 +100,7 @@ impl Shard {
     }
 
     fn refuse(&self, visitor: &Visitor, rejection: &Rejection) {
-        tracing::info!(
+        seldom!(info,
             call_id = %visitor.request.headers.call_id_text(),
             method = %visitor.request.method,
             peer = %visitor.flow.peer,

@@ -27,6 +27,17 @@ fn what_is_sent_is_listed_and_fetched() {
 }
 
 #[test]
+fn what_expires_at_once_is_said_to_be_kept_nowhere() {
+    let node = Node::start();
+    let sent = client(&node, "alice", &["send", "bob@example.com", "x", "--expires", "0"]);
+    assert!(sent.stderr.contains("it expires at once: nothing of it is kept"), "{}", sent.stderr);
+    sent.ok();
+    assert_eq!(client(&node, "bob", &["summary"]).code, 7);
+    let sent = client(&node, "alice", &["send", "bob@example.com", "x", "--expires", "1h"]);
+    assert_eq!(sent.stderr, "");
+}
+
+#[test]
 fn every_command_speaks_json() {
     let node = Node::start();
     let mut send = command(&node, "alice", &["send", "bob@example.com", "-", "--json", "--subject", "s"]);

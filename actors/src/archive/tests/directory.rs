@@ -8,6 +8,7 @@ fn a_directory_of_another_version_is_refused_by_name() {
     std::fs::create_dir(place.path().join("engine")).unwrap();
     let refusal = Archive::open(place.path()).err().unwrap().to_string();
     assert!(refusal.contains("restante store 1") && refusal.contains("restante store 2"), "{refusal}");
+    assert!(refusal.contains("no `format`") && !refusal.contains("holds"), "{refusal}");
     std::fs::write(place.path().join("format"), "restante store 99\n").unwrap();
     let refusal = Archive::open(place.path()).err().unwrap().to_string();
     assert!(refusal.contains("restante store 99"), "{refusal}");
@@ -35,6 +36,28 @@ fn a_directory_without_its_engine_is_refused_and_left_as_it_is() {
     assert!(wait(open(&place).open(bob(), id("large"))).unwrap().is_some());
 }
 
+/// What is there, and cannot be read, is not missing: nothing is to be brought back or moved away.
+#[test]
+fn an_engine_that_cannot_be_read_is_not_called_missing() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let place = place();
+    drop(open(&place));
+    let (engine, away) = (place.path().join("engine"), place.path().join("away"));
+    let refusal = || Archive::open(place.path()).err().unwrap().to_string();
+    let set = |mode| std::fs::set_permissions(&engine, PermissionsExt::from_mode(mode)).unwrap();
+    set(0o000);
+    // Who runs the tests as root may read it all the same.
+    if std::fs::read_dir(&engine).is_err() {
+        let refusal = refusal();
+        assert!(refusal.contains("engine: Permission denied") && !refusal.contains("missing"), "{refusal}");
+    }
+    set(0o700);
+    std::fs::rename(&engine, &away).unwrap();
+    symlink(&engine, &engine).unwrap();
+    let refusal = refusal();
+    assert!(refusal.contains("engine: Too many levels") && !refusal.contains("missing"), "{refusal}");
+}
+
 /// Killed while the engine was being made, or the disk was full.
 #[test]
 fn a_first_start_that_was_interrupted_is_begun_anew() {
@@ -60,16 +83,69 @@ fn a_directory_that_is_removed_takes_nothing_more() {
             std::fs::write(at.join("lock"), "").unwrap();
         },
     ] {
-        let place = place();
-        let at = place.path().join("data");
-        let store = Archive::open(&at).unwrap();
-        wait(store.deposit(pager(key("a", "t", 1), "x"))).unwrap();
-        assert!(store.working());
-        remove(&at);
-        assert!(!store.working());
-        let refused = wait(store.deposit(pager(key("b", "t", 1), "x")));
-        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+        assert_given_up("lock", remove);
     }
+}
+
+/// Without this part of it, or with another in its place, a store takes nothing more, and says once which it was.
+fn assert_given_up(part: &str, remove: impl Fn(&Path)) {
+    let place = place();
+    let at = place.path().join("data");
+    let store = Archive::open(&at).unwrap();
+    wait(store.deposit(pager(key("a", "t", 1), "x"))).unwrap();
+    assert!(store.working());
+    remove(&at);
+    let log = Log::default();
+    log.hear(|| assert!(!store.working() && !store.working(), "{part}"));
+    let refused = wait(store.deposit(pager(key("b", "t", 1), "x")));
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{part}: {refused:?}");
+    let text = log.text();
+    let named = format!("{} was removed, moved or replaced", at.join(part).display());
+    assert_eq!((text.matches("ERROR").count(), text.contains(&named)), (1, true), "{part}: {text}");
+}
+
+#[test]
+fn a_directory_that_loses_a_part_takes_nothing_more() {
+    for part in
+        ["lock", "content", "engine", "engine/keyspaces", "engine/keyspaces/1", "engine/keyspaces/1/tables"]
+    {
+        let away = |at: &Path| std::fs::rename(at.join(part), at.join("away")).unwrap();
+        assert_given_up(part, away);
+        assert_given_up(part, |at| {
+            away(at);
+            match part {
+                "lock" => std::fs::write(at.join(part), "").unwrap(),
+                _ => std::fs::create_dir(at.join(part)).unwrap(),
+            }
+        });
+    }
+    for part in ["content", "engine"] {
+        assert_given_up(part, |at| std::fs::remove_dir_all(at.join(part)).unwrap());
+    }
+}
+
+#[test]
+fn an_engine_that_loses_its_journal_takes_nothing_more() {
+    let journal = "engine/0.jnl";
+    assert_given_up(journal, |at| std::fs::remove_file(at.join(journal)).unwrap());
+    assert_given_up(journal, |at| std::fs::rename(at.join(journal), at.join("engine/away")).unwrap());
+    // As an editor does, or who puts another copy in its place.
+    assert_given_up(journal, |at| {
+        std::fs::copy(at.join(journal), at.join("engine/copy")).unwrap();
+        std::fs::rename(at.join("engine/copy"), at.join(journal)).unwrap();
+    });
+}
+
+/// What the operator was told to remove, or makes beside them.
+#[test]
+fn what_is_no_part_of_a_store_may_come_and_go() {
+    let place = place();
+    std::fs::create_dir_all(place.path().join("engine.damaged/keyspaces")).unwrap();
+    let store = open(&place);
+    std::fs::remove_dir_all(place.path().join("engine.damaged")).unwrap();
+    std::fs::write(place.path().join("engine/notes"), "").unwrap();
+    std::fs::create_dir(place.path().join("content/lost+found")).unwrap();
+    assert!(store.working());
 }
 
 #[test]

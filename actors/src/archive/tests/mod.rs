@@ -17,7 +17,6 @@ mod remains;
 mod rules;
 mod unread;
 
-use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -31,6 +30,7 @@ use restante::time::Timestamp;
 use tempfile::TempDir;
 
 use super::Archive;
+use crate::logging::heard::Log;
 
 /// A directory on the disk that holds the build, not in memory.
 fn place() -> TempDir {
@@ -108,34 +108,6 @@ fn message(id: &str, body: impl Into<Bytes>) -> NewMessage {
         body: Body::Inline(body.into()),
         received: Timestamp(1500),
         text: true,
-    }
-}
-
-/// What the log is told.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    /// Does something, listening.
-    fn hear(&self, what: impl FnOnce()) {
-        let log = self.clone();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish();
-        tracing::subscriber::with_default(subscriber, what);
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use restante::store::{ListQuery, Store};
 
 use super::*;
+use crate::archive::tree::Durable;
 use crate::archive::{ends, salvage};
 
 const ITEMS: usize = 600;
@@ -154,6 +155,77 @@ fn a_store_is_made_anew_from_what_can_be_read_of_it() {
     }
 }
 
+/// Nobody is told of what he cannot have, and what is left of a session is had.
+#[test]
+fn an_item_without_its_content_is_gone_from_a_store_that_is_made_anew() {
+    let place = place();
+    let store = open(&place);
+    let large = |call_id: &str| pager(key(call_id, "t", 1), noise(20_000));
+    for call_id in ["lost", "kept"] {
+        wait(store.deposit(large(call_id))).unwrap();
+    }
+    // Another deposit of the same Call-ID has another id, and is remembered apart.
+    let other = || pager(key("kept", "other", 1), noise(20_000));
+    let apart = wait(store.deposit(other())).unwrap().message_id;
+    for (call_id, sizes) in [("session", [20_000, 100, 20_000, 50_000, 20_000]), ("chat", [20_000; 5])] {
+        let draft = wait(store.open_session(session(key(call_id, "t", 1)))).unwrap();
+        sizes.iter().for_each(|size| wait(store.append(draft, message("m", noise(*size)))).unwrap());
+        wait(store.close_session(draft)).unwrap();
+    }
+    // The last is under way still.
+    let draft = wait(store.open_session(session(key("draft", "t", 1)))).unwrap();
+    (0..3).for_each(|_| wait(store.append(draft, message("m", noise(20_000)))).unwrap());
+    let before = wait(store.counts(bob())).unwrap();
+    assert_eq!(before.items, 6);
+
+    // As if their blocks could not be read.
+    let tree = store.reader.tree.clone();
+    let is_of = |bundle: u64, key: &[u8]| u64::from_be_bytes(*key[9..].first_chunk().unwrap()) == bundle;
+    let lose = |kind: u8, bundle: u64, indexes: &[u8]| {
+        let all = tree.moment().prefix(&[kind]).map(|record| record.unwrap().0);
+        let lost = all.filter(|key| is_of(bundle, key) && indexes.contains(key.last().unwrap()));
+        let lost: Vec<_> = lost.map(|key| (key, None)).collect();
+        assert_eq!(lost.len(), indexes.len(), "{bundle}");
+        tree.commit(lost.into_iter(), Durable::First).unwrap();
+    };
+    lose(b'b', 1, &[0]);
+    lose(b'm', 3, &[0]);
+    lose(b'b', 4, &[0]);
+    lose(b'm', 4, &[2]);
+    lose(b'b', 5, &[0, 1, 2, 3, 4]);
+    lose(b'm', 6, &[1]);
+    drop((store, tree));
+    assert_eq!(salvage(place.path()).unwrap().unread, 0);
+
+    let store = open(&place);
+    let heads = wait(store.list(bob(), ListQuery::default())).unwrap();
+    let ids: Vec<_> = heads.iter().map(|head| head.message_id.clone()).collect();
+    assert_eq!(ids, [id("kept"), id("session"), id("draft")]);
+    let counts = wait(store.counts(bob())).unwrap();
+    assert_eq!((counts.items, counts.bytes), (3, heads.iter().map(|head| head.bytes).sum()));
+    assert_eq!(counts.text.new + counts.multimedia.new, 3);
+    let sizes = |call_id| {
+        let item = wait(store.open(bob(), id(call_id))).unwrap().unwrap();
+        bodies(&store, &item).iter().map(Bytes::len).collect::<Vec<_>>()
+    };
+    assert_eq!(sizes("kept"), [20_000]);
+    assert_eq!(sizes("session"), [100, 50_000, 20_000]);
+    assert_eq!(sizes("draft"), [20_000, 20_000]);
+    for gone in [id("lost"), id("chat"), apart] {
+        assert!(wait(store.open(bob(), gone)).unwrap().is_none());
+    }
+    // What is gone is taken again.
+    assert!(!wait(store.deposit(large("lost"))).unwrap().repeated);
+    assert!(!wait(store.deposit(other())).unwrap().repeated);
+    assert!(wait(store.deposit(large("kept"))).unwrap().repeated);
+    // And nothing is left of it.
+    while wait(store.expire(Timestamp(1 << 50), 256)).unwrap().more {}
+    let moment = store.reader.tree.moment();
+    for kind in [b'b', b'i', b'k', b'm', b'n', b'r'] {
+        assert_eq!(moment.prefix(&[kind]).count(), 0, "{}", char::from(kind));
+    }
+}
+
 #[test]
 fn a_table_that_cannot_be_opened_is_named_as_the_cause() {
     let place = in_tables();
@@ -163,6 +235,27 @@ fn a_table_that_cannot_be_opened_is_named_as_the_cause() {
     }
     let Err(StoreError::Unavailable(why)) = Archive::open(place.path()) else { panic!("it was opened") };
     assert!(why.contains("a table of its engine is damaged"), "{why}");
+}
+
+#[test]
+fn where_there_is_no_store_nothing_is_mended_or_made() {
+    let place = place();
+    let nowhere = place.path().join("nowhere");
+    let empty = place.path().join("empty");
+    let begun = place.path().join("begun");
+    std::fs::create_dir(&empty).unwrap();
+    std::fs::create_dir_all(begun.join("engine")).unwrap();
+    std::fs::write(begun.join("making"), "").unwrap();
+    for at in [&nowhere, &empty, &begun] {
+        let refused = salvage(at);
+        assert!(
+            matches!(&refused, Err(StoreError::Unavailable(why)) if why.contains("holds no store")),
+            "{refused:?}"
+        );
+    }
+    let entries = |at: &Path| std::fs::read_dir(at).unwrap().count();
+    assert!(!nowhere.exists());
+    assert_eq!((entries(&empty), entries(&begun)), (0, 2));
 }
 
 #[test]
