@@ -1,17 +1,21 @@
 //! A subscription somebody holds with us: [`Notifier`], the notifier half of one (RFC 6665 4.2),
 //! for any event package. Who may subscribe, for how long and what a body says is its user's affair.
 
+mod reason;
+mod record;
+
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use super::dialog::Dialog;
 use super::session_event::Body;
 use super::transport::{Flow, Transport};
-use super::written;
-use crate::time::{Instant, Timestamp};
+use crate::time::Instant;
 use crate::wire::sip::{Event, HeaderError, HeaderName, Host, Method, Request, Response, SipUri, StatusCode};
+
+pub use reason::TerminationReason;
+pub use record::NotifierRecord;
 
 /// The reason phrase of a 403 to a SUBSCRIBE for something new in a dialog that is there (RFC 6665 4.5.2).
 pub const NO_SHARING: &str = "Dialog Sharing Not Supported";
@@ -66,41 +70,6 @@ enum Busy {
     Withheld,
 }
 
-/// Why a subscription was ended by the notifier (RFC 6665 4.1.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TerminationReason {
-    /// The subscriber should subscribe anew at once.
-    Deactivated,
-    /// The subscriber should subscribe anew later.
-    Probation,
-    /// The subscriber may not have it any more.
-    Rejected,
-    /// It was not refreshed, or was unsubscribed.
-    Timeout,
-    /// Nobody could be asked for leave.
-    GiveUp,
-    /// What was subscribed to does not exist any more.
-    NoResource,
-    /// What was subscribed to will never change again.
-    Invariant,
-}
-
-impl TerminationReason {
-    /// The value of the `reason` parameter.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Deactivated => "deactivated",
-            Self::Probation => "probation",
-            Self::Rejected => "rejected",
-            Self::Timeout => "timeout",
-            Self::GiveUp => "giveup",
-            Self::NoResource => "noresource",
-            Self::Invariant => "invariant",
-        }
-    }
-}
-
 /// What came of a NOTIFY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NotifyOutcome {
@@ -123,20 +92,6 @@ pub struct Refreshed {
     /// connection: what comes of it is to be kept from [`Notifier::handle_response`], [`Notifier::handle_failed`] and
     /// [`Notifier::resume`].
     pub abandoned: bool,
-}
-
-/// What is written down of a subscription to survive a restart.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NotifierRecord {
-    /// The dialog.
-    pub dialog: Dialog,
-    /// Our Contact value.
-    pub contact: String,
-    /// The Event value.
-    #[serde(serialize_with = "written::text")]
-    pub event: Bytes,
-    /// When it ends unless it is refreshed.
-    pub expires: Timestamp,
 }
 
 impl Notifier {
@@ -467,39 +422,5 @@ impl Notifier {
         let expiry = (self.phase == Phase::Active).then_some(self.expires);
         let lost = self.lost.filter(|_| !self.is_ended());
         [self.due_at(), expiry, lost].into_iter().flatten().min()
-    }
-
-    /// What to write down; `None` where it is over or about to be. `now` and `wall` are the same
-    /// moment by both clocks.
-    #[must_use]
-    pub fn record(&self, now: Instant, wall: Timestamp) -> Option<NotifierRecord> {
-        self.is_active().then(|| NotifierRecord {
-            dialog: self.dialog.clone(),
-            contact: self.contact.clone(),
-            event: self.event.clone(),
-            expires: wall.after(self.expires - now),
-        })
-    }
-
-    /// The subscription as it was written down; a NOTIFY is due at once, for nobody knows what was
-    /// missed. The sequence number leaps ahead of what may have been sent since.
-    #[must_use]
-    pub fn restore(record: NotifierRecord, now: Instant, wall: Timestamp, min_interval: Duration) -> Self {
-        let mut dialog = record.dialog;
-        dialog.skip(1 << 16);
-        dialog.forgive();
-        Self {
-            dialog,
-            contact: record.contact,
-            event: record.event,
-            flow: None,
-            min_interval,
-            expires: now + record.expires.saturating_since(wall),
-            phase: Phase::Active,
-            busy: None,
-            news: Some((now, true)),
-            last: None,
-            lost: None,
-        }
     }
 }
