@@ -117,7 +117,9 @@ impl DialogPort {
                 SessionAction::Respond(txn, response) => self.respond(txn, response),
                 SessionAction::Request(request) => {
                     let next_hop = invite.dialog().next_hop();
-                    self.send(request, next_hop, Some(self.peer.flow), INVITE_TICKET, None);
+                    // RFC 3261 12.2.2: a target refresh says where the peer is, which is where that came from.
+                    let flow = invite.flow().unwrap_or(self.peer.flow);
+                    self.send(request, next_hop, Some(flow), INVITE_TICKET, None);
                 }
             }
         }

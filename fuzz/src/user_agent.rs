@@ -245,7 +245,7 @@ impl Agent {
         let tag = request.headers.to_tag();
         let of = |own: &str| tag.as_ref().is_some_and(|tag| tag == own.as_bytes());
         if let Some(dialogue) = self.sessions.iter_mut().find(|dialogue| of(&dialogue.tag)) {
-            return dialogue.session.handle_request(txn, request);
+            return dialogue.session.handle_request(txn, request, flow);
         }
         if let Some((_, notifier)) = self.notifiers.iter_mut().find(|(own, _)| of(own)) {
             let response = match request.method {

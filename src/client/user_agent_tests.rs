@@ -218,7 +218,7 @@ impl Store {
                 let granted = Duration::from_secs(request.headers.expires().unwrap().unwrap().into());
                 self.notifier.as_mut().unwrap().handle_subscribe(now, &request, there(), granted).response
             }
-            _ => return self.session.as_mut().unwrap().handle_request(txn, request),
+            _ => return self.session.as_mut().unwrap().handle_request(txn, request, there()),
         };
         self.endpoint.respond(now, txn, response);
     }

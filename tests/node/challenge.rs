@@ -234,6 +234,40 @@ fn a_dialog_is_its_partys_alone() {
     assert_eq!(elsewhere.ask(moved).status(), 200);
 }
 
+// proves RFC 3261 12.2.2, 22.1: where the party is now is said by itself alone, and by what is accepted
+#[test]
+fn a_call_moves_with_its_party_alone() {
+    let node = strict().start();
+    let mut bob = Ua::tcp(&node, "bob").with_login("bob", "builder");
+    for moves in [false, true] {
+        deposit(&mut bob, BOB, "one");
+        let mut call = Invite::new(&bob, BOB, Offer::active()).call(&mut bob);
+        let (offer, local, here) = (call.offer.clone(), call.local.clone(), bob.here);
+        let again = |call: &mut Call, ua: &Ua| {
+            call.dialog.request(ua, "INVITE").body("application/sdp", offer.sdp(here, &local))
+        };
+        // Somebody who knows the tags, and another user.
+        let mut eve = Ua::tcp(&node, "bob");
+        let forged = again(&mut call, &eve);
+        assert_eq!(Challenge::all(&eve.ask(forged)).len(), 2);
+        let mut alice = Ua::tcp(&node, "bob").with_login("alice", "wonderland");
+        let forged = again(&mut call, &alice);
+        assert_eq!(alice.ask(forged).status(), 403);
+        // Bob from elsewhere, with his password.
+        let mut elsewhere = Ua::tcp(&node, "bob").with_login("bob", "builder");
+        let request = again(&mut call, &elsewhere);
+        let request =
+            if moves { request } else { request.without("Content-Type").add("Content-Type", "a/b") };
+        let response = elsewhere.ask(request);
+        assert_eq!(response.status(), if moves { 200 } else { 415 }, "{response}");
+        if moves {
+            call.dialog.cseq = response.need("CSeq").split(' ').next().unwrap().parse().unwrap();
+            elsewhere.send(&call.dialog.ack(&elsewhere));
+        }
+        call.finish(if moves { &mut elsewhere } else { &mut bob }, 1);
+    }
+}
+
 // proves RFC 3261 12, 13.2.2.4, 22.1: an ACK is not challenged; its answer is taken of the dialog's party alone
 #[test]
 fn an_answer_in_an_ack_is_its_partys_alone() {

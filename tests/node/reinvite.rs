@@ -112,9 +112,12 @@ fn a_retrieval_moves_to_another_connection() {
     let unanswered = call.msrp().next_send();
     // What is answered behind the first 200 tells that the node has read it: else it would repeat "one", too.
     call.msrp().bind();
-    let former = call.move_on().unwrap();
+    let mut former = call.move_on().unwrap();
     let answer = call.reoffer(&mut bob, Offer::active());
     assert!(answer.version() >= call.answer.version());
+    // What still comes on the connection that was left does not bring the session back.
+    former.handle_send(unanswered.clone(), &mut |_| Verdict::Take);
+    assert_eq!(former.send(&Chunk::empty()), 506, "the session waits for another connection");
     call.join();
     let again = call.finish(&mut bob, 2);
     assert_eq!(again[0].message_id, unanswered.need("Message-ID"), "RFC 4975 5.4: with the same Message-ID");

@@ -118,6 +118,25 @@ fn deposit_summary_and_retrieval_go_over_secure_websocket() {
     assert_eq!((call.answer.address(), call.answer.proto.as_str()), (web.msrp, "TCP/MSRP"));
 }
 
+// proves RFC 3261 12.2.2, RFC 7118 5: what the node asks comes to where the last target refresh came from
+#[test]
+fn a_call_goes_on_over_the_connection_of_its_last_reinvite() {
+    let web = WebNode::plain(Plan::new());
+    let ua = |over_web| if over_web { web.ua("bob") } else { Ua::tcp(&web.node, "bob") };
+    for (first, second) in [(true, true), (false, true), (false, false)] {
+        for gone in [false, true] {
+            deposit(&mut Ua::tcp(&web.node, "sip:alice@example.org"), BOB, "one");
+            let mut former = ua(first);
+            let mut call = Invite::new(&former, BOB, Offer::active()).call(&mut former);
+            let former = (!gone).then_some(former);
+            let mut bob = ua(second);
+            call.reoffer(&mut bob, Offer::active());
+            call.finish(&mut bob, 1);
+            drop(former);
+        }
+    }
+}
+
 // proves RFC 7118 5: who is gone for good takes no place, though nothing changes that he could not be told
 #[test]
 fn a_page_that_is_loaded_anew_takes_the_place_of_the_one_before() {

@@ -252,10 +252,10 @@ impl Hub {
         stop: Stop,
     ) -> Result<MsrpLink, MsrpConnectError> {
         let link = self.link(&stream, carrier).map_err(|error| MsrpConnectError::Refused(error.kind()))?;
-        match self.registry.bind(session, &link) {
+        match self.registry.bind(session, &link, None) {
             Lookup::Found { .. } => {}
             Lookup::Unknown => return Err(MsrpConnectError::NoSession),
-            Lookup::Elsewhere => return Err(MsrpConnectError::Bound),
+            Lookup::Elsewhere | Lookup::Stray => return Err(MsrpConnectError::Bound),
             Lookup::Forbidden | Lookup::Early(_) => return Err(MsrpConnectError::Identity),
         }
         let opened = Opened { hub: self, link: link.clone(), stream, stop, seat };

@@ -239,7 +239,7 @@ impl MsrpTraffic {
             self.route = Route::Skip;
             return Ok(());
         };
-        match self.hub.registry.lookup(uri.session_id(), &self.link) {
+        match self.hub.registry.lookup(uri.session_id(), &self.link, head) {
             Lookup::Found { port, bound_now } => {
                 if bound_now {
                     self.unbound_since = None;
@@ -257,6 +257,8 @@ impl MsrpTraffic {
             Lookup::Unknown => self.refuse(head, 481),
             // RFC 4975 5.4: a session already in use on another connection: MUST reject with 506
             Lookup::Elsewhere => self.refuse(head, 506),
+            // What it tells of was sent over a connection that the session has left, and is sent again.
+            Lookup::Stray => self.route = Route::Skip,
             Lookup::Early(_) => return Err(Hold::Answer),
             Lookup::Forbidden => return Err(Hold::Identity),
         }
@@ -298,12 +300,13 @@ impl MsrpTraffic {
     /// Waits, a while, for the answer to the offer of the session that a frame is for.
     async fn answered(&self, intake: &mut Intake, head: &Head) -> Result<(), CloseCause> {
         let Some(session) = head.to_path.first().map(MsrpUri::session_id) else { return Ok(()) };
-        let Lookup::Early(answered) = self.hub.registry.lookup(session, &self.link) else { return Ok(()) };
+        let lookup = || self.hub.registry.lookup(session, &self.link, head);
+        let Lookup::Early(answered) = lookup() else { return Ok(()) };
         let come = async {
             let mut come = std::pin::pin!(answered.come());
             come.as_mut().enable();
             // It may have come before we began to wait.
-            if matches!(self.hub.registry.lookup(session, &self.link), Lookup::Early(_)) {
+            if matches!(lookup(), Lookup::Early(_)) {
                 come.await;
             }
         };

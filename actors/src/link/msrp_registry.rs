@@ -5,6 +5,7 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use restante::wire::fingerprint::Fingerprint;
+use restante::wire::msrp::{FrameKind, Head, MsrpUri};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +25,29 @@ struct Session {
     /// The number of the core it was made known on, which is where it is told.
     home: Option<u16>,
     guard: Guard,
+    /// The peer's path as it is told now, where it was another before.
+    path: Option<Box<[MsrpUri]>>,
     link: Option<MsrpLink>,
+}
+
+impl Session {
+    /// Whether a frame may bind the session to the connection that it came on.
+    fn is_bound_by(&self, head: &Head) -> Result<(), Lookup> {
+        // RFC 4975 5.4: what binds is a request. Responses, and the REPORTs of what was sent, are of a connection that
+        // the session was bound to and has left.
+        if matches!(head.kind, FrameKind::Response { .. } | FrameKind::Report) {
+            return Err(Lookup::Stray);
+        }
+        // What was still sent before the peer had told its new path must not bring the session back.
+        match self.path.as_deref().is_none_or(|path| is_same(path, &head.from_path)) {
+            true => Ok(()),
+            false => Err(Lookup::Elsewhere),
+        }
+    }
+}
+
+fn is_same(path: &[MsrpUri], other: &[MsrpUri]) -> bool {
+    path.len() == other.len() && path.iter().zip(other).all(|(one, other)| one.same_as(other))
 }
 
 /// Which connections may carry a session.
@@ -83,8 +106,10 @@ pub(crate) enum Lookup {
     Found { port: MsrpPort, bound_now: bool },
     /// There is no such session.
     Unknown,
-    /// The session is bound to another connection.
+    /// The session is bound to another connection, or waits for another.
     Elsewhere,
+    /// The session is bound to none, and this is nothing that binds it.
+    Stray,
     /// The connection is not what was agreed upon for the session.
     Forbidden,
     /// Whether it is will be known with the answer.
@@ -102,7 +127,7 @@ impl Registry {
         home: Option<u16>,
     ) -> MsrpRegistration {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        let known = Session { serial, port, home, guard, link: None };
+        let known = Session { serial, port, home, guard, path: None, link: None };
         let former = self.sessions.insert(session.clone(), known);
         if let Some(link) = former.and_then(|former| former.link) {
             link.unbind(&session);
@@ -117,8 +142,8 @@ impl Registry {
         self.sessions.len()
     }
 
-    /// The session a frame that came on `link` is for. The first one binds the session to the connection.
-    pub(crate) fn lookup(&self, session: &[u8], link: &MsrpLink) -> Lookup {
+    /// The session of this id, for which `head` came on `link`. The first request binds the session to the connection.
+    pub(crate) fn lookup(&self, session: &[u8], link: &MsrpLink, head: &Head) -> Lookup {
         if let Some(found) = self.sessions.get(session) {
             match &found.link {
                 Some(bound) if bound.id() == link.id() => {
@@ -129,7 +154,7 @@ impl Registry {
                 _ => {}
             }
         }
-        self.bind(session, link)
+        self.bind(session, link, Some(head))
     }
 
     /// The number of the core on which a session is told.
@@ -137,14 +162,18 @@ impl Registry {
         self.sessions.get(session)?.home
     }
 
-    /// Binds a session to a connection, unless it is bound to another that is open.
-    pub(crate) fn bind(&self, session: &[u8], link: &MsrpLink) -> Lookup {
+    /// Binds a session to a connection, unless it is bound to another that is open: to one that we opened, or on which
+    /// `head` came.
+    pub(crate) fn bind(&self, session: &[u8], link: &MsrpLink, head: Option<&Head>) -> Lookup {
         let Some(mut found) = self.sessions.get_mut(session) else { return Lookup::Unknown };
         if let Some(bound) = &found.link
             && bound.id() != link.id()
             && bound.is_open()
         {
             return Lookup::Elsewhere;
+        }
+        if let Some(Err(refused)) = head.map(|head| found.is_bound_by(head)) {
+            return refused;
         }
         if let Err(refused) = found.guard.admits(link.carrier()) {
             return refused;
@@ -195,6 +224,22 @@ impl MsrpRegistration {
         let Some(mut found) = self.registry.sessions.get_mut(&self.session) else { return };
         if found.serial != self.serial {
             return;
+        }
+        if let Guard::Unanswered(answered) = std::mem::replace(&mut found.guard, guard) {
+            answered.0.notify_waiters();
+        }
+    }
+
+    /// The session leaves its connection for another, which may be carried as `guard` says: one that we open, or one on
+    /// which a request comes from the new `path` of the peer.
+    pub fn leave(&self, guard: Guard, path: &[MsrpUri]) {
+        let Some(mut found) = self.registry.sessions.get_mut(&self.session) else { return };
+        if found.serial != self.serial {
+            return;
+        }
+        found.path = Some(path.into());
+        if let Some(link) = found.link.take() {
+            link.unbind(&self.session);
         }
         if let Guard::Unanswered(answered) = std::mem::replace(&mut found.guard, guard) {
             answered.0.notify_waiters();
@@ -253,18 +298,57 @@ mod tests {
         MsrpPort::new(drop)
     }
 
+    fn path(id: &str) -> Vec<MsrpUri> {
+        vec![MsrpUri::parse(format!("msrp://client.example.com:2855/{id};tcp").as_bytes()).unwrap()]
+    }
+
+    fn frame(kind: FrameKind, from: &str) -> Head {
+        Head::new(kind, Bytes::from_static(b"txn1"), path("s1"), path(from))
+    }
+
+    fn send(from: &str) -> Head {
+        frame(FrameKind::Send, from)
+    }
+
+    fn ok(from: &str) -> Head {
+        frame(FrameKind::Response { status: 200, comment: Bytes::new() }, from)
+    }
+
     // proves RFC 4975 5.4: the first request binds; in use on another connection is rejected
     #[test]
-    fn the_first_frame_binds_and_another_connection_is_refused() {
+    fn the_first_request_binds_and_another_connection_is_refused() {
         let registry = Arc::new(Registry::default());
         let registration = registry.register(Bytes::from_static(b"s1"), Guard::Plain, port(), None);
         let (first, second) = (link(1), link(2));
         let id = Bytes::from_static(b"s1");
-        assert!(matches!(registry.lookup(&id, &first), Lookup::Found { bound_now: true, .. }));
-        assert!(matches!(registry.lookup(&id, &first), Lookup::Found { bound_now: false, .. }));
-        assert!(matches!(registry.lookup(&id, &second), Lookup::Elsewhere));
+        assert!(matches!(registry.lookup(&id, &first, &send("a")), Lookup::Found { bound_now: true, .. }));
+        assert!(matches!(registry.lookup(&id, &first, &send("a")), Lookup::Found { bound_now: false, .. }));
+        assert!(matches!(registry.lookup(&id, &second, &send("a")), Lookup::Elsewhere));
         assert_eq!(registration.link(), Some(LinkId(1)));
-        assert!(matches!(registry.lookup(&Bytes::from_static(b"s2"), &first), Lookup::Unknown));
+        assert!(matches!(registry.lookup(&Bytes::from_static(b"s2"), &first, &send("a")), Lookup::Unknown));
+    }
+
+    // proves RFC 4975 5.4: a session that has moved is bound by a request from the new path
+    #[test]
+    fn what_comes_late_on_the_connection_that_was_left_does_not_bind() {
+        let registry = Arc::new(Registry::default());
+        let id = Bytes::from_static(b"s1");
+        let registration = registry.register(id.clone(), Guard::Plain, port(), None);
+        let (first, second) = (link(1), link(2));
+        assert!(matches!(registry.lookup(&id, &first, &ok("a")), Lookup::Stray), "no request");
+        assert!(matches!(registry.lookup(&id, &first, &send("a")), Lookup::Found { bound_now: true, .. }));
+        registration.leave(Guard::Plain, &path("b"));
+        assert_eq!((registration.link(), first.sessions()), (None, 0));
+        for late in [ok("a"), ok("b"), frame(FrameKind::Report, "a"), frame(FrameKind::Report, "b")] {
+            assert!(matches!(registry.lookup(&id, &first, &late), Lookup::Stray), "{late:?}");
+        }
+        assert!(matches!(registry.lookup(&id, &first, &send("a")), Lookup::Elsewhere), "of the former path");
+        assert_eq!(registration.link(), None);
+        assert!(matches!(registry.lookup(&id, &second, &send("b")), Lookup::Found { bound_now: true, .. }));
+        assert!(matches!(registry.lookup(&id, &first, &ok("a")), Lookup::Elsewhere));
+        // RFC 4975 5.4: a connection that is there already SHOULD be used again.
+        registration.leave(Guard::Plain, &path("c"));
+        assert!(matches!(registry.lookup(&id, &second, &send("c")), Lookup::Found { bound_now: true, .. }));
     }
 
     #[test]
@@ -273,11 +357,11 @@ mod tests {
         let id = Bytes::from_static(b"s1");
         let registration = registry.register(id.clone(), Guard::Plain, port(), None);
         let (first, second) = (link(1), link(2));
-        registry.lookup(&id, &first);
+        registry.lookup(&id, &first, &send("a"));
         first.outbox().abort(CloseCause::Peer);
         assert_eq!(registry.release(&first).len(), 1);
         assert_eq!(registration.link(), None);
-        assert!(matches!(registry.lookup(&id, &second), Lookup::Found { bound_now: true, .. }));
+        assert!(matches!(registry.lookup(&id, &second, &send("a")), Lookup::Found { bound_now: true, .. }));
         assert_eq!((first.sessions(), second.sessions()), (0, 1));
     }
 
@@ -288,11 +372,11 @@ mod tests {
         let older = registry.register(id.clone(), Guard::Plain, port(), None);
         let newer = registry.register(id.clone(), Guard::Plain, port(), None);
         let first = link(1);
-        registry.lookup(&id, &first);
+        registry.lookup(&id, &first, &send("a"));
         drop(older);
         assert_eq!(newer.link(), Some(LinkId(1)));
         drop(newer);
-        assert!(matches!(registry.lookup(&id, &first), Lookup::Unknown));
+        assert!(matches!(registry.lookup(&id, &first, &send("a")), Lookup::Unknown));
         assert_eq!(first.sessions(), 0);
     }
 
@@ -321,7 +405,7 @@ mod tests {
         ];
         for (guard, carrier, admitted) in table {
             let _registration = registry.register(id.clone(), guard.clone(), port(), None);
-            let found = registry.lookup(&id, &carried(1, carrier.clone()));
+            let found = registry.lookup(&id, &carried(1, carrier.clone()), &send("a"));
             let expected = if admitted { "Found" } else { "Forbidden" };
             assert!(format!("{found:?}").starts_with(expected), "{guard:?} {carrier:?}: {found:?}");
         }
@@ -333,8 +417,8 @@ mod tests {
         let id = Bytes::from_static(b"s1");
         let registration = registry.register(id.clone(), Guard::Unanswered(Arc::default()), port(), None);
         let link = carried(1, Carrier { secure: true, ..Carrier::default() });
-        assert!(matches!(registry.lookup(&id, &link), Lookup::Early(_)));
+        assert!(matches!(registry.lookup(&id, &link, &send("a")), Lookup::Early(_)));
         registration.guard(Guard::Secure(Vec::new()));
-        assert!(matches!(registry.lookup(&id, &link), Lookup::Found { bound_now: true, .. }));
+        assert!(matches!(registry.lookup(&id, &link, &send("a")), Lookup::Found { bound_now: true, .. }));
     }
 }

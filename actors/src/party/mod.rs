@@ -207,9 +207,10 @@ impl Party {
     pub fn handle(&mut self, input: DialogInput) {
         match input {
             DialogInput::Request(asked) => {
+                let flow = asked.flow();
                 let (txn, request) = asked.take();
                 match intent::required(&request) {
-                    Ok(_) => self.invite.handle_request(txn, request),
+                    Ok(_) => self.invite.handle_request(txn, request, flow),
                     Err(rejection) => self.respond(txn, rejection.response(&request)),
                 }
             }

@@ -49,13 +49,17 @@ impl MsrpSession {
             let secure = next.is_secure().then(|| (host, join.fingerprints.clone()));
             (self.resolver.msrp(next), secure)
         });
+        let guard = match self.machine.config().local.is_secure() {
+            true => Guard::Secure(join.fingerprints),
+            false => Guard::Plain,
+        };
         if join.anew {
-            self.renew(join.remote);
+            self.renew(guard, join.remote);
         } else {
             self.machine.set_remote(join.remote);
-        }
-        if let (Some(registration), true) = (&self.registration, self.machine.config().local.is_secure()) {
-            registration.guard(Guard::Secure(join.fingerprints));
+            if let Some(registration) = &self.registration {
+                registration.guard(guard);
+            }
         }
         self.epoch += 1;
         if let (Some((resolving, secure)), Some(user)) = (next, self.user.upgrade()) {
@@ -71,10 +75,10 @@ impl MsrpSession {
     }
 
     /// Leaves the connection for another that is to come.
-    fn renew(&mut self, remote: Vec<MsrpUri>) {
-        // Registered anew, the session is bound to nothing; the former registration ends.
-        self.registration =
-            self.user.upgrade().map(|user| register(&self.transport, self.machine.config(), user));
+    fn renew(&mut self, guard: Guard, remote: Vec<MsrpUri>) {
+        if let Some(registration) = &self.registration {
+            registration.leave(guard, &remote);
+        }
         self.link = None;
         self.begin_anew(remote);
     }

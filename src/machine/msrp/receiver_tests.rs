@@ -401,8 +401,13 @@ fn what_was_being_sent_is_forgotten_with_its_connection() {
         || Outgoing { message_id: "m100".into(), content_type: "a/b".into(), headers: vec![], total: 4 };
     let first = store.begin(T0, outgoing());
     store.data(T0, first, "ab".into());
+    store.interrupt(T0);
+    let early = written(&mut store).remove(0).head;
     store.renew(vec![uri("msrp://alice.example.com:7777/a2;tcp")]);
     assert_eq!((store.poll_transmit(), store.poll_timeout()), (None, None));
+    // What still comes by the former connection is no request, and binds nothing (RFC 4975 5.4).
+    feed(&mut store, T0, response(&early.transaction, 200));
+    assert!(!store.is_bound() && events(&mut store).is_empty());
     store.data(T0, first, "cd".into());
     let second = store.begin(T0, outgoing());
     assert_ne!(first, second);

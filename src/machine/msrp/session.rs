@@ -112,7 +112,7 @@ impl Session {
         self.sender.as_ref().is_some_and(|sender| sender.has_open_chunk())
     }
 
-    /// The connection can be used: we opened it, or the peer's first frame came.
+    /// The connection can be used: we opened it, or the peer's first request came.
     pub fn handle_bound(&mut self, _now: Instant) {
         if self.state == State::Unbound {
             self.state = State::Bound;
@@ -150,13 +150,17 @@ impl Session {
             receiver.skip();
             return receiver.replies.refuse(head, status);
         }
-        self.handle_bound(now);
         if let FrameKind::Send | FrameKind::Other(_) = head.kind {
+            // RFC 4975 5.4: the first request binds the connection. Nothing else does: it is of a former one.
+            self.handle_bound(now);
             let receiver = receiver(&mut self.receiver, &self.config);
             return receiver.handle_head(head, &self.config, &mut self.events);
         }
         if let Some(receiver) = &mut self.receiver {
             receiver.skip();
+        }
+        if self.state == State::Unbound {
+            return;
         }
         // What nothing was sent for is nobody's.
         let Some(sender) = &mut self.sender else { return };

@@ -7,6 +7,7 @@ use super::described::is_of_no_account;
 use super::event::ServerTxn;
 use super::invite_session::{InviteSession, Pending, State};
 use super::session_event::{EndedBy, Rejection, SessionEvent};
+use super::transport::Flow;
 use crate::wire::sip::{HeaderName, Request, StatusCode};
 
 impl InviteSession {
@@ -20,7 +21,7 @@ impl InviteSession {
         }
     }
 
-    pub(super) fn take_reinvite(&mut self, txn: ServerTxn, request: Request) {
+    pub(super) fn take_reinvite(&mut self, txn: ServerTxn, request: Request, flow: Flow) {
         if self.pending.is_some() {
             // RFC 3261 14.2: a second INVITE before the first is answered MUST get 500 with Retry-After.
             self.refuse(txn, &request, StatusCode::SERVER_INTERNAL_ERROR);
@@ -29,14 +30,14 @@ impl InviteSession {
             self.refuse(txn, &request, StatusCode::REQUEST_PENDING);
         } else {
             self.events.push_back(SessionEvent::Reinvite { request: request.clone() });
-            self.pending = Some(Box::new(Pending { txn, request }));
+            self.pending = Some(Box::new(Pending { txn, request, flow: Some(flow) }));
         }
     }
 
-    pub(super) fn take_update(&mut self, txn: ServerTxn, request: Request) {
+    pub(super) fn take_update(&mut self, txn: ServerTxn, request: Request, flow: Flow) {
         if is_of_no_account(&request) {
             // RFC 3311 5.2: without an offer it refreshes the target and nothing else.
-            self.dialog.refresh(&request);
+            self.refresh(&request, Some(flow));
             let response = self.with_contact(request.respond(StatusCode::OK));
             self.respond(txn, response);
         } else if self.pending.is_some() {
@@ -47,7 +48,7 @@ impl InviteSession {
             self.refuse(txn, &request, StatusCode::REQUEST_PENDING);
         } else {
             self.events.push_back(SessionEvent::Reinvite { request: request.clone() });
-            self.pending = Some(Box::new(Pending { txn, request }));
+            self.pending = Some(Box::new(Pending { txn, request, flow: Some(flow) }));
         }
     }
 

@@ -11,6 +11,7 @@ use super::dialog::Dialog;
 use super::event::{FailureCause, ServerTxn};
 use super::session_event::{Body, EndedBy, Rejection, SessionAction, SessionEvent};
 use super::timers::Timers;
+use super::transport::Flow;
 use super::unacknowledged::{Due, Unacknowledged};
 use crate::queue::Queue;
 use crate::time::Instant;
@@ -28,6 +29,8 @@ use crate::wire::sip::{HeaderError, HeaderName, Method, Request, Response, Statu
 #[derive(Debug)]
 pub struct InviteSession {
     pub(super) dialog: Dialog,
+    /// By which way the request came that moved the target last.
+    flow: Option<Box<Flow>>,
     contact: Box<str>,
     timers: Arc<Timers>,
     pub(super) state: State,
@@ -56,6 +59,8 @@ pub(super) enum State {
 pub(super) struct Pending {
     pub(super) txn: ServerTxn,
     pub(super) request: Request,
+    /// By which way it came; unknown for the INVITE.
+    pub(super) flow: Option<Flow>,
 }
 
 impl InviteSession {
@@ -73,10 +78,11 @@ impl InviteSession {
     ) -> Result<Self, HeaderError> {
         Ok(Self {
             dialog: Dialog::uas(&invite, local_tag)?,
+            flow: None,
             contact: contact.into().into_boxed_str(),
             timers: timers.into(),
             state: State::Early,
-            pending: Some(Box::new(Pending { txn, request: invite })),
+            pending: Some(Box::new(Pending { txn, request: invite, flow: None })),
             awaiting: None,
             bye: None,
             actions: Queue::new(),
@@ -88,6 +94,13 @@ impl InviteSession {
     #[must_use]
     pub const fn dialog(&self) -> &Dialog {
         &self.dialog
+    }
+
+    /// By which way the re-INVITE or UPDATE came that was accepted last: there the peer is now. Unknown where it has not moved
+    /// since its INVITE.
+    #[must_use]
+    pub fn flow(&self) -> Option<Flow> {
+        self.flow.as_deref().copied()
     }
 
     /// Our Contact value.
@@ -141,7 +154,7 @@ impl InviteSession {
         if self.state != State::Early || !status.is_provisional() {
             return;
         }
-        if let Some(Pending { txn, request }) = self.pending.as_deref() {
+        if let Some(Pending { txn, request, .. }) = self.pending.as_deref() {
             let response = self.establishing(request, status);
             self.actions.push_back(SessionAction::Respond(*txn, response));
         }
@@ -202,8 +215,8 @@ impl InviteSession {
         }
     }
 
-    /// Takes a request of this dialog, other than ACK and CANCEL.
-    pub fn handle_request(&mut self, txn: ServerTxn, request: Request) {
+    /// Takes a request of this dialog, other than ACK and CANCEL, which came over `flow` from somebody who may send in it.
+    pub fn handle_request(&mut self, txn: ServerTxn, request: Request, flow: Flow) {
         if !self.dialog.matches(&request) || self.is_ended() {
             return self.refuse(txn, &request, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
         }
@@ -217,8 +230,8 @@ impl InviteSession {
             (_, State::Leaving(_)) => {
                 self.refuse(txn, &request, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
             }
-            (Method::Invite, _) => self.take_reinvite(txn, request),
-            (Method::Update, _) => self.take_update(txn, request),
+            (Method::Invite, _) => self.take_reinvite(txn, request, flow),
+            (Method::Update, _) => self.take_update(txn, request, flow),
             (Method::Info, _) => self.take_info(txn, &request),
             // RFC 3262 3: a PRACK that matches no reliable provisional response, of which there is none.
             (Method::Prack, _) => {
@@ -320,8 +333,8 @@ impl InviteSession {
         opening: bool,
     ) {
         let Some(pending) = self.pending.take() else { return };
-        let Pending { txn, request } = *pending;
-        self.dialog.refresh(&request);
+        let Pending { txn, request, flow } = *pending;
+        self.refresh(&request, flow);
         let mut response = self.establishing(&request, StatusCode::OK);
         for (name, value) in headers {
             response.headers.push(name, value);
@@ -336,6 +349,14 @@ impl InviteSession {
         }
         self.actions.push_back(SessionAction::Respond(txn, response));
         self.bye_if_possible();
+    }
+
+    /// Takes over where the peer is now, after a request that is accepted.
+    pub(super) fn refresh(&mut self, request: &Request, flow: Option<Flow>) {
+        self.dialog.refresh(request);
+        if let Some(flow) = flow.filter(|flow| self.flow() != Some(*flow)) {
+            self.flow = Some(Box::new(flow));
+        }
     }
 
     /// A response that opens or refreshes the dialog.
@@ -375,7 +396,7 @@ impl InviteSession {
 
     pub(super) fn refuse_pending(&mut self, rejection: &Rejection) {
         let Some(pending) = self.pending.take() else { return };
-        let Pending { txn, request } = *pending;
+        let Pending { txn, request, .. } = *pending;
         let mut response = self.tagged(request.respond(rejection.status));
         for (name, value) in &rejection.headers {
             response.headers.push(name.clone(), value.clone());

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::test_support::{at, bare};
+use super::test_support::{at, bare, tcp, udp};
 use super::{Body, FailureCause, InviteSession, Rejection, ServerTxn, SessionAction, SessionEvent, Timers};
 use crate::wire::sip::{HeaderName, Method, Request, Response, StatusCode};
 
@@ -185,11 +185,11 @@ fn a_bye_waits_for_the_ack() {
 #[test]
 fn a_bye_of_the_peer_ends_it_and_what_is_pending() {
     let mut session = established();
-    session.handle_request(NEXT, in_dialog(Method::Invite, 11, "offer"));
-    session.handle_request(THIRD, in_dialog(Method::Bye, 12, ""));
+    session.handle_request(NEXT, in_dialog(Method::Invite, 11, "offer"), udp());
+    session.handle_request(THIRD, in_dialog(Method::Bye, 12, ""), udp());
     assert_eq!(actions(&mut session), ["3 200", "2 487"]);
     assert_eq!(events(&mut session), ["reinvite INVITE", "ended Remote"]);
-    session.handle_request(THIRD, in_dialog(Method::Info, 13, ""));
+    session.handle_request(THIRD, in_dialog(Method::Info, 13, ""), udp());
     assert_eq!(actions(&mut session), ["3 481"]);
     assert!(session.is_ended() && session.poll_timeout().is_none());
 }
@@ -198,7 +198,7 @@ fn a_bye_of_the_peer_ends_it_and_what_is_pending() {
 fn byes_that_cross_end_it_once() {
     let mut session = established();
     session.bye(None);
-    session.handle_request(NEXT, in_dialog(Method::Bye, 11, ""));
+    session.handle_request(NEXT, in_dialog(Method::Bye, 11, ""), udp());
     session.handle_failed();
     assert_eq!(actions(&mut session), ["BYE", "2 200"]);
     assert_eq!(events(&mut session), ["ended Local"]);
@@ -207,7 +207,7 @@ fn byes_that_cross_end_it_once() {
 #[test]
 fn a_bye_before_the_answer_ends_an_early_session() {
     let mut session = begun("offer");
-    session.handle_request(NEXT, in_dialog(Method::Bye, 11, ""));
+    session.handle_request(NEXT, in_dialog(Method::Bye, 11, ""), udp());
     assert_eq!(actions(&mut session), ["2 200", "1 487"]);
     assert_eq!(events(&mut session), ["ended Remote"]);
     let mut session = begun("offer");
@@ -259,19 +259,23 @@ fn a_reinvite_is_answered_by_the_user_and_acknowledged() {
     let mut session = established();
     let mut reinvite = in_dialog(Method::Invite, 11, "offer 2");
     reinvite.headers.set(HeaderName::Contact, "<sip:alice@192.0.2.77>");
-    session.handle_request(NEXT, reinvite);
-    assert_eq!(session.dialog().remote_target(), b"sip:alice@192.0.2.1");
+    session.handle_request(NEXT, reinvite, tcp());
+    assert_eq!((session.dialog().remote_target(), session.flow()), (&b"sip:alice@192.0.2.1"[..], None));
     session.answer_reinvite(at(1000), Ok(Some(Body::sdp("answer 2"))));
-    assert_eq!(session.dialog().remote_target(), b"sip:alice@192.0.2.77");
+    assert_eq!(
+        (session.dialog().remote_target(), session.flow()),
+        (&b"sip:alice@192.0.2.77"[..], Some(tcp()))
+    );
     assert_eq!(actions(&mut session), ["2 200"]);
     assert_eq!(session.poll_timeout(), Some(at(1500)));
     session.handle_ack(&in_dialog(Method::Ack, 11, ""));
     assert_eq!(events(&mut session), ["reinvite INVITE", "reconfirmed"]);
     let mut refused = in_dialog(Method::Invite, 12, "offer 3");
     refused.headers.set(HeaderName::Contact, "<sip:alice@192.0.2.78>");
-    session.handle_request(THIRD, refused);
+    session.handle_request(THIRD, refused, udp());
     session.answer_reinvite(at(2000), Err(StatusCode::NOT_ACCEPTABLE_HERE.into()));
     assert_eq!(actions(&mut session), ["3 488"]);
+    assert_eq!(session.flow(), Some(tcp()), "what is refused moves nothing");
     assert!(session.is_established());
     assert_eq!(session.dialog().remote_target(), b"sip:alice@192.0.2.77", "nothing has moved");
 }
@@ -290,13 +294,16 @@ fn a_body_that_may_be_ignored_is_ignored() {
     let mut session = established();
     let mut update = optional(Method::Update, 11);
     update.headers.set(HeaderName::Contact, "<sip:alice@192.0.2.77>");
-    session.handle_request(NEXT, update);
-    assert_eq!(session.dialog().remote_target(), b"sip:alice@192.0.2.77");
-    session.handle_request(NEXT, optional(Method::Info, 12));
+    session.handle_request(NEXT, update, tcp());
+    assert_eq!(
+        (session.dialog().remote_target(), session.flow()),
+        (&b"sip:alice@192.0.2.77"[..], Some(tcp()))
+    );
+    session.handle_request(NEXT, optional(Method::Info, 12), udp());
     let mut required = in_dialog(Method::Info, 13, "");
     required.headers.push(HeaderName::ContentType, "text/x-note");
     required.body = "hello".into();
-    session.handle_request(NEXT, required);
+    session.handle_request(NEXT, required, udp());
     assert_eq!(actions(&mut session), ["2 200", "2 200", "2 415"]);
     assert!(events(&mut session).is_empty());
 
@@ -306,7 +313,7 @@ fn a_body_that_may_be_ignored_is_ignored() {
     let mut session =
         InviteSession::new(invite, OPENING, "b1", "<sip:store@192.0.2.2>", Timers::default()).unwrap();
     session.accept(at(0), Some(Body::sdp("offer")), Vec::new());
-    session.handle_request(NEXT, in_dialog(Method::Update, 11, "offer"));
+    session.handle_request(NEXT, in_dialog(Method::Update, 11, "offer"), udp());
     assert_eq!(actions(&mut session), ["1 200", "2 491"]);
     let mut ack = in_dialog(Method::Ack, 10, "answer");
     ack.headers.set(HeaderName::ContentType, "text/plain");
@@ -318,8 +325,8 @@ fn a_body_that_may_be_ignored_is_ignored() {
 #[test]
 fn reinvites_that_cross_are_put_off() {
     let mut session = established();
-    session.handle_request(NEXT, in_dialog(Method::Invite, 11, "offer"));
-    session.handle_request(THIRD, in_dialog(Method::Invite, 12, "offer"));
+    session.handle_request(NEXT, in_dialog(Method::Invite, 11, "offer"), udp());
+    session.handle_request(THIRD, in_dialog(Method::Invite, 12, "offer"), udp());
     let refusal = answer(&mut session);
     assert_eq!(refusal.status, StatusCode::SERVER_INTERNAL_ERROR);
     let seconds = refusal.headers.get(&HeaderName::RetryAfter).unwrap();
@@ -330,15 +337,15 @@ fn reinvites_that_cross_are_put_off() {
 
     let mut session = begun("");
     session.accept(at(0), Some(Body::sdp("offer")), Vec::new());
-    session.handle_request(NEXT, in_dialog(Method::Invite, 11, "offer"));
-    session.handle_request(THIRD, in_dialog(Method::Update, 12, "offer"));
+    session.handle_request(NEXT, in_dialog(Method::Invite, 11, "offer"), udp());
+    session.handle_request(THIRD, in_dialog(Method::Update, 12, "offer"), udp());
     assert_eq!(actions(&mut session), ["1 200", "2 491", "3 491"]);
 }
 
 #[test]
 fn a_reinvite_without_an_ack_ends_the_session() {
     let mut session = established();
-    session.handle_request(NEXT, in_dialog(Method::Invite, 11, "offer"));
+    session.handle_request(NEXT, in_dialog(Method::Invite, 11, "offer"), udp());
     session.answer_reinvite(at(1000), Ok(None));
     session.handle_timeout(at(33_000));
     assert_eq!(actions(&mut session), ["2 200", "BYE"]);
@@ -348,20 +355,21 @@ fn a_reinvite_without_an_ack_ends_the_session() {
 #[test]
 fn other_requests_in_the_dialog() {
     let mut session = established();
-    session.handle_request(NEXT, in_dialog(Method::Update, 11, ""));
-    session.handle_request(NEXT, in_dialog(Method::Info, 12, ""));
-    session.handle_request(NEXT, in_dialog(Method::Info, 13, "dtmf"));
+    session.handle_request(NEXT, in_dialog(Method::Update, 11, ""), udp());
+    session.handle_request(NEXT, in_dialog(Method::Info, 12, ""), udp());
+    session.handle_request(NEXT, in_dialog(Method::Info, 13, "dtmf"), tcp());
+    assert_eq!(session.flow(), Some(udp()), "an INFO moves nothing");
     let mut package = in_dialog(Method::Info, 14, "");
     package.headers.push(HeaderName::parse(b"Info-Package"), "foo");
-    session.handle_request(NEXT, package);
-    session.handle_request(NEXT, in_dialog(Method::Prack, 15, ""));
-    session.handle_request(NEXT, in_dialog(Method::Info, 15, ""));
+    session.handle_request(NEXT, package, udp());
+    session.handle_request(NEXT, in_dialog(Method::Prack, 15, ""), udp());
+    session.handle_request(NEXT, in_dialog(Method::Info, 15, ""), udp());
     let mut stray = in_dialog(Method::Info, 16, "");
     stray.headers.set(HeaderName::To, "<sip:bob@example.com>;tag=other");
-    session.handle_request(NEXT, stray);
+    session.handle_request(NEXT, stray, udp());
     assert_eq!(actions(&mut session), ["2 200", "2 200", "2 415", "2 469", "2 481", "2 500", "2 481"]);
-    session.handle_request(THIRD, in_dialog(Method::Options, 16, ""));
-    session.handle_request(NEXT, in_dialog(Method::Update, 17, "offer"));
+    session.handle_request(THIRD, in_dialog(Method::Options, 16, ""), udp());
+    session.handle_request(NEXT, in_dialog(Method::Update, 17, "offer"), udp());
     session.answer_reinvite(at(5), Ok(Some(Body::sdp("answer"))));
     assert_eq!(actions(&mut session), ["2 200"]);
     assert_eq!(session.poll_timeout(), None, "an UPDATE has no ACK");
@@ -382,7 +390,7 @@ fn a_session_that_is_given_up_says_so_in_every_state() {
     early.abandon();
     assert_eq!(actions(&mut early), ["1 500"]);
     let mut session = established();
-    session.handle_request(NEXT, in_dialog(Method::Invite, 11, "offer"));
+    session.handle_request(NEXT, in_dialog(Method::Invite, 11, "offer"), udp());
     session.abandon();
     assert_eq!(actions(&mut session), ["2 500", "BYE"]);
     assert!(session.is_ended());

@@ -187,11 +187,11 @@ impl World {
 
     fn tell_store(&mut self, event: EndpointEvent) {
         match event {
-            EndpointEvent::Request { txn, request, .. } => {
+            EndpointEvent::Request { txn, request, flow } => {
                 self.outcomes.get_mut(&key(&request)).unwrap().told += 1;
                 if request.method == Method::Bye {
                     match self.sessions.get_mut(&call_id(&request)) {
-                        Some((session, ..)) => session.handle_request(txn, request.clone()),
+                        Some((session, ..)) => session.handle_request(txn, request.clone(), flow),
                         None => panic!("a BYE before its INVITE"),
                     }
                     self.run_session(&call_id(&request));
