@@ -180,6 +180,12 @@ impl<P> FanOut<P> {
         self.begin();
     }
 
+    /// Whether there is a piece to [`Self::relay`].
+    pub fn is_ready(&mut self) -> bool {
+        self.take_back();
+        self.slots.front().is_some_and(|slot| matches!(slot.state, SlotState::Filled(_)))
+    }
+
     /// The next piece to relay, in the order of the grants; `None` while that one is awaited.
     pub fn relay(&mut self) -> Option<(Participant, P)> {
         self.take_back();
@@ -322,10 +328,13 @@ mod tests {
         let mut fan_out = FanOut::new(3, 3);
         while fan_out.grant().is_some() {}
         fan_out.fill(2, "c", false).unwrap();
-        assert_eq!(fan_out.relay(), None);
+        assert_eq!((fan_out.is_ready(), fan_out.relay()), (false, None));
         fan_out.fill(0, "a", false).unwrap();
+        assert!(fan_out.is_ready());
         assert_eq!(fan_out.relay(), Some((0, "a")));
+        assert!(!fan_out.is_ready());
         fan_out.leave(1);
+        assert!(fan_out.is_ready());
         assert_eq!(fan_out.relay(), Some((2, "c")));
         assert_eq!(fan_out.relay(), None);
         assert!(fan_out.is_idle());

@@ -1,6 +1,8 @@
 //! No message waits for a long one to end (RFC 4975 7.1.1: interruptible chunks).
 
+use crate::support::frame::response;
 use crate::support::*;
+use std::collections::HashMap;
 
 const BOB: &str = "sip:bob@example.com";
 
@@ -69,6 +71,84 @@ fn a_slow_client_gets_all_and_holds_up_nobody() {
     slow.wait_and_ok("BYE", &call.dialog.call_id);
     call.dialog.cseq += 1;
     assert_eq!(fetch(&node, "bob").totals(), (0, 2));
+}
+
+/// Retrievals of one client over one connection, by the paths of his side.
+struct Shared {
+    msrp: Msrp,
+    calls: Vec<Call>,
+    /// Bytes that have come of each.
+    came: HashMap<String, usize>,
+}
+
+impl Shared {
+    /// Retrieves these, each by a call of its own; of the connection's nothing is read meanwhile.
+    fn begin(bob: &mut Ua, ids: &[&String]) -> Self {
+        let mut invite = |id: &&String| Invite::new(bob, &message_uri(id), Offer::active()).call_unbound(bob);
+        let calls: Vec<Call> = ids.iter().map(&mut invite).collect();
+        let mut msrp = calls[0].connect();
+        msrp.small_window();
+        for call in &calls {
+            msrp.write(&Chunk::empty().encode(&call.answer.path, &call.local));
+        }
+        Self { msrp, calls, came: HashMap::new() }
+    }
+
+    /// Reads and answers until the message of this call has come whole.
+    fn read_until(&mut self, call: usize) {
+        let wanted = self.calls[call].local.clone();
+        loop {
+            let frame = self.msrp.read(PATIENCE).expect("the connection stays open");
+            let Some(body) = frame.body.as_ref().filter(|_| frame.kind == "SEND") else { continue };
+            let to = frame.need("To-Path").to_owned();
+            *self.came.entry(to.clone()).or_default() += body.len();
+            self.msrp.write(&response(&frame, 200, "OK"));
+            if frame.flag == '$' && to == wanted {
+                return;
+            }
+        }
+    }
+}
+
+// proves RFC 4975 5.1: sessions share a connection
+#[test]
+fn retrievals_that_share_a_connection_wait_until_it_has_room() {
+    const RETRIEVALS: usize = 30;
+    let node = Plan::new().set("retrieval", "sessions_per_user = 100").start();
+    let mut alice = Ua::tcp(&node, "sip:alice@example.org");
+    let large = deposit_large(&mut alice, 1_500_000);
+    let small = deposit(&mut alice, BOB, "small");
+    let mut bob = Ua::tcp(&node, "bob");
+    let mut list = vec![&large; RETRIEVALS];
+    list.push(&small);
+    let mut shared = Shared::begin(&mut bob, &list);
+    // All have something to send, of which nothing is read.
+    let bound = |metrics: &str| {
+        let frames = metrics.lines().find_map(|line| line.strip_prefix("restante_msrp_frames_total "));
+        // And the two of the deposit.
+        frames.is_some_and(|frames| frames.parse::<f64>().unwrap() >= (list.len() + 2) as f64)
+    };
+    until("all are bound", || bound(&node.get("/metrics").1).then_some(()));
+    bob.barrier();
+    shared.read_until(RETRIEVALS);
+    let sent: usize = shared.came.values().sum();
+    assert!(sent < 15_000_000, "{sent} bytes of the others came before the small one");
+    for call in 0..RETRIEVALS {
+        let whole = |shared: &Shared| {
+            shared.came.get(&shared.calls[call].local).is_some_and(|bytes| *bytes > 1_500_000)
+        };
+        if !whole(&shared) {
+            shared.read_until(call);
+        }
+        let came: Vec<usize> = shared.came.values().copied().collect();
+        if call == 0 {
+            let least = came.iter().filter(|bytes| **bytes > 1000).min().unwrap();
+            assert!(*least > 500_000, "each had its share: {came:?}");
+        }
+    }
+    for call in &shared.calls {
+        call.wait_bye(&mut bob);
+    }
 }
 
 #[test]

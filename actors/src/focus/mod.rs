@@ -277,6 +277,15 @@ impl Focus {
             }
         }
         self.pump(now, ctx);
+        if self.relay.is_ready() && self.party.session().0.is_some_and(|session| session.has_room()) {
+            // Those with whom he shares the connection come in between.
+            self.turn.go_on_with(ctx, |focus, ctx| {
+                // What else had him drain has done it already.
+                if focus.turn.is_due() {
+                    focus.drain(ctx);
+                }
+            });
+        }
         self.look(now);
         let mut delivered = Vec::new();
         while let Some(event) = self.retrieval.poll_event() {

@@ -29,6 +29,13 @@ pub(super) struct Nursery<'a> {
     pub(super) focus: &'a Context<Focus>,
 }
 
+/// Bytes that a piece takes on the connection, about.
+fn cost(piece: &Piece) -> usize {
+    // Besides its content: heads and end-lines.
+    const FRAME: usize = 512;
+    piece.frames.iter().map(|frame| FRAME.saturating_add(frame.size())).sum()
+}
+
 /// Notes what a virtual user agent has replayed.
 pub(super) fn note_replayed(tap: &Tap, participant: Participant, piece: &Piece) {
     tap.inside(Column::VirtualUa(participant), Column::Focus, || Said::Replayed {
@@ -135,15 +142,25 @@ impl Relay {
         }
     }
 
-    /// Hands the pieces whose turn it is to the session.
+    /// Whether there is something to forward.
+    pub(super) fn is_ready(&mut self) -> bool {
+        !self.held && self.fan_out.is_ready()
+    }
+
+    /// Hands the pieces whose turn it is to the session, as many as it takes in a turn; others may share its connection.
     pub(super) fn forward(
         &mut self,
         retrieval: &mut Retrieval,
         (mut session, tap): (Option<&mut MsrpSession>, &Tap),
     ) {
+        if !self.is_ready() {
+            return;
+        }
         let now = clock::now();
-        while !self.held {
+        let mut room = session.as_deref().map_or(usize::MAX, MsrpSession::turn);
+        while room > 0 {
             let Some((participant, piece)) = self.fan_out.relay() else { return };
+            room = room.saturating_sub(cost(&piece));
             for frame in &piece.frames {
                 if let Frame::Begin(begin) = frame {
                     retrieval.begun(participant, begin.message);

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::msrp_tests::{Rig, body, frame, read_to_end};
+use super::msrp_tests::{Rig, body, frame, read_to_end, read_until};
 use super::*;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -84,4 +84,31 @@ async fn connections_beyond_the_limit_are_closed_at_once() {
             break;
         }
     }
+}
+
+// proves RFC 4975 14.4: what was not agreed upon for a session does not carry it; others that share the connection go on
+#[tokio::test]
+async fn a_frame_for_a_session_of_another_carriage_ends_no_other_session() {
+    let limits = MsrpLimits { header_timeout: Duration::from_millis(100), ..MsrpLimits::default() };
+    let rig = Rig::new(limits);
+    let mut plain = rig.session("plain");
+    let mut secure = rig.session("secure");
+    secure.registration.as_ref().unwrap().guard(Guard::Secure(Vec::new()));
+    let mut client = rig.client().await;
+    client.write_all(frame("aaaa1111", "plain", "", "x").as_bytes()).await.unwrap();
+    assert_eq!(body(&plain.pieces(1).await.1), b"x");
+    let (strange, next) = (frame("bbbb2222", "secure", "", "y"), frame("cccc3333", "plain", "", "z"));
+    client.write_all((strange + &next).as_bytes()).await.unwrap();
+    assert_eq!(body(&plain.pieces(1).await.1), b"z");
+    read_until(&mut client, "MSRP bbbb2222 403 Forbidden\r\n").await;
+    assert!(secure.told.try_recv().is_err());
+    // It stays, also longer than a header may take.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    client.write_all(frame("dddd4444", "plain", "", "w").as_bytes()).await.unwrap();
+    assert_eq!(body(&plain.pieces(1).await.1), b"w");
+    // Where no other session is, it is closed.
+    plain.registration = None;
+    client.write_all(frame("eeee5555", "secure", "", "y").as_bytes()).await.unwrap();
+    let last = String::from_utf8(read_to_end(&mut client).await).unwrap();
+    assert!(last.contains("MSRP eeee5555 403 Forbidden\r\n"), "{last}");
 }

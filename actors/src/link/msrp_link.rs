@@ -46,7 +46,14 @@ struct Inner {
     peer: SocketAddr,
     carrier: Carrier,
     outbox: Arc<Outbox<()>>,
-    sessions: Mutex<Vec<(Bytes, MsrpPort)>>,
+    /// In the order of their last turns.
+    sessions: Mutex<Vec<Bound>>,
+}
+
+/// A session that is bound to a connection.
+struct Bound {
+    session: Bytes,
+    port: MsrpPort,
 }
 
 impl MsrpLink {
@@ -122,6 +129,22 @@ impl MsrpLink {
         self.0.outbox.has_room()
     }
 
+    /// Begins a turn of a session with a backlog: gives how many bytes it may queue before the others' turns, which all
+    /// come before its next. There are none while it should wait; [`LinkDrained`] says when it may go on.
+    #[must_use]
+    pub fn turn(&self, session: &[u8]) -> usize {
+        if !self.has_room() {
+            return 0;
+        }
+        let mut bound = self.bound();
+        if let Some(at) = bound.iter().position(|it| it.session == session)
+            && let Some(behind) = bound.get_mut(at..)
+        {
+            behind.rotate_left(1);
+        }
+        (self.0.outbox.high() / bound.len().max(1)).max(1)
+    }
+
     /// Whether it still takes bytes.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -144,7 +167,7 @@ impl MsrpLink {
         &self.0.outbox
     }
 
-    fn bound(&self) -> MutexGuard<'_, Vec<(Bytes, MsrpPort)>> {
+    fn bound(&self) -> MutexGuard<'_, Vec<Bound>> {
         self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -153,13 +176,13 @@ impl MsrpLink {
         let mut bound = self.bound();
         // Most connections have one session for as long as they live.
         bound.reserve_exact(1);
-        bound.push((session, port));
+        bound.push(Bound { session, port });
     }
 
     /// Takes a session off; the reader hears of it when it was the last.
     pub(crate) fn unbind(&self, session: &[u8]) {
         let mut bound = self.bound();
-        bound.retain(|(id, _)| id != session);
+        bound.retain(|it| it.session != session);
         if bound.is_empty() {
             drop(bound);
             self.0.outbox.stir();
@@ -168,12 +191,12 @@ impl MsrpLink {
 
     /// Takes all sessions off.
     pub(crate) fn unbind_all(&self) -> Vec<(Bytes, MsrpPort)> {
-        std::mem::take(&mut *self.bound())
+        std::mem::take(&mut *self.bound()).into_iter().map(|it| (it.session, it.port)).collect()
     }
 
-    /// Tells every session that there is room again.
+    /// Tells every session that there is room again: first those whose last turn is the longest ago.
     pub(crate) fn tell_drained(&self) {
-        let ports: Vec<MsrpPort> = self.bound().iter().map(|(_, port)| port.clone()).collect();
+        let ports: Vec<MsrpPort> = self.bound().iter().map(|it| it.port.clone()).collect();
         for port in ports {
             port.tell(MsrpEvent::Drained(LinkDrained { link: self.id() }));
         }
@@ -270,5 +293,56 @@ impl MsrpPort {
 impl fmt::Debug for MsrpPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MsrpPort")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::outbox::OutboxLimits;
+    use super::*;
+    use std::sync::mpsc;
+
+    const LIMITS: OutboxLimits =
+        OutboxLimits { max: 10_000, high: 900, low: 100, stall: std::time::Duration::from_secs(60) };
+
+    fn link() -> MsrpLink {
+        let addr = "127.0.0.1:2855".parse().unwrap();
+        MsrpLink::new(LinkId(1), addr, addr, Carrier::default(), Outbox::new(Arc::new(LIMITS)))
+    }
+
+    fn bind(link: &MsrpLink, session: &'static str, tell: impl Fn() + Send + Sync + 'static) {
+        link.bind(Bytes::from_static(session.as_bytes()), MsrpPort::new(move |_| tell()));
+    }
+
+    fn filled(link: &MsrpLink, bytes: usize) {
+        link.send(Bytes::from(vec![0; bytes])).unwrap();
+    }
+
+    // Else whoever is told first fills it again, and the last has no turn as long as the others have something.
+    #[test]
+    fn who_had_his_turn_last_is_told_last_that_there_is_room() {
+        let link = link();
+        let (tell, told) = mpsc::channel();
+        for session in ["a", "b", "c"] {
+            let tell = tell.clone();
+            bind(&link, session, move || tell.send(session).unwrap());
+        }
+        let order = || {
+            link.tell_drained();
+            told.try_iter().collect::<String>()
+        };
+        assert_eq!(order(), "abc");
+        assert_eq!(link.turn(b"a"), LIMITS.high / 3, "each has a share");
+        assert_eq!(order(), "bca");
+        assert_eq!(link.turn(b"c"), LIMITS.high / 3);
+        assert_eq!(order(), "bac");
+        filled(&link, LIMITS.high);
+        assert_eq!(link.turn(b"b"), 0);
+        assert_eq!(order(), "bac", "he had no turn");
+        assert!(link.outbox().written(LIMITS.high - LIMITS.low));
+        link.unbind(b"a");
+        link.unbind(b"c");
+        assert_eq!(link.turn(b"b"), LIMITS.high);
     }
 }

@@ -265,7 +265,7 @@ impl MsrpTraffic {
         Ok(())
     }
 
-    /// Waits until what holds a piece up is over, and takes it; or ends the connection.
+    /// Waits until what holds a piece up is over, and takes it, or refuses its frame; or ends the connection.
     async fn held(
         &mut self,
         intake: &mut Intake,
@@ -285,6 +285,11 @@ impl MsrpTraffic {
                 (Hold::Answer | Hold::Identity, _) => {
                     if let Piece::Head(head) = &piece {
                         self.refuse(head, 403);
+                    }
+                    // The sessions that are carried as agreed have no part in it.
+                    if self.link.sessions() > 0 {
+                        self.header_since = None;
+                        return Ok(());
                     }
                     self.flush(intake).await?;
                     return Err(CloseCause::Identity);

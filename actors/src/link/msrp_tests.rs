@@ -122,7 +122,7 @@ pub(super) async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
 }
 
 /// Reads until `needle` was seen.
-async fn read_until(stream: &mut TcpStream, needle: &str) -> String {
+pub(super) async fn read_until(stream: &mut TcpStream, needle: &str) -> String {
     let mut all = Vec::new();
     let mut some = [0_u8; 4096];
     loop {

@@ -200,6 +200,11 @@ impl<T> Outbox<T> {
         self.state().bytes
     }
 
+    /// How much may be queued before a sender with a backlog should wait.
+    pub(crate) fn high(&self) -> usize {
+        self.limits.high
+    }
+
     /// Whether a sender with a backlog may go on.
     pub(crate) fn has_room(&self) -> bool {
         !self.state().full

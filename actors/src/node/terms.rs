@@ -143,16 +143,16 @@ pub(super) fn msrp_limits(config: &Config) -> MsrpLimits {
     }
 }
 
-/// Retrievals that share a connection (RFC 4975 5.1), at most, whose client may read as slowly as he likes.
-const SHARING: usize = 16;
+/// Retrievals that share a connection (RFC 4975 5.1) and find room in it at the same moment, at most: one for each core.
+const AT_ONCE: usize = 16;
 
-/// What waits for a client that reads slowly must not close his connection: behind `high` may come what all his retrievals
-/// have under way already.
+/// What waits for a client that reads slowly must not close his connection: behind `high` may come what those have under way
+/// who had room for it. Everybody else waits.
 fn msrp_outbox(config: &Config) -> OutboxLimits {
     let retrieval = &config.retrieval;
     let under_way = retrieval.window.as_usize().saturating_mul(CREDIT);
     let high = 1 << 20;
-    let all = under_way.saturating_mul(retrieval.sessions_per_user.min(SHARING));
+    let all = under_way.saturating_mul(AT_ONCE);
     OutboxLimits { max: all.saturating_add(2 * high), high, low: 256 << 10, ..OutboxLimits::default() }
 }
 

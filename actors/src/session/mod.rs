@@ -89,7 +89,7 @@ impl MsrpSession {
     pub fn handle(&mut self, input: SessionInput) {
         match input.0 {
             Input::Link(MsrpEvent::Frames(frames)) => self.frames(frames),
-            // What is owed is paid with the next flush.
+            // What is owed is paid with the next flush, and what waits is delivered in the next turn.
             Input::Link(MsrpEvent::Drained(_)) => {}
             Input::Link(MsrpEvent::Closed(closed)) => {
                 if self.link.as_ref().is_some_and(|link| link.id() == closed.link) {
@@ -170,6 +170,19 @@ impl MsrpSession {
         self.pay();
     }
 
+    /// Begins a turn to [`Self::deliver`]: gives how many bytes may be delivered in it, none while the connection is to
+    /// drain first.
+    pub fn turn(&self) -> usize {
+        let (Some(link), Some(registration)) = (&self.link, &self.registration) else { return 0 };
+        link.turn(registration.session())
+    }
+
+    /// Whether the connection has room for another [`Self::turn`].
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.link.as_ref().is_some_and(MsrpLink::has_room)
+    }
+
     // ---- the turn of the wheel ----
 
     /// Makes reports of what the machine has to tell; what came holds `credit`.
@@ -247,8 +260,7 @@ impl MsrpSession {
     /// Gives credit back while the connection has room and the client answers; else it is owed until it drains, or
     /// more is answered.
     fn pay(&mut self) {
-        let room =
-            self.link.as_ref().is_some_and(MsrpLink::has_room) && self.machine.unanswered() < MOST_UNANSWERED;
+        let room = self.has_room() && self.machine.unanswered() < MOST_UNANSWERED;
         if room && self.owed > 0 {
             let owed = std::mem::take(&mut self.owed);
             self.report(SessionReport::Credit(owed as usize));
