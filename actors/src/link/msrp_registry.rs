@@ -31,13 +31,8 @@ struct Session {
 }
 
 impl Session {
-    /// Whether a frame may bind the session to the connection that it came on.
+    /// Whether a request may bind the session to the connection that it came on.
     fn is_bound_by(&self, head: &Head) -> Result<(), Lookup> {
-        // RFC 4975 5.4: what binds is a request. Responses, and the REPORTs of what was sent, are of a connection that
-        // the session was bound to and has left.
-        if matches!(head.kind, FrameKind::Response { .. } | FrameKind::Report) {
-            return Err(Lookup::Stray);
-        }
         // What was still sent before the peer had told its new path must not bring the session back.
         match self.path.as_deref().is_none_or(|path| is_same(path, &head.from_path)) {
             true => Ok(()),
@@ -108,7 +103,7 @@ pub(crate) enum Lookup {
     Unknown,
     /// The session is bound to another connection, or waits for another.
     Elsewhere,
-    /// The session is bound to none, and this is nothing that binds it.
+    /// The session is bound to another connection or none, and this is nothing that binds it.
     Stray,
     /// The connection is not what was agreed upon for the session.
     Forbidden,
@@ -148,6 +143,11 @@ impl Registry {
             match &found.link {
                 Some(bound) if bound.id() == link.id() => {
                     return Lookup::Found { port: found.port.clone(), bound_now: false };
+                }
+                // RFC 4975 5.4: what binds is a request. Responses, and the REPORTs of what was sent, are of a connection
+                // that the session was bound to and has left.
+                _ if matches!(head.kind, FrameKind::Response { .. } | FrameKind::Report) => {
+                    return Lookup::Stray;
                 }
                 // RFC 4975 5.4: if the session is already in use on another connection, MUST reject with 506
                 Some(bound) if bound.is_open() => return Lookup::Elsewhere,
@@ -345,7 +345,8 @@ mod tests {
         assert!(matches!(registry.lookup(&id, &first, &send("a")), Lookup::Elsewhere), "of the former path");
         assert_eq!(registration.link(), None);
         assert!(matches!(registry.lookup(&id, &second, &send("b")), Lookup::Found { bound_now: true, .. }));
-        assert!(matches!(registry.lookup(&id, &first, &ok("a")), Lookup::Elsewhere));
+        assert!(matches!(registry.lookup(&id, &first, &ok("a")), Lookup::Stray));
+        assert!(matches!(registry.lookup(&id, &first, &send("b")), Lookup::Elsewhere));
         // RFC 4975 5.4: a connection that is there already SHOULD be used again.
         registration.leave(Guard::Plain, &path("c"));
         assert!(matches!(registry.lookup(&id, &second, &send("c")), Lookup::Found { bound_now: true, .. }));
