@@ -54,6 +54,10 @@ struct Inner {
 struct Bound {
     session: Bytes,
     port: MsrpPort,
+    /// The place of the outbox behind what it sent last.
+    end: u64,
+    /// Whether that was seen waiting.
+    waited: bool,
 }
 
 impl MsrpLink {
@@ -145,6 +149,24 @@ impl MsrpLink {
         (self.0.outbox.high() / bound.len().max(1)).max(1)
     }
 
+    /// Notes that the session has sent something.
+    pub fn sent(&self, session: &[u8]) {
+        let end = self.0.outbox.end();
+        if let Some(bound) = self.bound().iter_mut().find(|it| it.session == session) {
+            bound.end = end;
+        }
+    }
+
+    /// Whether what the session sent last is not written yet; or was not when this was asked before, so that nobody knows
+    /// for how long it is.
+    #[must_use]
+    pub fn holds_up(&self, session: &[u8]) -> bool {
+        let mut bound = self.bound();
+        let Some(bound) = bound.iter_mut().find(|it| it.session == session) else { return false };
+        let waits = !self.0.outbox.has_written(bound.end);
+        std::mem::replace(&mut bound.waited, waits) || waits
+    }
+
     /// Whether it still takes bytes.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -176,7 +198,7 @@ impl MsrpLink {
         let mut bound = self.bound();
         // Most connections have one session for as long as they live.
         bound.reserve_exact(1);
-        bound.push(Bound { session, port });
+        bound.push(Bound { session, port, end: 0, waited: false });
     }
 
     /// Takes a session off; the reader hears of it when it was the last.
@@ -344,5 +366,23 @@ mod tests {
         link.unbind(b"a");
         link.unbind(b"c");
         assert_eq!(link.turn(b"b"), LIMITS.high);
+    }
+
+    #[test]
+    fn it_is_known_whether_what_a_session_sent_still_waits() {
+        let link = link();
+        bind(&link, "a", || ());
+        bind(&link, "b", || ());
+        filled(&link, 500);
+        link.sent(b"a");
+        filled(&link, 300);
+        link.sent(b"b");
+        assert!(link.holds_up(b"a") && link.holds_up(b"b"));
+        link.outbox().written(500);
+        assert!(link.holds_up(b"a") && link.holds_up(b"b"), "nobody knows since when it is written");
+        assert!(!link.holds_up(b"a") && link.holds_up(b"b"), "it was written before");
+        link.outbox().written(300);
+        assert!(link.holds_up(b"b"));
+        assert!(!link.holds_up(b"b") && !link.holds_up(b"unknown"));
     }
 }

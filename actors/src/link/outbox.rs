@@ -113,6 +113,8 @@ struct State<T> {
     queue: VecDeque<(Bytes, T)>,
     /// Bytes in `queue` and in the writer's hands.
     bytes: usize,
+    /// Bytes that were ever queued.
+    pushed: u64,
     /// `high` was reached and `low` not since.
     full: bool,
     phase: Phase,
@@ -136,6 +138,7 @@ impl<T> Outbox<T> {
             state: Mutex::new(State {
                 queue: VecDeque::new(),
                 bytes: 0,
+                pushed: 0,
                 full: false,
                 phase: Phase::Open,
                 stirred: false,
@@ -172,6 +175,7 @@ impl<T> Outbox<T> {
             return Err(pieces);
         }
         state.bytes = total;
+        state.pushed += size as u64;
         state.full |= total >= self.limits.high;
         // Who waits for something to write does so while there is nothing.
         let writer = if state.queue.is_empty() { state.writer.take() } else { None };
@@ -198,6 +202,17 @@ impl<T> Outbox<T> {
     /// Bytes that are queued and not yet written.
     pub(crate) fn queued(&self) -> usize {
         self.state().bytes
+    }
+
+    /// The place behind what is queued, in all that ever was.
+    pub(crate) fn end(&self) -> u64 {
+        self.state().pushed
+    }
+
+    /// Whether what is queued before this place has been written.
+    pub(crate) fn has_written(&self, place: u64) -> bool {
+        let state = self.state();
+        state.pushed - state.bytes as u64 >= place
     }
 
     /// How much may be queued before a sender with a backlog should wait.

@@ -105,6 +105,11 @@ impl MsrpSession {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
+        let due = self.machine.poll_timeout().is_some_and(|due| due <= now);
+        // RFC 4975 7.1.1: 30 seconds from when the last byte was sent. A connection that takes nothing ends by itself.
+        if due && self.is_held_up() {
+            self.machine.handle_held_up(now);
+        }
         self.machine.handle_timeout(now);
     }
 
@@ -177,6 +182,12 @@ impl MsrpSession {
         link.turn(registration.session())
     }
 
+    /// Whether what was flushed last waited behind what others have sent.
+    fn is_held_up(&self) -> bool {
+        let (Some(link), Some(registration)) = (&self.link, &self.registration) else { return false };
+        link.holds_up(registration.session())
+    }
+
     /// Whether the connection has room for another [`Self::turn`].
     #[must_use]
     pub fn has_room(&self) -> bool {
@@ -213,17 +224,29 @@ impl MsrpSession {
     }
 
     fn transmit(&mut self, link: &MsrpLink) {
+        let sent = self.write(link);
+        if let Some(registration) = self.registration.as_ref().filter(|_| sent && self.unanswered() > 0) {
+            link.sent(registration.session());
+        }
+    }
+
+    /// Writes what there is; whether there was something.
+    fn write(&mut self, link: &MsrpLink) -> bool {
         if link.carries_messages() {
             let mut all = BytesMut::new();
             while let Some(bytes) = self.machine.poll_transmit() {
                 all.extend_from_slice(&bytes);
             }
+            let some = !all.is_empty();
             // What the link takes no more is lost with it.
             let _ = msrp::frames(all.freeze()).try_for_each(|frame| link.send(frame));
-            return;
+            return some;
         }
         // RFC 4975 5.1: sessions share the connection across threads, and none may write into the chunk of another.
-        let _ = link.send_together(std::iter::from_fn(|| self.machine.poll_transmit()));
+        let mut some = false;
+        let pieces = std::iter::from_fn(|| self.machine.poll_transmit()).inspect(|_| some = true);
+        let _ = link.send_together(pieces);
+        some
     }
 
     fn event(&mut self, event: Event, credit: &ReadCredit) {

@@ -45,9 +45,17 @@ impl Invite {
         if dice.happens(20) {
             offer = offer.accepts("text/plain");
         }
+        Self::with(ua, uri, here, &offer, dice.happens(30))
+    }
+
+    /// An INVITE of `uri` by a client that opens the connection.
+    pub(crate) fn active(world: &World, ua: &Ua, uri: &str) -> Self {
+        Self::with(ua, uri, SocketAddr::new(ua.ip(), world.port()), &Offer::active(), true)
+    }
+
+    fn with(ua: &Ua, uri: &str, here: SocketAddr, offer: &Offer, tcp: bool) -> Self {
         let local = offer.uri(here);
-        let request =
-            ua.request("INVITE", uri, dice.happens(30)).body("application/sdp", offer.sdp(here, &local));
+        let request = ua.request("INVITE", uri, tcp).body("application/sdp", offer.sdp(here, &local));
         Self { request, local, here }
     }
 
@@ -83,8 +91,8 @@ pub(crate) struct Call {
     ua: Ua,
     pub(crate) dialog: Dialog,
     pub(crate) inbox: mpsc::UnboundedReceiver<Incoming>,
-    local: String,
-    remote: String,
+    pub(crate) local: String,
+    pub(crate) remote: String,
     node_connects: bool,
     waiting: std::sync::Arc<super::net::Hatch>,
     pub(crate) contact: String,

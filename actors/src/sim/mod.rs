@@ -30,6 +30,7 @@ mod peer;
 mod proxy;
 mod sabotage;
 mod sender;
+mod sharing;
 mod stopping;
 mod store;
 mod story;

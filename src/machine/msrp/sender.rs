@@ -352,6 +352,10 @@ impl Sender {
         }
     }
 
+    pub(super) fn postpone(&mut self, now: Instant) {
+        self.transactions.postpone(now);
+    }
+
     pub(super) fn handle_timeout(&mut self, now: Instant, events: &mut Queue<Event>) {
         while let Some(subject) = self.transactions.expired(now) {
             match subject {

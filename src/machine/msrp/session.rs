@@ -199,6 +199,13 @@ impl Session {
         self.state = State::Closed;
     }
 
+    /// What was transmitted last still waited behind others' until now: for what has no response the time begins again.
+    pub fn handle_held_up(&mut self, now: Instant) {
+        if let Some(sender) = &mut self.sender {
+            sender.postpone(now);
+        }
+    }
+
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.is_over() {

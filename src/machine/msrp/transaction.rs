@@ -24,7 +24,7 @@ pub(super) enum Subject {
 pub(super) struct Transactions {
     timeout: Duration,
     pending: Window<u64, Pending>,
-    /// Before then nothing expires: the peer answers.
+    /// Before then nothing expires: the peer answers, or could not do so yet.
     earliest: Instant,
 }
 
@@ -58,6 +58,11 @@ impl Transactions {
         let subject = self.forget(number)?;
         self.earliest = now + self.timeout;
         Some(subject)
+    }
+
+    /// What was sent last is not on its way before now: nothing expires until it had its time.
+    pub(super) fn postpone(&mut self, now: Instant) {
+        self.earliest = now + self.timeout;
     }
 
     /// No response is waited for any more; gives what it would be for.
@@ -142,6 +147,18 @@ mod tests {
         assert_eq!(transactions.forget(10), Some(Subject::Probe));
         assert_eq!(transactions.expired(at(189)), None);
         assert_eq!(transactions.expired(at(190)), Some(Subject::Chunk(OutgoingId(1))));
+    }
+
+    // proves RFC 4975 7.1.1: 30 seconds from when the last byte was sent, which others' bytes hold up
+    #[test]
+    fn what_is_held_up_has_its_time_when_it_is_on_its_way() {
+        let mut transactions = Transactions::new(Duration::from_secs(30));
+        transactions.begin(1, Subject::Probe);
+        transactions.sent(at(0), 1);
+        transactions.postpone(at(30));
+        assert_eq!(transactions.expired(at(59)), None);
+        assert_eq!(transactions.deadline(), Some(at(60)));
+        assert_eq!(transactions.expired(at(60)), Some(Subject::Probe));
     }
 
     #[test]
