@@ -25,8 +25,8 @@ pub struct Invite {
 
 impl Invite {
     pub fn new(ua: &Ua, uri: &str, offer: Offer) -> Self {
-        let here = SocketAddr::new(ua.here.ip(), ports::free(ua.here.ip()));
-        let listener = TcpListener::bind(here).unwrap();
+        let (_, listener) = ports::bound(ua.here.ip());
+        let here = listener.local_addr().unwrap();
         let local = offer.uri(here);
         let sdp = offer.sdp(here, &local);
         let request = ua.request("INVITE", uri).body("application/sdp", sdp);
