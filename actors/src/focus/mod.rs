@@ -277,7 +277,7 @@ impl Focus {
             }
         }
         self.pump(now, ctx);
-        if self.relay.is_ready() && self.party.session().0.is_some_and(|session| session.has_room()) {
+        if self.relay.is_ready() && self.party.session().0.is_some_and(|session| session.may_go_on()) {
             // Those with whom he shares the connection come in between.
             self.turn.go_on_with(ctx, |focus, ctx| {
                 // What else had him drain has done it already.

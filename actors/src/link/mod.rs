@@ -40,6 +40,7 @@ mod sip_tests;
 mod stop;
 mod stream;
 mod tls;
+mod turns;
 mod udp;
 mod udp_socket;
 mod web;

@@ -1,6 +1,7 @@
 //! One MSRP connection as its sessions see it: the handle they write to, and what they are told.
 
 use super::outbox::{CloseCause, Outbox};
+use super::turns::Turns;
 use actix::{Actor, Addr, Handler, Message, dev::ToEnvelope};
 use bytes::Bytes;
 use restante::wire::msrp::Piece;
@@ -46,18 +47,7 @@ struct Inner {
     peer: SocketAddr,
     carrier: Carrier,
     outbox: Arc<Outbox<()>>,
-    /// In the order of their last turns.
-    sessions: Mutex<Vec<Bound>>,
-}
-
-/// A session that is bound to a connection.
-struct Bound {
-    session: Bytes,
-    port: MsrpPort,
-    /// The place of the outbox behind what it sent last.
-    end: u64,
-    /// Whether that was seen waiting.
-    waited: bool,
+    sessions: Mutex<Turns>,
 }
 
 impl MsrpLink {
@@ -68,8 +58,7 @@ impl MsrpLink {
         carrier: Carrier,
         outbox: Arc<Outbox<()>>,
     ) -> Self {
-        let sessions = Mutex::new(Vec::new());
-        Self(Arc::new(Inner { id, local, peer, carrier, outbox, sessions }))
+        Self(Arc::new(Inner { id, local, peer, carrier, outbox, sessions: Mutex::default() }))
     }
 
     pub(crate) fn carrier(&self) -> &Carrier {
@@ -137,34 +126,43 @@ impl MsrpLink {
     /// come before its next. There are none while it should wait; [`LinkDrained`] says when it may go on.
     #[must_use]
     pub fn turn(&self, session: &[u8]) -> usize {
-        if !self.has_room() {
-            return 0;
+        let has_room = self.has_room();
+        let mut turns = self.turns();
+        if turns.take(session, has_room) { (self.0.outbox.high() / turns.len().max(1)).max(1) } else { 0 }
+    }
+
+    /// Whether a session that has still a backlog may begin its next turn at once; if not, [`LinkDrained`] says when.
+    #[must_use]
+    pub fn may_go_on(&self, session: &[u8]) -> bool {
+        let has_room = self.has_room();
+        self.turns().ask(session, has_room)
+    }
+
+    /// Ends the turn of a session that has queued what it had to say, or had nothing: the next of those who wait is told.
+    pub fn end_turn(&self, session: &[u8]) {
+        self.turns().pass(session);
+        self.tell_next();
+    }
+
+    fn tell_next(&self) {
+        if self.has_room() {
+            let next = self.turns().next();
+            next.into_iter().for_each(|port| self.tell_room(&port));
         }
-        let mut bound = self.bound();
-        if let Some(at) = bound.iter().position(|it| it.session == session)
-            && let Some(behind) = bound.get_mut(at..)
-        {
-            behind.rotate_left(1);
-        }
-        (self.0.outbox.high() / bound.len().max(1)).max(1)
     }
 
     /// Notes that the session has sent something.
     pub fn sent(&self, session: &[u8]) {
         let end = self.0.outbox.end();
-        if let Some(bound) = self.bound().iter_mut().find(|it| it.session == session) {
-            bound.end = end;
-        }
+        self.turns().sent(session, end);
     }
 
     /// Whether what the session sent last is not written yet; or was not when this was asked before, so that nobody knows
     /// for how long it is.
     #[must_use]
     pub fn holds_up(&self, session: &[u8]) -> bool {
-        let mut bound = self.bound();
-        let Some(bound) = bound.iter_mut().find(|it| it.session == session) else { return false };
-        let waits = !self.0.outbox.has_written(bound.end);
-        std::mem::replace(&mut bound.waited, waits) || waits
+        let mut turns = self.turns();
+        turns.holds_up(session, |end| self.0.outbox.has_written(end))
     }
 
     /// Whether it still takes bytes.
@@ -182,46 +180,49 @@ impl MsrpLink {
     /// How many sessions are bound to it.
     #[must_use]
     pub fn sessions(&self) -> usize {
-        self.bound().len()
+        self.turns().len()
     }
 
     pub(crate) fn outbox(&self) -> &Arc<Outbox<()>> {
         &self.0.outbox
     }
 
-    fn bound(&self) -> MutexGuard<'_, Vec<Bound>> {
+    fn turns(&self) -> MutexGuard<'_, Turns> {
         self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a session to those that are told what happens to the connection.
     pub(crate) fn bind(&self, session: Bytes, port: MsrpPort) {
-        let mut bound = self.bound();
-        // Most connections have one session for as long as they live.
-        bound.reserve_exact(1);
-        bound.push(Bound { session, port, end: 0, waited: false });
+        self.turns().add(session, port);
     }
 
     /// Takes a session off; the reader hears of it when it was the last.
     pub(crate) fn unbind(&self, session: &[u8]) {
-        let mut bound = self.bound();
-        bound.retain(|it| it.session != session);
-        if bound.is_empty() {
-            drop(bound);
+        let mut turns = self.turns();
+        turns.remove(session);
+        let is_last = turns.len() == 0;
+        drop(turns);
+        if is_last {
             self.0.outbox.stir();
+        } else {
+            // It may have been its turn.
+            self.tell_next();
         }
     }
 
     /// Takes all sessions off.
     pub(crate) fn unbind_all(&self) -> Vec<(Bytes, MsrpPort)> {
-        std::mem::take(&mut *self.bound()).into_iter().map(|it| (it.session, it.port)).collect()
+        self.turns().remove_all()
     }
 
     /// Tells every session that there is room again: first those whose last turn is the longest ago.
     pub(crate) fn tell_drained(&self) {
-        let ports: Vec<MsrpPort> = self.bound().iter().map(|it| it.port.clone()).collect();
-        for port in ports {
-            port.tell(MsrpEvent::Drained(LinkDrained { link: self.id() }));
-        }
+        let ports = self.turns().drained();
+        ports.iter().for_each(|port| self.tell_room(port));
+    }
+
+    fn tell_room(&self, port: &MsrpPort) {
+        port.tell(MsrpEvent::Drained(LinkDrained { link: self.id() }));
     }
 }
 
@@ -245,7 +246,7 @@ pub struct MsrpFrames {
     pub permit: Option<OwnedSemaphorePermit>,
 }
 
-/// The connection has room again after [`MsrpLink::has_room`] was false.
+/// The connection has room again after [`MsrpLink::has_room`] was false, or for the session that was to wait for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkDrained {
     /// Which one.
@@ -323,66 +324,24 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::outbox::OutboxLimits;
     use super::*;
-    use std::sync::mpsc;
+    use std::time::Duration;
 
-    const LIMITS: OutboxLimits =
-        OutboxLimits { max: 10_000, high: 900, low: 100, stall: std::time::Duration::from_secs(60) };
-
-    fn link() -> MsrpLink {
+    #[test]
+    fn a_turn_is_a_share_of_what_may_wait() {
+        const LIMITS: OutboxLimits =
+            OutboxLimits { max: 10_000, high: 900, low: 100, stall: Duration::from_secs(60) };
         let addr = "127.0.0.1:2855".parse().unwrap();
-        MsrpLink::new(LinkId(1), addr, addr, Carrier::default(), Outbox::new(Arc::new(LIMITS)))
-    }
-
-    fn bind(link: &MsrpLink, session: &'static str, tell: impl Fn() + Send + Sync + 'static) {
-        link.bind(Bytes::from_static(session.as_bytes()), MsrpPort::new(move |_| tell()));
-    }
-
-    fn filled(link: &MsrpLink, bytes: usize) {
-        link.send(Bytes::from(vec![0; bytes])).unwrap();
-    }
-
-    // Else whoever is told first fills it again, and the last has no turn as long as the others have something.
-    #[test]
-    fn who_had_his_turn_last_is_told_last_that_there_is_room() {
-        let link = link();
-        let (tell, told) = mpsc::channel();
+        let link = MsrpLink::new(LinkId(1), addr, addr, Carrier::default(), Outbox::new(Arc::new(LIMITS)));
         for session in ["a", "b", "c"] {
-            let tell = tell.clone();
-            bind(&link, session, move || tell.send(session).unwrap());
+            link.bind(Bytes::from_static(session.as_bytes()), MsrpPort::new(|_| ()));
         }
-        let order = || {
-            link.tell_drained();
-            told.try_iter().collect::<String>()
-        };
-        assert_eq!(order(), "abc");
-        assert_eq!(link.turn(b"a"), LIMITS.high / 3, "each has a share");
-        assert_eq!(order(), "bca");
-        assert_eq!(link.turn(b"c"), LIMITS.high / 3);
-        assert_eq!(order(), "bac");
-        filled(&link, LIMITS.high);
+        assert_eq!(link.turn(b"a"), LIMITS.high / 3);
+        link.send(Bytes::from(vec![0; LIMITS.high])).unwrap();
         assert_eq!(link.turn(b"b"), 0);
-        assert_eq!(order(), "bac", "he had no turn");
         assert!(link.outbox().written(LIMITS.high - LIMITS.low));
-        link.unbind(b"a");
+        assert_eq!(link.turn(b"c"), 0, "another waits for longer");
+        link.unbind(b"b");
         link.unbind(b"c");
-        assert_eq!(link.turn(b"b"), LIMITS.high);
-    }
-
-    #[test]
-    fn it_is_known_whether_what_a_session_sent_still_waits() {
-        let link = link();
-        bind(&link, "a", || ());
-        bind(&link, "b", || ());
-        filled(&link, 500);
-        link.sent(b"a");
-        filled(&link, 300);
-        link.sent(b"b");
-        assert!(link.holds_up(b"a") && link.holds_up(b"b"));
-        link.outbox().written(500);
-        assert!(link.holds_up(b"a") && link.holds_up(b"b"), "nobody knows since when it is written");
-        assert!(!link.holds_up(b"a") && link.holds_up(b"b"), "it was written before");
-        link.outbox().written(300);
-        assert!(link.holds_up(b"b"));
-        assert!(!link.holds_up(b"b") && !link.holds_up(b"unknown"));
+        assert_eq!(link.turn(b"a"), LIMITS.high);
     }
 }

@@ -171,6 +171,9 @@ impl MsrpSession {
         }
         if let Some(link) = self.link.clone() {
             self.transmit(&link);
+            if let Some(registration) = &self.registration {
+                link.end_turn(registration.session());
+            }
         }
         self.pay();
     }
@@ -188,10 +191,12 @@ impl MsrpSession {
         link.holds_up(registration.session())
     }
 
-    /// Whether the connection has room for another [`Self::turn`].
+    /// Whether there may be another [`Self::turn`] at once for what was not delivered in this one; if not, something comes
+    /// when there may.
     #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.link.as_ref().is_some_and(MsrpLink::has_room)
+    pub fn may_go_on(&self) -> bool {
+        let (Some(link), Some(registration)) = (&self.link, &self.registration) else { return false };
+        link.may_go_on(registration.session())
     }
 
     // ---- the turn of the wheel ----
@@ -283,7 +288,8 @@ impl MsrpSession {
     /// Gives credit back while the connection has room and the client answers; else it is owed until it drains, or
     /// more is answered.
     fn pay(&mut self) {
-        let room = self.has_room() && self.machine.unanswered() < MOST_UNANSWERED;
+        let has_room = self.link.as_ref().is_some_and(MsrpLink::has_room);
+        let room = has_room && self.machine.unanswered() < MOST_UNANSWERED;
         if room && self.owed > 0 {
             let owed = std::mem::take(&mut self.owed);
             self.report(SessionReport::Credit(owed as usize));
