@@ -86,10 +86,11 @@ fn what_became_of_messages_is_counted_and_what_was_not_delivered_is_said() {
         assert_eq!(samples.get(series), Some(&count), "{series} in {samples:?}");
     }
     assert!(samples["restante_store_commit_seconds_count"] >= 1.0, "{samples:?}");
-    let log = node.log();
     for (id, status) in [(refused.as_str(), 413), ("nothing@nowhere", 404)] {
-        let line = log.lines().find(|line| line.contains("not delivered") && line.contains(id));
-        let line = line.unwrap_or_else(|| panic!("{id} in {log}"));
+        let line = until(&format!("{id} is told of"), || {
+            let told = |line: &&str| line.contains("not delivered") && line.contains(id);
+            node.log().lines().find(told).map(str::to_owned)
+        });
         assert!(line.contains(&format!("status={status}")) && line.contains("call_id="), "{line}");
     }
 }

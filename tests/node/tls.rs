@@ -379,10 +379,10 @@ fn what_is_no_tls_ends_without_harm() {
     let third = TcpStream::connect(secure.sips).unwrap();
     let fourth = TcpStream::connect(secure.sips).unwrap();
     ends(fourth);
-    until("it is told", || secure.node.log().contains("too many handshakes at once").then_some(()));
+    secure.node.wait_log("too many handshakes at once");
     for stream in [silent, slow, third] {
         ends(stream);
     }
-    assert!(secure.node.log().contains("not completed in time"));
+    secure.node.wait_log("not completed in time");
     assert_eq!(secure.ua("bob").ask_options().status(), 200, "the places are free again");
 }
