@@ -19,6 +19,9 @@ const BACKLOG: i32 = 1024;
 const EXHAUSTED: Duration = Duration::from_millis(100);
 /// Silence after which the system probes whether the peer still exists.
 const PROBE_AFTER: Duration = Duration::from_secs(120);
+/// Bytes that the system takes before it can send them, about. It would take megabytes, which on a slow way stand for half a
+/// minute before a small message, and before its answer is due.
+const UNSENT: u32 = 128 << 10;
 
 /// A socket of the family of `addr`; an IPv6 one takes no IPv4.
 pub(crate) fn socket(addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
@@ -45,9 +48,10 @@ pub(crate) fn is_ours(ip: IpAddr) -> bool {
     !bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
-/// Sets what every connection wants: no delay, and a probe of silent peers.
+/// Sets what every connection wants: no delay, little that the system keeps, and a probe of silent peers.
 pub(crate) fn tune(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
+    net::unsent(stream, UNSENT);
     net::keep_alive(stream, &TcpKeepalive::new().with_time(PROBE_AFTER));
 }
 

@@ -69,6 +69,7 @@ pub use web::WebLimits;
 #[cfg(test)]
 pub(crate) use {
     listen::bind_tcp,
+    net::limit_unsent,
     udp_socket::{Datagram, UdpSocket},
 };
 

@@ -15,6 +15,15 @@ pub(crate) fn here(tcp: TcpStream) -> std::io::Result<TcpStream> {
     TcpStream::from_std(tcp.into_std()?)
 }
 
+/// Has the system take about `bytes` that it cannot send yet, and no more, where it knows how to: what waits in its buffers
+/// goes before all that is written later.
+pub(crate) fn limit_unsent(socket: &socket2::Socket, bytes: u32) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = socket.set_tcp_notsent_lowat(bytes);
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (socket, bytes);
+}
+
 #[cfg(not(test))]
 mod system {
     use std::io;
@@ -45,6 +54,11 @@ mod system {
         let _ = SockRef::from(stream).set_recv_buffer_size(bytes);
     }
 
+    /// As [`super::limit_unsent`].
+    pub(crate) fn unsent(stream: &TcpStream, bytes: u32) {
+        super::limit_unsent(&SockRef::from(stream), bytes);
+    }
+
     /// Says that nothing more will be written.
     pub(crate) fn shutdown_write(stream: &TcpStream) {
         let _ = SockRef::from(stream).shutdown(Shutdown::Write);
@@ -52,7 +66,7 @@ mod system {
 }
 
 #[cfg(not(test))]
-pub(crate) use system::{bind_udp, keep_alive, listen, receive_buffer, shutdown_write};
+pub(crate) use system::{bind_udp, keep_alive, listen, receive_buffer, shutdown_write, unsent};
 
 #[cfg(test)]
-pub(crate) use crate::sim::net::{bind_udp, keep_alive, listen, receive_buffer, shutdown_write};
+pub(crate) use crate::sim::net::{bind_udp, keep_alive, listen, receive_buffer, shutdown_write, unsent};

@@ -288,6 +288,13 @@ pub(crate) fn receive_buffer(stream: &TcpStream, bytes: usize) {
 }
 
 /// As `link::net`'s.
+pub(crate) fn unsent(stream: &TcpStream, bytes: u32) {
+    if let TcpStream::Real(stream) = stream {
+        crate::link::limit_unsent(&SockRef::from(stream), bytes);
+    }
+}
+
+/// As `link::net`'s.
 pub(crate) fn shutdown_write(stream: &TcpStream) {
     match stream {
         TcpStream::Real(stream) => {
