@@ -6,6 +6,7 @@ pub mod acknowledged;
 pub mod belongs;
 pub mod body;
 pub mod conference;
+pub mod conference_subscriptions;
 pub mod delivery;
 pub mod expiry_clock;
 pub mod fan_out;

@@ -167,12 +167,12 @@ impl Subscriptions {
         Ok(response)
     }
 
-    /// Ends the subscription that was cut off first from its subscriber, as one whose page was loaded anew. Says whether
-    /// there was one.
+    /// Ends the subscription that was cut off first from its subscriber. Says whether there was one.
     fn make_room(&mut self) -> bool {
         let known = self.subscribers.iter().enumerate().filter(|(_, known)| !known.is_held());
-        let lost = known.filter_map(|(at, known)| known.notifier.lost().map(|lost| (lost, at)));
-        let Some((_, at)) = lost.min() else { return false };
+        let Some(at) = Notifier::lost_first(known.map(|(at, known)| (at, &known.notifier))) else {
+            return false;
+        };
         let subscriber = self.subscribers.remove(at);
         self.due.push_back(Due::Action(Action::Ended(subscriber.tag)));
         true

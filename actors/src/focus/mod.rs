@@ -335,7 +335,6 @@ impl Focus {
         let now = clock::now();
         // What has come may have come in time.
         self.hear(now);
-        self.conference.handle_timeout(now);
         if self.party.ring(now) {
             self.broken("nothing came from the client in time");
         }

@@ -400,6 +400,12 @@ impl Notifier {
         self.lost
     }
 
+    /// Which of these was cut off first from its subscriber, if one was: as one whose page was loaded anew it makes room for
+    /// another.
+    pub fn lost_first<'a>(known: impl Iterator<Item = (usize, &'a Self)>) -> Option<usize> {
+        known.filter_map(|(at, known)| Some((known.lost()?, at))).min().map(|(_, at)| at)
+    }
+
     /// Whether the NOTIFY that says that it is over has been sent.
     fn is_last_sent(&self) -> bool {
         matches!(self.phase, Phase::Ending(..)) && self.news.is_none()
