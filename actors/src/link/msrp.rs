@@ -6,7 +6,7 @@ use super::first::first_of;
 use super::listen::{Accepted, Reception, tune};
 use super::msrp_link::{Carrier, LinkId, MsrpLink, MsrpPort};
 use super::msrp_reader::{self, Opened};
-use super::msrp_registry::{Guard, Lookup, MsrpRegistration, Registry};
+use super::msrp_registry::{By, Guard, Lookup, MsrpRegistration, Registry};
 use super::net::TcpStream;
 use super::open::{HandshakeLimits, Opening};
 use super::outbox::{CloseCause, Outbox, OutboxLimits};
@@ -172,14 +172,15 @@ impl MsrpTransport {
         self.0.registry.len()
     }
 
-    /// Opens a connection to the first address of `target` that accepts, for a session that is registered; its tasks
-    /// run where the future is polled. The caller sends the first request at once (RFC 4975 5.4).
+    /// Opens a connection to the first address of `target` that accepts, for a session that is registered, and does not leave
+    /// for another meanwhile; its tasks run where the future is polled. The caller sends the first request at once (RFC 4975 5.4).
     pub fn connect(
         &self,
-        session: Bytes,
+        registration: &MsrpRegistration,
         target: MsrpTarget,
     ) -> impl Future<Output = Result<MsrpLink, MsrpConnectError>> + Send + use<> {
         let hub = Arc::clone(&self.0);
+        let (session, moves) = (registration.session().clone(), registration.moves());
         async move {
             let seat = hub.census.seat().map_err(|_| MsrpConnectError::Full)?;
             let mut stop = hub.stopper.signal();
@@ -193,7 +194,7 @@ impl MsrpTransport {
             let (stream, carrier) = connected.inspect_err(|error| {
                 seldom!(warn, protocol = "msrp", peer = ?target.addrs.first(), cause = %error, "connection not opened");
             })?;
-            hub.adopt(&session, stream, carrier, seat, stop)
+            hub.adopt((&session, moves), stream, carrier, seat, stop)
         }
     }
 }
@@ -245,14 +246,14 @@ impl Hub {
     /// Binds a connection the node opened to the session it was opened for, and starts it.
     fn adopt(
         self: Arc<Self>,
-        session: &Bytes,
+        (session, moves): (&Bytes, u32),
         stream: Stream,
         carrier: Carrier,
         seat: Seat,
         stop: Stop,
     ) -> Result<MsrpLink, MsrpConnectError> {
         let link = self.link(&stream, carrier).map_err(|error| MsrpConnectError::Refused(error.kind()))?;
-        match self.registry.bind(session, &link, None) {
+        match self.registry.bind(session, &link, By::Us { moves }) {
             Lookup::Found { .. } => {}
             Lookup::Unknown => return Err(MsrpConnectError::NoSession),
             Lookup::Elsewhere | Lookup::Stray => return Err(MsrpConnectError::Bound),

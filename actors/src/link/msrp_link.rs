@@ -177,6 +177,11 @@ impl MsrpLink {
         self.0.outbox.close(CloseCause::Local);
     }
 
+    /// What a session is told that goes on without it.
+    pub(crate) fn ended(&self) -> LinkClosed {
+        LinkClosed { link: self.id(), cause: self.0.outbox.ending().unwrap_or(CloseCause::Local) }
+    }
+
     /// How many sessions are bound to it.
     #[must_use]
     pub fn sessions(&self) -> usize {

@@ -1,6 +1,6 @@
 //! Which session a frame is for, and which connection a session is bound to (RFC 4975 5.4, 7.3).
 
-use super::msrp_link::{Carrier, LinkId, MsrpLink, MsrpPort};
+use super::msrp_link::{Carrier, LinkId, MsrpEvent, MsrpLink, MsrpPort};
 use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -27,22 +27,35 @@ struct Session {
     guard: Guard,
     /// The peer's path as it is told now, where it was another before.
     path: Option<Box<[MsrpUri]>>,
+    /// How many times it has left its connection for another.
+    moves: u32,
     link: Option<MsrpLink>,
 }
 
 impl Session {
-    /// Whether a request may bind the session to the connection that it came on.
-    fn is_bound_by(&self, head: &Head) -> Result<(), Lookup> {
-        // What was still sent before the peer had told its new path must not bring the session back.
-        match self.path.as_deref().is_none_or(|path| is_same(path, &head.from_path)) {
-            true => Ok(()),
-            false => Err(Lookup::Elsewhere),
-        }
+    /// Whether this may bind the session.
+    fn is_bound_by(&self, by: By<'_>) -> Result<(), Lookup> {
+        let may = match by {
+            // What was still sent before the peer had told its new path must not bring the session back.
+            By::Request(head) => self.path.as_deref().is_none_or(|path| is_same(path, &head.from_path)),
+            // Nor must a connection to the peer's former path.
+            By::Us { moves } => moves == self.moves,
+        };
+        if may { Ok(()) } else { Err(Lookup::Elsewhere) }
     }
 }
 
 fn is_same(path: &[MsrpUri], other: &[MsrpUri]) -> bool {
     path.len() == other.len() && path.iter().zip(other).all(|(one, other)| one.same_as(other))
+}
+
+/// What binds a session to a connection.
+#[derive(Clone, Copy)]
+pub(crate) enum By<'a> {
+    /// A request that came on it.
+    Request(&'a Head),
+    /// We, who have opened it when the session had [moved](MsrpRegistration::moves) so many times.
+    Us { moves: u32 },
 }
 
 /// Which connections may carry a session.
@@ -122,7 +135,7 @@ impl Registry {
         home: Option<u16>,
     ) -> MsrpRegistration {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        let known = Session { serial, port, home, guard, path: None, link: None };
+        let known = Session { serial, port, home, guard, path: None, moves: 0, link: None };
         let former = self.sessions.insert(session.clone(), known);
         if let Some(link) = former.and_then(|former| former.link) {
             link.unbind(&session);
@@ -154,7 +167,7 @@ impl Registry {
                 _ => {}
             }
         }
-        self.bind(session, link, Some(head))
+        self.bind(session, link, By::Request(head))
     }
 
     /// The number of the core on which a session is told.
@@ -162,9 +175,9 @@ impl Registry {
         self.sessions.get(session)?.home
     }
 
-    /// Binds a session to a connection, unless it is bound to another that is open: to one that we opened, or on which
-    /// `head` came.
-    pub(crate) fn bind(&self, session: &[u8], link: &MsrpLink, head: Option<&Head>) -> Lookup {
+    /// Binds a session to a connection, unless it is bound to another that is open. The session is told that a former one has
+    /// ended before anything comes to it from the new one: the former may still be busy with its end.
+    pub(crate) fn bind(&self, session: &[u8], link: &MsrpLink, by: By<'_>) -> Lookup {
         let Some(mut found) = self.sessions.get_mut(session) else { return Lookup::Unknown };
         if let Some(bound) = &found.link
             && bound.id() != link.id()
@@ -172,7 +185,7 @@ impl Registry {
         {
             return Lookup::Elsewhere;
         }
-        if let Some(Err(refused)) = head.map(|head| found.is_bound_by(head)) {
+        if let Err(refused) = found.is_bound_by(by) {
             return refused;
         }
         if let Err(refused) = found.guard.admits(link.carrier()) {
@@ -185,6 +198,7 @@ impl Registry {
             link.bind(found.key().clone(), found.port.clone());
             if let Some(former) = former {
                 former.unbind(session);
+                found.port.tell(MsrpEvent::Closed(former.ended()));
             }
         }
         Lookup::Found { port: found.port.clone(), bound_now }
@@ -238,12 +252,20 @@ impl MsrpRegistration {
             return;
         }
         found.path = Some(path.into());
+        found.moves = found.moves.wrapping_add(1);
         if let Some(link) = found.link.take() {
             link.unbind(&self.session);
         }
         if let Guard::Unanswered(answered) = std::mem::replace(&mut found.guard, guard) {
             answered.0.notify_waiters();
         }
+    }
+
+    /// How many times the session has [left](Self::leave) its connection.
+    #[must_use]
+    pub fn moves(&self) -> u32 {
+        let found = self.registry.sessions.get(&self.session);
+        found.filter(|found| found.serial == self.serial).map_or(0, |found| found.moves)
     }
 
     /// The connection the session is bound to.
@@ -280,7 +302,7 @@ impl Drop for MsrpRegistration {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::super::outbox::{CloseCause, Outbox};
     use super::*;
     use rustls::pki_types::CertificateDer;
@@ -364,6 +386,32 @@ mod tests {
         assert_eq!(registration.link(), None);
         assert!(matches!(registry.lookup(&id, &second, &send("a")), Lookup::Found { bound_now: true, .. }));
         assert_eq!((first.sessions(), second.sessions()), (0, 1));
+    }
+
+    // Else what the new connection brings is taken for more of the same, and what was lost with the former is not sent again.
+    #[test]
+    fn a_session_hears_of_the_end_of_its_connection_before_anything_comes_by_another() {
+        let registry = Arc::new(Registry::default());
+        let id = Bytes::from_static(b"s1");
+        let (tell, told) = std::sync::mpsc::channel();
+        let port = MsrpPort::new(move |event| tell.send(event).unwrap());
+        let registration = registry.register(id.clone(), Guard::Plain, port, None);
+        let (first, second) = (link(1), link(2));
+        registry.lookup(&id, &first, &send("a"));
+        assert_eq!(told.try_iter().count(), 0);
+        // It is busy with its end for as long as something waits to be written.
+        first.outbox().close(CloseCause::Peer);
+        assert!(matches!(registry.lookup(&id, &second, &send("a")), Lookup::Found { bound_now: true, .. }));
+        let ended = told.try_iter().map(|event| match event {
+            MsrpEvent::Closed(closed) => (closed.link, closed.cause),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(ended.collect::<Vec<_>>(), [(LinkId(1), CloseCause::Peer)]);
+        assert_eq!(
+            (registry.release(&first).len(), registration.link()),
+            (0, Some(LinkId(2))),
+            "it is told once"
+        );
     }
 
     #[test]

@@ -337,17 +337,26 @@ async fn the_node_opens_a_connection_for_a_session() {
     let rig = Rig::new(MsrpLimits::default());
     let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = peer.local_addr().unwrap();
-    let id = Bytes::from_static(b"one");
-    let unknown = rig.transport.connect(id.clone(), at(vec![addr])).await;
-    assert_eq!(unknown.err(), Some(MsrpConnectError::NoSession));
+    let connecting = {
+        let session = rig.session("one");
+        rig.transport.connect(session.registration.as_ref().unwrap(), at(vec![addr]))
+    };
+    assert_eq!(connecting.await.err(), Some(MsrpConnectError::NoSession));
     let mut session = rig.session("one");
+    let registration = session.registration.as_ref().unwrap();
+    let connect = |addrs: &[SocketAddr]| rig.transport.connect(registration, at(addrs.to_vec()));
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let refused = rig.transport.connect(id.clone(), at(vec![closed])).await;
+    let refused = connect(&[closed]).await;
     assert_eq!(refused.err(), Some(MsrpConnectError::Refused(std::io::ErrorKind::ConnectionRefused)));
-    let link = rig.transport.connect(id.clone(), at(vec![closed, addr])).await.unwrap();
-    let again = rig.transport.connect(id, at(vec![addr])).await;
-    assert_eq!(again.err(), Some(MsrpConnectError::Bound));
-    let _first = peer.accept().await.unwrap();
+    // The peer has told another path before it is open.
+    let late = connect(&[addr]);
+    registration.leave(Guard::Plain, &[]);
+    assert_eq!((late.await.err(), registration.link()), (Some(MsrpConnectError::Bound), None));
+    let link = connect(&[closed, addr]).await.unwrap();
+    assert_eq!(connect(&[addr]).await.err(), Some(MsrpConnectError::Bound));
+    for _given_up in 0..2 {
+        peer.accept().await.unwrap();
+    }
     let (mut accepted, from) = peer.accept().await.unwrap();
     assert_eq!((link.local(), link.peer()), (from, addr));
     link.send(Bytes::from_static(b"probe")).unwrap();

@@ -280,6 +280,14 @@ impl<T> Outbox<T> {
         }
     }
 
+    /// Why it is about to end, or has.
+    pub(crate) fn ending(&self) -> Option<CloseCause> {
+        match self.state().phase {
+            Phase::Closing(cause) | Phase::Closed(cause) => Some(cause),
+            Phase::Open => None,
+        }
+    }
+
     /// Waits for the end. Only the task that reads waits here and in [`Outbox::stirred`], once at a time.
     pub(crate) fn ended(&self) -> impl Future<Output = CloseCause> {
         self.closed(|state| &mut state.reader)

@@ -86,7 +86,7 @@ impl MsrpSession {
     pub(super) fn resolved(&self, epoch: u32, to: MsrpTarget) {
         let Some(registration) = self.registration.as_ref().filter(|_| epoch == self.epoch) else { return };
         let Some(user) = self.user.upgrade() else { return };
-        let connecting = self.transport.connect(registration.session().clone(), to);
+        let connecting = self.transport.connect(registration, to);
         actix::spawn(async move {
             user.do_send(SessionInput(Input::Connected { epoch, link: connecting.await }));
         });
