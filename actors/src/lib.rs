@@ -35,6 +35,7 @@ pub mod records;
 pub mod redact;
 pub mod refusals;
 pub mod router;
+pub(crate) mod seldom;
 pub mod session;
 pub mod shard;
 pub mod shared;

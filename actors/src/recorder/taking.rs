@@ -17,10 +17,10 @@ use super::arriving::{self, Arriving, Content};
 use super::line::Place;
 use crate::clock;
 use crate::fault;
-use crate::link::seldom;
 use crate::meters;
 use crate::records::{Said, Way};
 use crate::refusals::{self, store_failed};
+use crate::seldom::seldom;
 use crate::session::ReadCredit;
 
 impl Recorder {
