@@ -16,7 +16,7 @@ use std::time::Duration;
 use restante::time::Instant;
 use restante::wire::sip::Method;
 
-use crate::link::Seldom;
+use crate::seldom::Seldom;
 
 /// So much is let in however slow the node is: a store that commits in groups needs a group.
 const FLOOR: usize = 64;

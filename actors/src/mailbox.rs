@@ -21,12 +21,12 @@ use crate::capabilities;
 use crate::clock;
 use crate::fault;
 use crate::gate::Guest;
-use crate::link::seldom;
 use crate::meters::{Package, Subscribed};
 use crate::ports::{
     Adopt, Asked, Await, DialogInput, DialogUser, Forget, Leave, SendRequest, ToEndpoint, WatchLink,
 };
 use crate::refusals::{self, store_failed};
+use crate::seldom::seldom;
 use crate::shard::{Idle, Shard};
 use crate::shared::Shared;
 use crate::supervision::{self, Exited};

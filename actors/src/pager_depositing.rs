@@ -8,9 +8,9 @@ use restante::machine::sip::ServerTxn;
 use restante::store::{Deposited, StoreError};
 use restante::wire::sip::{Response, StatusCode};
 
-use crate::link::seldom;
 use crate::ports::{Respond, ToEndpoint};
 use crate::refusals::{self, store_failed};
+use crate::seldom::seldom;
 
 /// Who waits for the store.
 pub struct PagerDepositing {

@@ -68,8 +68,8 @@ pub fn comment_of_store(error: &StoreError) -> Bytes {
 macro_rules! store_failed {
     ($error:expr, $($line:tt)+) => {
         match $error {
-            restante::store::StoreError::Busy => $crate::link::seldom!(warn, $($line)+),
-            _ => $crate::link::seldom!(error, $($line)+),
+            restante::store::StoreError::Busy => $crate::seldom::seldom!(warn, $($line)+),
+            _ => $crate::seldom::seldom!(error, $($line)+),
         }
     };
 }

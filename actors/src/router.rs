@@ -18,9 +18,10 @@ use rustc_hash::FxBuildHasher;
 use crate::chance::Chance;
 use crate::endpoint::{LinkClosed, LinkRoomy, SipEndpoint};
 use crate::gate::Gate;
-use crate::link::{Seldom, SipReceived, SipSender};
+use crate::link::{SipReceived, SipSender};
 use crate::records::Records;
 use crate::refusals;
+use crate::seldom::Seldom;
 
 /// Length of a shard's name.
 const NAME: usize = 2;

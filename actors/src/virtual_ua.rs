@@ -14,8 +14,8 @@ use restante::focus::retrieval::Failure;
 use restante::store::{Answer, Content, Item, MessageId, Store, StoreError, StoredMessage};
 
 use crate::expiry::Expiry;
-use crate::link::seldom;
 use crate::refusals::store_failed;
+use crate::seldom::seldom;
 use crate::{fault, supervision};
 
 /// Credit for one more piece.

@@ -15,7 +15,7 @@ use super::pool::{self, PoolHandle, lock};
 use super::staging::FileStaging;
 use super::tree::Tree;
 use super::{INLINE_BODY, keys};
-use crate::link::seldom;
+use crate::seldom::seldom;
 
 /// The directory of the large contents.
 pub(super) struct Contents {

@@ -20,7 +20,7 @@ use super::retired::Retired;
 use super::session::{self, NotRecovered};
 use super::transaction::{CommitError, Committed, Transaction, unavailable};
 use super::tree::{Durable, Tree, failed};
-use crate::link::seldom;
+use crate::seldom::seldom;
 
 /// Tells the caller of an operation, when it is known whether the batch was written as durably as was asked.
 type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;

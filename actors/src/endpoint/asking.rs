@@ -9,8 +9,8 @@ use restante::wire::sip::Response;
 use super::SipEndpoint;
 use crate::chance::Chance;
 use crate::clock;
-use crate::link::seldom;
 use crate::ports::{DialogInput, DialogUser, Leave, SendRequest};
+use crate::seldom::seldom;
 
 /// A request of a dialog's owner, on its way.
 pub(super) struct Asking {

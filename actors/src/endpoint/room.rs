@@ -9,8 +9,9 @@ use restante::wire::sip::{Method, Request};
 
 use super::{Asking, SipEndpoint};
 use crate::clock;
-use crate::link::{LineAhead, seldom};
+use crate::link::LineAhead;
 use crate::ports::{Await, DialogInput, DialogUser, Leave, LeaveReturned};
+use crate::seldom::seldom;
 
 /// A request with a larger body is too large for a datagram and goes over TCP (RFC 3261 18.1.1): as near as it can be
 /// told before the request has its Via.

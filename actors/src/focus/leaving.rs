@@ -7,7 +7,7 @@ use restante::machine::sip::EndedBy;
 use restante::time::Instant;
 
 use super::Focus;
-use crate::linger::Linger;
+use crate::farewell::Farewell;
 use crate::party::NODE_STOPS;
 
 /// How long a client that is told that the node stops may take to answer; what it acknowledges meanwhile counts.
@@ -19,24 +19,23 @@ pub(super) struct Leaving {
     cause: &'static str,
     /// Until when our BYE waits for its answer.
     told: Option<Instant>,
-    /// The wait for what the client said before its BYE came, or its answer to ours.
-    linger: Option<Linger>,
-    /// Whether the client's BYE is answered when what it acknowledged is marked, and until when it waits for that.
-    awaited: Option<Instant>,
+    /// The wait for what the client said before its BYE came, or its answer to ours. Its BYE is answered when what it
+    /// acknowledged is marked.
+    farewell: Option<Farewell>,
 }
 
 impl Leaving {
     /// Something came from the client.
     pub(super) const fn heard(&mut self) {
-        if let Some(linger) = &mut self.linger {
-            linger.heard();
+        if let Some(farewell) = &mut self.farewell {
+            farewell.heard();
         }
     }
 
     /// When there is something to be looked at.
     pub(super) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        let linger = self.linger.map(|linger| linger.due());
-        linger.into_iter().chain(self.told).chain(self.awaited.filter(|ends| *ends > now)).min()
+        let farewell = self.farewell.and_then(|farewell| farewell.poll_timeout(now));
+        farewell.into_iter().chain(self.told).min()
     }
 }
 
@@ -47,16 +46,17 @@ impl Focus {
             return self.conference.end(now);
         }
         let cause = self.leaving.take().map_or(ended_by(by), |leaving| leaving.cause);
-        let awaited = match by {
-            EndedBy::Remote => Some(now + self.shared.config.sip.answer_within),
-            EndedBy::Local => None,
+        let within = match by {
+            EndedBy::Remote => self.shared.config.sip.answer_within,
+            // There is nothing left to be answered.
+            EndedBy::Local => Duration::ZERO,
             EndedBy::Rejected | EndedBy::Cancelled | EndedBy::AckTimeout | EndedBy::Failed => {
                 return self.gone(now, cause);
             }
         };
         self.relay.end();
-        self.leaving =
-            Some(Box::new(Leaving { cause, told: None, linger: Some(Linger::begin(now)), awaited }));
+        let farewell = Some(Farewell::begin(now, within).lingering(now));
+        self.leaving = Some(Box::new(Leaving { cause, told: None, farewell }));
     }
 
     /// Nothing more comes from the client.
@@ -78,8 +78,7 @@ impl Focus {
         }
         tracing::info!(parent: &self.span, delivered = self.retrieval.delivered(), "the node stops: the client is told, and sent nothing more");
         self.relay.end();
-        self.leaving =
-            Some(Box::new(Leaving { cause: CAUSE, told: Some(now + ANSWER), linger: None, awaited: None }));
+        self.leaving = Some(Box::new(Leaving { cause: CAUSE, told: Some(now + ANSWER), farewell: None }));
         self.party.bye(Some(NODE_STOPS));
     }
 
@@ -87,9 +86,11 @@ impl Focus {
     pub(super) fn look(&mut self, now: Instant) {
         let answered = !self.party.awaits_answers();
         let Some(leaving) = &mut self.leaving else { return };
-        let silent = leaving.linger.as_mut().is_some_and(|linger| answered || linger.look(now, false));
-        if silent || leaving.told.is_some_and(|ends| ends <= now) {
-            (leaving.told, leaving.linger) = (None, None);
+        let heard_all = leaving
+            .farewell
+            .as_mut()
+            .is_some_and(|farewell| if answered { farewell.heard_all() } else { farewell.look(now, false) });
+        if heard_all || leaving.told.take_if(|ends| *ends <= now).is_some() {
             let cause = leaving.cause;
             self.gone(now, cause);
         }
@@ -97,8 +98,8 @@ impl Focus {
 
     /// Whether the client's BYE still waits for its answer: who has it may look what is old.
     pub(super) fn is_awaited(&self, now: Instant) -> bool {
-        let awaited = self.leaving.as_ref().and_then(|leaving| leaving.awaited);
-        awaited.is_some_and(|ends| now < ends && !self.retrieval.is_finished())
+        let farewell = self.leaving.as_ref().and_then(|leaving| leaving.farewell);
+        farewell.is_some_and(|farewell| farewell.may_wait(now)) && !self.retrieval.is_finished()
     }
 }
 

@@ -6,10 +6,10 @@
 use super::intake::{Intake, Read};
 use super::open::see_off;
 use super::outbox::{CloseCause, Outbox};
-use super::seldom::seldom;
 use super::stop::Stop;
 use super::stream::Stream;
 use super::writer;
+use crate::seldom::seldom;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;

@@ -31,7 +31,6 @@ mod net;
 mod open;
 mod outbox;
 mod resolve;
-mod seldom;
 mod sip;
 mod sip_connection;
 mod sip_stream;
@@ -57,7 +56,6 @@ pub use msrp_registry::{Answered, Guard, MsrpRegistration};
 pub use open::HandshakeLimits;
 pub use outbox::{CloseCause, OutboxLimits};
 pub use resolve::Resolver;
-pub(crate) use seldom::{Seldom, seldom};
 pub use sip::{
     Backlog, FlowClosed, LineAhead, SipLimits, SipPorts, SipReceived, SipSender, SipTransport,
     TransportFailed,

@@ -3,11 +3,11 @@
 
 use super::net::TcpStream;
 use super::outbox::CloseCause;
-use super::seldom::{Seldom, seldom};
 use super::stop::Stop;
 use super::stream::Stream;
 use super::tls::{self, Expect, Purpose, Tls, TlsPeer};
 use super::web::{self, WebLimits, WebSocket};
+use crate::seldom::{Seldom, seldom};
 use restante::machine::sip::Transport;
 use std::io;
 use std::net::SocketAddr;

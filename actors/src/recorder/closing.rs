@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use restante::store::{Deposited, SessionId, Store, StoreError};
 
-use crate::link::seldom;
+use crate::seldom::seldom;
 
 /// How long is waited before the first repetition; each time twice as long.
 const FIRST: Duration = Duration::from_millis(100);

@@ -22,13 +22,13 @@ use restante::time::Instant;
 use crate::alarm::Alarm;
 use crate::clock;
 use crate::dialog_port::DialogPort;
+use crate::farewell::Farewell;
 use crate::fault;
-use crate::linger::Linger;
-use crate::link::seldom;
 use crate::meters;
 use crate::party::{Agreed, NODE_STOPS, Party, PartyEvent};
 use crate::ports::DialogInput;
 use crate::refusals;
+use crate::seldom::seldom;
 use crate::session::{SessionInput, SessionReport};
 use crate::shared::Shared;
 use crate::supervision::{self, Exited, Obituary};
@@ -59,6 +59,21 @@ pub struct RecorderBirth {
     pub exited: Arc<actix::Recipient<Exited>>,
 }
 
+/// How far a deposit has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// What the caller says is taken.
+    Taking,
+    /// Nothing more is taken; what is whole is being stored.
+    Ending,
+    /// The session is becoming an item, and the caller waits for that.
+    Closing,
+    /// The session is still to become an item, although its caller has gone.
+    Late,
+    /// All is done.
+    Closed,
+}
+
 /// The actor.
 pub struct Recorder {
     shared: Arc<Shared>,
@@ -78,17 +93,11 @@ pub struct Recorder {
     stored: u32,
     alarm: Alarm,
     turn: Turn,
-    closed: bool,
-    /// Whether the session is still to become an item, although its caller has gone.
-    late: bool,
-    /// Since when the dialog is over, and its BYE waits for the store.
-    over: Option<Instant>,
-    /// The wait for what the caller said before his BYE.
-    linger: Option<Linger>,
+    phase: Phase,
+    /// Since the dialog is over: its BYE waits for the store, and before that for what the caller said before his.
+    farewell: Option<Farewell>,
     /// Whether the caller is told of each message that it is stored, so that he knows what is not; unknown before the first.
     certain: Option<bool>,
-    /// Whether nothing more is taken.
-    ending: bool,
     span: tracing::Span,
     _obituary: Obituary,
 }
@@ -118,12 +127,9 @@ impl Recorder {
             stored: 0,
             alarm: Alarm::default(),
             turn: Turn::default(),
-            closed: false,
-            late: false,
-            over: None,
-            linger: None,
+            phase: Phase::Taking,
+            farewell: None,
             certain: None,
-            ending: false,
             span,
             _obituary: Obituary::new(birth.exited, exited),
         }
@@ -136,7 +142,7 @@ impl Recorder {
         if let Err(rejection) = admitted.and_then(|()| self.accept(ctx)) {
             seldom!(info, parent: &self.span, status = rejection.status.0, reason = rejection.said(), "session refused");
             self.party.refuse(&rejection);
-            self.closed = true;
+            self.phase = Phase::Closed;
         }
         self.drain(ctx);
     }
@@ -157,11 +163,10 @@ impl Recorder {
     // ---- what the caller says ----
 
     /// Takes what the MSRP session has to tell.
-    fn hear(&mut self, ctx: &mut Context<Self>) {
-        let now = clock::now();
+    fn hear(&mut self, now: Instant, ctx: &mut Context<Self>) {
         while let Some(report) = self.party.poll_report(now) {
-            if let Some(linger) = &mut self.linger {
-                linger.heard();
+            if let Some(farewell) = &mut self.farewell {
+                farewell.heard();
             }
             match report {
                 SessionReport::Started { id, message_id, content_type, headers, answered, .. } => {
@@ -198,8 +203,10 @@ impl Recorder {
     /// As [`Self::hang_up`], with the Reason of the BYE.
     fn hang_up_for(&mut self, cause: &str, reason: Option<&str>) {
         self.arriving.retain(|_, arriving| arriving.is_whole());
-        self.ending = true;
-        self.linger = None;
+        self.phase = self.phase.max(Phase::Ending);
+        if let Some(farewell) = &mut self.farewell {
+            farewell.heard_all();
+        }
         if !self.party.is_over() {
             seldom!(info, parent: &self.span, cause, "session ended by the store");
             self.party.bye(reason);
@@ -208,43 +215,43 @@ impl Recorder {
 
     /// The caller has said BYE. What he said before comes by another connection, and is read on until that is silent, or
     /// the BYE has waited long enough; unless all has come of which he can expect that it is kept.
-    fn left(&mut self) {
+    fn left(&mut self, now: Instant) {
         let has_all = self.certain == Some(true) && self.arriving.is_empty() && self.storing == 0;
-        if self.ending || has_all || !self.party.has_session() {
+        if self.phase > Phase::Taking || has_all || !self.party.has_session() {
             return self.hang_up("ended by the caller");
         }
-        self.linger = Some(Linger::begin(clock::now()));
+        self.farewell = Some(self.farewell_from(now).lingering(now));
     }
 
     /// Waits on while something comes that was said before the BYE.
-    fn look(&mut self) {
-        let now = clock::now();
+    fn look(&mut self, now: Instant) {
         // While the store is slow, less is read.
         let writes = self.storing > 0 || self.arriving.values().any(|arriving| arriving.writing > 0);
-        let Some(linger) = &mut self.linger else { return };
-        if linger.look(now, writes) || self.patience().is_some_and(|ends| ends <= now) {
+        let heard_all = self.farewell.as_mut().is_some_and(|farewell| {
+            if farewell.may_wait(now) { farewell.look(now, writes) } else { farewell.heard_all() }
+        });
+        if heard_all {
             self.hang_up("ended by the caller");
         }
     }
 
     fn close(&mut self, ctx: &mut Context<Self>) {
-        if !self.ending || self.storing > 0 || !self.arriving.is_empty() {
+        if self.phase != Phase::Ending || self.storing > 0 || !self.arriving.is_empty() {
             return;
         }
         self.party.close();
-        if self.closed || !self.party.is_over() {
+        if !self.party.is_over() {
             return;
         }
-        self.closed = true;
         let Some(draft) = self.draft.id() else {
+            self.phase = Phase::Closed;
             meters::session_deposit("empty");
             seldom!(info, parent: &self.span, "session without a complete message: no item");
             return;
         };
-        self.storing += 1;
+        self.phase = Phase::Closing;
         let closing = closing::close(Arc::clone(&self.shared.store), draft);
         ctx.spawn(closing.into_actor(self).map(move |closed, recorder, ctx| {
-            recorder.storing -= 1;
             match closed {
                 Err(error) if recorder.shared.store.working() => recorder.close_later(draft, &error, ctx),
                 closed => recorder.settled(closed),
@@ -256,16 +263,16 @@ impl Recorder {
     /// The caller need not wait for a store that fails for so long: what he has said is kept, though hidden.
     fn close_later(&mut self, draft: SessionId, error: &StoreError, ctx: &mut Context<Self>) {
         seldom!(error, parent: &self.span, %error, "session not closed: no item yet; tried again");
-        self.late = true;
+        self.phase = Phase::Late;
         let closing = closing::close_later(Arc::clone(&self.shared.store), draft);
         ctx.spawn(closing.into_actor(self).map(|closed, recorder, ctx| {
-            recorder.late = false;
             recorder.settled(closed);
             recorder.drain(ctx);
         }));
     }
 
-    fn settled(&self, closed: Result<Closed, StoreError>) {
+    fn settled(&mut self, closed: Result<Closed, StoreError>) {
+        self.phase = Phase::Closed;
         match closed {
             Ok(Closed::Item(deposited)) => {
                 meters::session_deposit("stored");
@@ -282,45 +289,41 @@ impl Recorder {
 
     fn drain(&mut self, ctx: &mut Context<Self>) {
         self.turn.ended();
-        self.hear(ctx);
+        let now = clock::now();
+        self.hear(now, ctx);
         self.party.flush();
         // A session may fail by what is said in it.
-        self.hear(ctx);
-        while let Some(event) = self.party.poll_event(clock::now()) {
+        self.hear(now, ctx);
+        while let Some(event) = self.party.poll_event(now) {
             match event {
                 PartyEvent::Agreed(agreed) => self.agreed(&agreed),
                 PartyEvent::Unusable(cause) => self.hang_up(cause),
                 PartyEvent::Message { txn, request } => self.message(txn, &request, ctx),
-                PartyEvent::Ended(_) => self.left(),
+                PartyEvent::Ended(_) => self.left(now),
             }
         }
         self.close(ctx);
+        if self.party.is_over() {
+            self.farewell = Some(self.farewell_from(now));
+        }
         // A BYE is answered, or sent, when what was said is an item: whoever sees it may look. But nobody waits for a
         // slow store longer than for any other answer.
-        let is_settled = self.closed && self.storing == 0;
-        let patience = self.patience().filter(|_| !is_settled);
-        if !self.party.is_over() || is_settled || patience.is_some_and(|ends| ends <= clock::now()) {
+        let waiting = self.farewell.filter(|_| self.phase < Phase::Late);
+        if waiting.is_none_or(|farewell| !farewell.may_wait(now)) {
             self.party.send();
         }
-        if is_settled && !self.late && self.party.has_ended() {
+        if self.phase == Phase::Closed && self.party.has_ended() {
             ctx.stop();
             return;
         }
-        let patience = patience.filter(|ends| *ends > clock::now());
-        let due = self
-            .party
-            .poll_timeout()
-            .into_iter()
-            .chain(patience)
-            .chain(self.linger.map(|linger| linger.due()))
-            .min();
+        let waiting = waiting.and_then(|farewell| farewell.poll_timeout(now));
+        let due = self.party.poll_timeout().into_iter().chain(waiting).min();
         self.alarm.arm(ctx, due, Self::ring);
     }
 
-    /// Until when a BYE waits for the store.
-    fn patience(&mut self) -> Option<Instant> {
-        let since = self.party.is_over().then(|| *self.over.get_or_insert_with(clock::now))?;
-        Some(since + self.shared.config.sip.answer_within)
+    /// The wait of a BYE, which begins `now` unless it has begun.
+    fn farewell_from(&self, now: Instant) -> Farewell {
+        self.farewell.unwrap_or_else(|| Farewell::begin(now, self.shared.config.sip.answer_within))
     }
 
     /// A held session (RFC 3264 8.4) waits, as long as `idle_timeout`; what comes although the caller said
@@ -337,11 +340,12 @@ impl Recorder {
 
     fn ring(&mut self, ctx: &mut Context<Self>) {
         self.alarm.rang();
-        if self.party.ring(clock::now()) {
+        let now = clock::now();
+        if self.party.ring(now) {
             seldom!(warn, parent: &self.span, "nothing came from the caller in time");
             self.hang_up("idle");
         }
-        self.look();
+        self.look(now);
         self.drain(ctx);
     }
 }
@@ -351,7 +355,7 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         if supervision::has_failed() {
             tracing::error!(parent: &self.span, messages = self.stored, "the recorder has failed: the caller gets a BYE or 500; what was acknowledged becomes an item");
-            if let Some(draft) = self.draft.id().filter(|_| !self.closed) {
+            if let Some(draft) = self.draft.id().filter(|_| self.phase < Phase::Closing) {
                 let closing = closing::close(Arc::clone(&self.shared.store), draft);
                 // Without a runtime the process ends, and the session becomes an item when the store is opened.
                 if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -380,7 +384,7 @@ impl Handler<SessionInput> for Recorder {
     type Result = ();
     fn handle(&mut self, input: SessionInput, ctx: &mut Self::Context) {
         self.party.handle_session(input);
-        self.hear(ctx);
+        self.hear(clock::now(), ctx);
         self.turn.end_with(ctx, Self::drain);
     }
 }

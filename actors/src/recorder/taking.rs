@@ -12,15 +12,15 @@ use restante::machine::sip::ServerTxn;
 use restante::store::{Answer, SessionDeposit, Staging, StoreError};
 use restante::wire::sip::{Request, StatusCode};
 
-use super::Recorder;
 use super::arriving::{self, Arriving, Content};
 use super::line::Place;
+use super::{Phase, Recorder};
 use crate::clock;
 use crate::fault;
-use crate::link::seldom;
 use crate::meters;
 use crate::records::{Said, Way};
 use crate::refusals::{self, store_failed};
+use crate::seldom::seldom;
 use crate::session::ReadCredit;
 
 impl Recorder {
@@ -31,7 +31,7 @@ impl Recorder {
         content_type: Option<Bytes>,
         headers: Vec<(Bytes, Bytes)>,
     ) {
-        if !self.ending {
+        if self.phase == Phase::Taking {
             self.arriving.insert(id, Arriving::begun(message_id, content_type, headers));
         }
     }

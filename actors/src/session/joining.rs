@@ -10,7 +10,8 @@ use restante::wire::msrp::MsrpUri;
 use super::MsrpSession;
 use super::input::{self, Input, SessionInput};
 use crate::clock;
-use crate::link::{Guard, MsrpConnectError, MsrpLink, MsrpRegistration, MsrpTarget, MsrpTransport, seldom};
+use crate::link::{Guard, MsrpConnectError, MsrpLink, MsrpRegistration, MsrpTarget, MsrpTransport};
+use crate::seldom::seldom;
 
 /// The other side, that is known, or known anew.
 #[derive(Debug)]

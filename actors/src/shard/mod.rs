@@ -25,11 +25,11 @@ use crate::endpoint::{Arrived, SipEndpoint};
 use crate::fault;
 use crate::focus::{Focus, FocusBirth, Selection};
 use crate::gate::{Caller, Gate};
-use crate::link::seldom;
 use crate::pager_depositing::PagerDepositing;
 use crate::ports::{Asked, DialogInput, Respond, ToEndpoint};
 use crate::recorder::{Recorder, RecorderBirth};
 use crate::refusals;
+use crate::seldom::seldom;
 use crate::shared::Shared;
 use crate::supervision::{Exited, Vital, Who};
 

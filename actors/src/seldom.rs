@@ -45,11 +45,11 @@ impl Seldom {
 /// says how many were left out, if any.
 macro_rules! seldom {
     ($level:ident, parent: $parent:expr, $($line:tt)+) => {
-        $crate::link::seldom!(@ $level, (parent: $parent,), $($line)+)
+        $crate::seldom::seldom!(@ $level, (parent: $parent,), $($line)+)
     };
-    ($level:ident, $($line:tt)+) => { $crate::link::seldom!(@ $level, (), $($line)+) };
+    ($level:ident, $($line:tt)+) => { $crate::seldom::seldom!(@ $level, (), $($line)+) };
     (@ $level:ident, ($($parent:tt)*), $($line:tt)+) => {{
-        static TOLD: $crate::link::Seldom = $crate::link::Seldom::new(10);
+        static TOLD: $crate::seldom::Seldom = $crate::seldom::Seldom::new(10);
         if let Some(left_out) = TOLD.tell(std::time::Instant::now()) {
             let left_out = (left_out > 0).then_some(left_out);
             tracing::$level!($($parent)* left_out, $($line)+);
