@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use bytes::Bytes;
+use restante::focus::rejection::Rejection;
 use restante::focus::subscriber::{Ticket, Written};
 use restante::focus::subscriptions::{Action, Subscriptions, Writing};
 use restante::focus::summary;
@@ -304,6 +305,9 @@ impl Mailbox {
     }
 }
 
+/// When the next run of a node that stops may be asked, in seconds.
+const AGAIN_SOON: u32 = 5;
+
 /// How soon the removal of an ended subscription that has failed is tried again, then after twice as long, and how often.
 const AGAIN: Duration = Duration::from_secs(1);
 const TRIES: u32 = 7;
@@ -361,6 +365,11 @@ impl Handler<DialogInput> for Mailbox {
     type Result = ();
     fn handle(&mut self, input: DialogInput, ctx: &mut Self::Context) {
         match input {
+            // Nothing is written down any more, so nothing is granted.
+            DialogInput::Request(asked) if self.left => {
+                let refused = Rejection::unavailable(AGAIN_SOON).response(asked.request());
+                return asked.respond(refused);
+            }
             DialogInput::Request(asked) if asked.request().method == Method::Subscribe => {
                 self.subscribe(asked);
                 self.drain(ctx);

@@ -182,6 +182,26 @@ fn a_message_in_the_dialog_of_a_deposit_is_part_of_it() {
     assert_eq!(texts, [b"over MSRP".to_vec(), b"by SIP".to_vec()]);
 }
 
+// Our BYE waits for the ACK (RFC 3261 15): what comes until then would be hidden in a session that has ended already.
+#[test]
+fn a_message_in_a_deposit_that_has_ended_is_refused() {
+    let node = Node::start();
+    let mut joe = Ua::udp(&node, "sip:joe@example.net");
+    let invite = Invite::new(&joe, BOB, Offer::active());
+    let answer = joe.ask(invite.request.clone());
+    let mut dialog = Dialog::opened(&invite.request, &answer);
+    let mut msrp = Msrp::connect(&invite.local, &Answer::parse(&answer.body).path);
+    msrp.bind();
+    msrp.close();
+    node.wait_log("session ended by the store");
+    let message = dialog.request(&joe, "MESSAGE").body("text/plain", "too late");
+    assert_eq!(joe.ask(message).status(), 481);
+    dialog.cseq = 1;
+    joe.send(&dialog.ack(&joe));
+    joe.wait_and_ok("BYE", &dialog.call_id);
+    assert_eq!(fetch(&node, "bob").totals(), (0, 0));
+}
+
 #[test]
 fn what_a_trusted_peer_asserts_to_be_anothers_does_not_touch_the_dialog() {
     let node = Node::start();

@@ -321,6 +321,15 @@ impl Node {
         }
     }
 
+    /// Has every session hear that the node stops, and then what is received.
+    #[cfg(test)]
+    pub(crate) fn receive_behind_the_stop(&self, receive: impl Fn() -> crate::link::SipReceived) {
+        for endpoint in &self.endpoints {
+            endpoint.do_send(DrainDialogs);
+            endpoint.do_send(receive());
+        }
+    }
+
     /// Says goodbye to every session, waits as long as configured for the answers to that, and to the requests in work, and closes
     /// the store.
     pub(crate) async fn drain(&self, stopper: &Stopper) {

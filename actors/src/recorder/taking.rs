@@ -110,6 +110,11 @@ impl Recorder {
 
     /// A MESSAGE in the dialog belongs to what is said in it: it becomes a message of the session.
     pub(super) fn message(&mut self, txn: ServerTxn, request: &Request, ctx: &mut Context<Self>) {
+        // RFC 3261 15.1.1: the session is over with our BYE, also where that waits for the ACK of our 2xx.
+        if self.phase > Phase::Taking {
+            let over = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
+            return self.party.respond(txn, request.respond(over));
+        }
         let kept = match pager::pager(request, &self.shared.deposit, clock::wall()) {
             Ok(Pager::Kept { envelope, .. }) => envelope,
             Ok(Pager::Ignored) => return self.party.respond(txn, request.respond(StatusCode::ACCEPTED)),

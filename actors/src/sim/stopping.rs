@@ -1,12 +1,15 @@
 //! A node that is stopped while it works, as SIGTERM does: in virtual time.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::dialog::Dialog;
 use super::dice::Dice;
+use super::overload::{booted, device};
+use super::peer::sip::Msg;
 use super::store::Disk;
 use super::story::simulate;
 use super::ua::Ua;
@@ -38,5 +41,28 @@ fn what_came_before_the_stop_is_answered_when_it_is_stored() {
         assert_eq!(response.status(), 202, "{response}");
         assert_eq!(world.wrongs(), Vec::<String>::new());
         assert_eq!(world.items().await.len(), 1);
+    });
+}
+
+// What is granted is gone on with by the next run of the node.
+#[test]
+fn nothing_is_granted_to_a_subscriber_when_the_node_has_begun_to_stop() {
+    simulate(12, async {
+        let world = booted(12).await;
+        let bob = device(&world, "sip:bob@example.com", 1);
+        let subscribe =
+            |request: Msg, expires: &str| request.add("Event", "message-summary").add("Expires", expires);
+        let request = subscribe(bob.request("SUBSCRIBE", bob.aor(), false), "600");
+        let mut notes = bob.expect(&request.call_id());
+        let answer = bob.ask(&request).await.unwrap();
+        let mut dialog = Dialog::opened(&request, &answer);
+        bob.reply(&notes.recv().await.unwrap(), 200, "OK");
+        let refresh = subscribe(dialog.request(&bob, "SUBSCRIBE"), "3000");
+        world.receive_behind_the_stop(&refresh, SocketAddr::new(bob.ip(), 5060));
+        let answer = bob.begin(&refresh).await.unwrap().finish().await.unwrap();
+        assert_eq!(answer.status(), 503, "{answer}");
+        assert!(answer.get("Retry-After").is_some());
+        let lasting = world.lasting().await;
+        assert!(lasting.len() == 1 && (500..=600).contains(&lasting[0]), "{lasting:?}");
     });
 }

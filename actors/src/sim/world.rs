@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Arbiter;
+use restante::machine::sip::{Flow, Transport};
 use restante::store::memory::Memory;
 use restante::store::{ListQuery, Owner, Store};
+use restante::wire::sip::{Limits, parse_datagram};
 use tokio::time::Instant;
 
 use super::dice::Dice;
@@ -19,7 +21,7 @@ use super::net::Fabric;
 use super::peer::sip::Msg;
 use super::store::Weathered;
 use crate::config::Config;
-use crate::link::Stopper;
+use crate::link::{SipReceived, Stopper};
 use crate::node::Node;
 use crate::supervision::Fatal;
 
@@ -233,6 +235,18 @@ impl World {
         self.boot().await;
     }
 
+    /// Has the node take a datagram as soon as it is told to stop.
+    pub(crate) fn receive_behind_the_stop(&self, request: &Msg, peer: SocketAddr) {
+        let run = self.0.run.borrow();
+        let flow = Flow { transport: Transport::Udp, connection: 0, local: self.sip(), peer };
+        run.as_ref().unwrap().node.receive_behind_the_stop(|| SipReceived {
+            flow,
+            message: parse_datagram(request.encode().into(), &Limits::default()),
+            since: crate::clock::now(),
+            permit: None,
+        });
+    }
+
     /// What the node still holds of which nothing should be left, in words.
     pub(crate) async fn leftovers(&self) -> Vec<String> {
         let observing = {
@@ -241,6 +255,13 @@ impl World {
             run.node.observe()
         };
         observing.await
+    }
+
+    /// For how long the subscriptions last that are written down, in seconds from now.
+    pub(crate) async fn lasting(&self) -> Vec<u64> {
+        let written = self.0.memory.subscriptions(None, 1000).await.unwrap();
+        let left = |ends: restante::time::Timestamp| ends.0.saturating_sub(crate::clock::wall().0) / 1000;
+        written.into_iter().map(|record| left(record.expires)).collect()
     }
 
     /// All items of the store.
