@@ -1,10 +1,10 @@
 //! Leases, in memory: one process has the embedded store, so a lease need not outlive it.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 
 use bytes::Bytes;
 use restante::time::Timestamp;
-use rustc_hash::FxHashMap;
 
 use super::pool::lock;
 
@@ -13,7 +13,7 @@ const ROOM: usize = 1 << 16;
 
 /// Who holds what, and until when.
 #[derive(Default)]
-pub(super) struct Claims(Mutex<FxHashMap<Bytes, (Bytes, Timestamp)>>);
+pub(super) struct Claims(Mutex<HashMap<Bytes, (Bytes, Timestamp)>>);
 
 impl Claims {
     /// Leases `key` unless another holds it.

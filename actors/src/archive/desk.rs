@@ -3,6 +3,7 @@
 
 use restante::store::{Owner, SessionId};
 use rustc_hash::FxHashMap;
+use std::collections::HashMap;
 
 use super::codec::Encoder;
 use super::floor::Floor;
@@ -47,7 +48,9 @@ pub(super) struct Desk {
     pub(super) ends: Floor,
     pub(super) remains: Floor,
     seats: Vec<Option<Seat>>,
-    by_owner: FxHashMap<Owner, usize>,
+    /// Hashed by a secret, as all that is keyed by what others have chosen: recipients are, and whoever foresees where they
+    /// come to lie has all of them lie in one place.
+    by_owner: HashMap<Owner, usize>,
     free: Vec<usize>,
     next_mailbox: u64,
     hand: usize,
@@ -64,7 +67,7 @@ impl Desk {
             ends: Floor::of(keys::ENDS),
             remains: Floor::of(keys::REMAINS),
             seats: Vec::new(),
-            by_owner: FxHashMap::default(),
+            by_owner: HashMap::new(),
             free: Vec::new(),
             next_mailbox,
             hand: 0,
@@ -157,6 +160,21 @@ impl Desk {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+    use std::collections::HashSet;
+    use std::hash::BuildHasher;
+
+    // A hash that can be foreseen lets a sender slow down the writer of everybody.
+    #[test]
+    fn recipients_cannot_be_chosen_to_lie_in_one_place() {
+        let desk = Desk::new(1);
+        let places = (0..1000_u64).map(|number| {
+            // Behind these bytes a hash that is a product is zero whatever follows.
+            let mut user = vec![0xd3, 0x08, 0xa3, 0x85, 0x88, 0x6a, 0x3f, 0x24];
+            user.extend_from_slice(&number.to_be_bytes());
+            desk.by_owner.hasher().hash_one(Owner::new(&user, "somewhere.example.com"))
+        });
+        assert_eq!(places.collect::<HashSet<_>>().len(), 1000);
+    }
 
     #[test]
     fn seats_not_used_lately_go_first_and_unwritten_ledgers_come_back() {

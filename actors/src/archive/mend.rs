@@ -2,7 +2,7 @@
 //! anew from the records that are left.
 
 use restante::store::{Counts, Held, Owner, StoreError};
-use rustc_hash::FxHashMap;
+use std::collections::HashMap;
 
 use super::desk::SeatId;
 use super::keys::{self, MailboxId};
@@ -75,7 +75,7 @@ impl Transaction<'_> {
     /// then, which is for ever with most, deposits do not pay for it.
     pub(super) fn count_senders(&mut self, seat: SeatId) -> Result<(), StoreError> {
         let mailbox = self.at(seat).mailbox;
-        let mut senders: FxHashMap<Owner, Held> = FxHashMap::default();
+        let mut senders: HashMap<Owner, Held> = HashMap::new();
         for (key, value) in self.scan(&keys::items(mailbox))? {
             if let Some(record) = ItemRecord::decode(&value, keys::last_number(&key).unwrap_or_default()) {
                 senders.entry(record.origin.sender).or_default().charge(1, record.head.bytes);

@@ -4,8 +4,7 @@
 use fjall::Slice;
 use restante::store::{Change, ContentId, Owner, Staged, StoreError};
 use restante::time::Timestamp;
-use rustc_hash::FxHashMap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::codec::Encoder;
 use super::desk::{Desk, Seat, SeatId};
@@ -25,7 +24,7 @@ const UNREAD: usize = 8;
 pub(super) struct Transaction<'a> {
     pub(super) tree: &'a Tree,
     pub(super) desk: &'a mut Desk,
-    writes: FxHashMap<Key, Option<Slice>>,
+    writes: HashMap<Key, Option<Slice>>,
     /// Seats whose ledgers are written, or whose changes are told.
     seats: Vec<SeatId>,
     ends: Vec<Ending>,
@@ -74,7 +73,7 @@ impl<'a> Transaction<'a> {
         let mut transaction = Self {
             tree,
             desk,
-            writes: FxHashMap::with_capacity_and_hasher(EXPECTED, Default::default()),
+            writes: HashMap::with_capacity(EXPECTED),
             seats: Vec::new(),
             ends: Vec::new(),
             kept: Vec::new(),

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use restante::entropy::Entropy;
 use restante::focus::fan_out::Participant;
 use restante::machine::msrp::{OutgoingId, Window};
-use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
+use rustc_hash::{FxBuildHasher, FxHashMap};
+use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 
 use crate::chance::Chance;
@@ -32,12 +33,13 @@ struct Sending {
     name: Bytes,
 }
 
-/// Which names were used already, by hash: where two have the same one, a new name is given without need. Of most
+/// Which names were used already, by hash: where two have the same one, a new name is given without need. Senders choose them,
+/// and an ordered set has no collisions to exploit. Of most
 /// sessions that wait one was.
 #[derive(Default)]
 struct Used {
     first: Option<u64>,
-    more: Option<Box<FxHashSet<u64>>>,
+    more: Option<Box<BTreeSet<u64>>>,
 }
 
 impl Used {

@@ -4,6 +4,7 @@
 mod mailboxes;
 mod totals;
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -16,7 +17,6 @@ use restante::focus::{retrieval, session_deposit};
 use restante::machine::sip::{Flow, InviteSession, ServerTxn};
 use restante::store::{Body, Owner, PagerDeposit};
 use restante::wire::sip::{HeaderName, Request, Response, StatusCode};
-use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::capabilities;
 use crate::clock;
@@ -52,9 +52,9 @@ pub struct Shard {
     watched: Watched,
     endpoint: Option<ToEndpoint>,
     exits: Option<Arc<Recipient<Exited>>>,
-    mailboxes: FxHashMap<Owner, MailboxEntry>,
-    recorders: FxHashMap<Owner, usize>,
-    focuses: FxHashMap<Owner, FxHashMap<Arc<str>, WeakAddr<Focus>>>,
+    mailboxes: HashMap<Owner, MailboxEntry>,
+    recorders: HashMap<Owner, usize>,
+    focuses: HashMap<Owner, HashMap<Arc<str>, WeakAddr<Focus>>>,
     _vital: Vital,
 }
 
@@ -85,9 +85,9 @@ impl Shard {
             watched,
             endpoint: None,
             exits: None,
-            mailboxes: FxHashMap::default(),
-            recorders: FxHashMap::default(),
-            focuses: FxHashMap::default(),
+            mailboxes: HashMap::new(),
+            recorders: HashMap::new(),
+            focuses: HashMap::new(),
             _vital: vital,
         }
     }
@@ -248,8 +248,8 @@ impl Shard {
             return Err(Rejection::because(StatusCode::BAD_REQUEST, "Missing Recipient List"));
         }
         let uris = recipient_list::uris(&body.lists, self.shared.config.retrieval.max_list)?;
-        let mut items = FxHashSet::default();
-        let mut others = FxHashSet::default();
+        let mut items = HashSet::new();
+        let mut others = HashSet::new();
         Ok(uris
             .into_iter()
             .filter(|uri| match retrieval::named_item(&self.shared.realm, uri) {
