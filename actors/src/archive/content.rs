@@ -1,6 +1,7 @@
 //! Large contents: a file each under `content/`, written while it arrives, synced before a record
 //! names it, unlinked after the last record that named it is gone.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -162,6 +163,32 @@ impl Contents {
             let _ = answer.send(work());
         });
         pool::answer(submitted, answered)
+    }
+}
+
+/// The files in the directory of large contents, with their sizes in bytes.
+#[derive(Debug, Default)]
+pub(super) struct Files(HashMap<ContentId, u64>);
+
+impl Files {
+    /// Looks into the directory.
+    pub(super) fn of(directory: &Path) -> Result<Self, StoreError> {
+        let listed = || -> io::Result<_> {
+            let mut files = HashMap::new();
+            for entry in fs::read_dir(directory)? {
+                let entry = entry?;
+                if let Some(id) = parse_name(&entry.path()) {
+                    files.insert(id, entry.metadata()?.len());
+                }
+            }
+            Ok(Self(files))
+        };
+        listed().map_err(|error| unavailable(directory, &error))
+    }
+
+    /// Whether so many bytes of a content are there.
+    pub(super) fn have(&self, id: ContentId, size: u64) -> bool {
+        self.0.get(&id).is_some_and(|held| *held >= size)
     }
 }
 

@@ -120,6 +120,10 @@ impl Transaction<'_> {
             End::Item(mailbox, sequence) => {
                 let Some(seat) = self.mailbox_of_number(*mailbox)? else { return Ok(false) };
                 let Some(record) = lookup::item(self, *mailbox, *sequence)? else { return Ok(false) };
+                // Where a damaged store gave a number again, it is another item's end.
+                if record.as_ref().is_some_and(|record| record.head.ends > now) {
+                    return Ok(false);
+                }
                 self.remove_item(seat, *sequence, record.map(Box::new))?;
                 owners.insert(self.at(seat).ledger.owner.clone());
                 Ok(true)

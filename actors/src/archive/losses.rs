@@ -3,6 +3,7 @@
 
 use restante::store::StoreError;
 
+use super::content::Files;
 use super::desk::SeatId;
 use super::keys::{self, IdHash, MailboxId, MessageKey};
 use super::mend::BundleTally;
@@ -17,12 +18,13 @@ impl Transaction<'_> {
         seat: SeatId,
         sequence: u64,
         mut record: ItemRecord,
+        files: &Files,
     ) -> Result<(), StoreError> {
         if record.body.is_some() {
             return Ok(());
         }
         let mailbox = self.at(seat).mailbox;
-        let left = self.close_gaps(mailbox, record.bundle, record.head.messages)?;
+        let left = self.close_gaps(mailbox, record.bundle, record.head.messages, files)?;
         if left.messages == record.head.messages {
             return Ok(());
         }
@@ -42,11 +44,11 @@ impl Transaction<'_> {
     }
 
     /// Makes of the drafts of a mailbox what can be read of them.
-    pub(super) fn cut_drafts(&mut self, mailbox: MailboxId) -> Result<(), StoreError> {
+    pub(super) fn cut_drafts(&mut self, mailbox: MailboxId, files: &Files) -> Result<(), StoreError> {
         for (key, value) in self.scan(&keys::drafts(mailbox))? {
             let bundle = keys::last_number(&key).unwrap_or_default();
             let messages = self.tally(mailbox, bundle)?.messages;
-            let left = self.close_gaps(mailbox, bundle, messages)?.messages;
+            let left = self.close_gaps(mailbox, bundle, messages, files)?.messages;
             if left == 0 && DraftRecord::decode(&value).is_some() {
                 self.remove(key);
             }
@@ -60,6 +62,7 @@ impl Transaction<'_> {
         mailbox: MailboxId,
         bundle: u64,
         messages: u32,
+        files: &Files,
     ) -> Result<BundleTally, StoreError> {
         let mut left = BundleTally { messages: 0, bytes: 0, text: true, damaged: false };
         for index in 0..messages {
@@ -68,7 +71,11 @@ impl Transaction<'_> {
             let has_body = body.as_deref().is_some_and(|body| decode_body(body).is_some());
             let value = self.fetch(&keys::message(id))?;
             let record = value.as_deref().and_then(MessageRecord::decode);
-            let record = record.filter(|record| record.place != Place::Beside || has_body);
+            let record = record.filter(|record| match record.place {
+                Place::Here(_) => true,
+                Place::Beside => has_body,
+                Place::File(file) => files.have(file, record.size),
+            });
             if record.is_none() || left.messages != index {
                 self.remove(keys::message(id));
                 self.remove(keys::body(id));

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use fjall::{AbstractTree, Keyspace};
 use restante::store::StoreError;
 
+use super::content::Files;
 use super::desk::Desk;
 use super::directory;
 use super::ends::End;
@@ -64,6 +65,7 @@ pub fn salvage(directory: &Path) -> Result<Salvaged, StoreError> {
     if mended.exists() {
         fs::remove_dir_all(&mended).map_err(failed)?;
     }
+    let files = Files::of(&directory.join("content"))?;
     let salvaged = {
         let old = Tree::open(&engine).map_err(super::tree::failed)?;
         let new = Tree::open(&mended).map_err(super::tree::failed)?;
@@ -71,7 +73,7 @@ pub fn salvage(directory: &Path) -> Result<Salvaged, StoreError> {
         for keyspace in old.keyspaces() {
             copy(&keyspace, &new, &mut salvaged)?;
         }
-        complete(&new)?;
+        complete(&new, &files)?;
         new.sync().map_err(super::tree::failed)?;
         salvaged
     };
@@ -146,7 +148,7 @@ fn write(new: &Tree, records: impl Iterator<Item = Write>) -> Result<u64, StoreE
 }
 
 /// Writes what others lead to where it is missing.
-fn complete(tree: &Tree) -> Result<(), StoreError> {
+fn complete(tree: &Tree, contents: &Files) -> Result<(), StoreError> {
     let mut desk = Desk::new(u64::MAX);
     let moment = tree.moment();
     let ledgers = moment.prefix(&keys::LEDGERS).filter_map(|record| {
@@ -160,7 +162,7 @@ fn complete(tree: &Tree) -> Result<(), StoreError> {
     });
     // A mailbox is known by either.
     for (key, mailbox) in mailboxes.chain(ledgers) {
-        in_batch(tree, &mut desk, |it| it.complete_mailbox(&key, mailbox))?;
+        in_batch(tree, &mut desk, |it| it.complete_mailbox(&key, mailbox, contents))?;
     }
     let mut files: Vec<Write> = Vec::new();
     for (_, value) in moment.prefix(&keys::MESSAGES).filter_map(Result::ok) {
@@ -198,7 +200,7 @@ fn in_batch(
 }
 
 impl Transaction<'_> {
-    fn complete_mailbox(&mut self, key: &[u8], mailbox: MailboxId) -> Result<(), StoreError> {
+    fn complete_mailbox(&mut self, key: &[u8], mailbox: MailboxId, files: &Files) -> Result<(), StoreError> {
         let Some(owner) = keys::owner(key) else { return Ok(()) };
         if self.get(key, |_| ())?.is_none() {
             self.write(keys::mailbox(&owner), |encoder| encode_mailbox(mailbox, encoder));
@@ -214,9 +216,9 @@ impl Transaction<'_> {
                 self.take_id(mailbox, &head.message_id, sequence, beside);
             }
             self.add_end(head.ends, End::Item(mailbox, sequence));
-            self.cut_item(seat, sequence, record)?;
+            self.cut_item(seat, sequence, record, files)?;
         }
-        self.cut_drafts(mailbox)?;
+        self.cut_drafts(mailbox, files)?;
         self.correct(seat)
     }
 

@@ -278,8 +278,9 @@ impl Drop for Party {
         }
         if !self.invite.is_ended() {
             self.invite.abandon();
-            self.send();
         }
+        // Where the peer's BYE waits for its answer, it has waited long enough.
+        self.send();
         self.port.forget();
     }
 }

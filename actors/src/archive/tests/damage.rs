@@ -3,7 +3,10 @@
 use restante::store::{After, ListQuery, Store, StoreError};
 
 use super::*;
+use crate::archive::desk::Desk;
+use crate::archive::ends::End;
 use crate::archive::keys::{self, Key, MailboxId};
+use crate::archive::transaction::Transaction;
 use crate::archive::tree::{Durable, Tree};
 
 /// Changes a record behind the store's back.
@@ -170,6 +173,23 @@ fn a_damaged_ledger_does_not_keep_items_from_expiring() {
     let expired = wait(store.expire(Timestamp(5000), 100)).unwrap();
     assert_eq!((expired.removed, expired.owners), (3, vec![bob()]));
     assert_eq!(wait(store.counts(bob())).unwrap().items, 0);
+}
+
+// A store that has lost what it knew of its numbers may give one again.
+#[test]
+fn an_item_does_not_end_by_the_time_of_another() {
+    let place = place();
+    three_items(&place);
+    let tree = Tree::open(&place.path().join("engine")).unwrap();
+    let mut desk = Desk::new(u64::MAX);
+    let mut transaction = Transaction::new(&tree, &mut desk);
+    transaction.add_end(Timestamp(1_500), End::Item(BOBS, 2));
+    transaction.commit(Durable::First).unwrap();
+    drop(tree);
+    let store = open(&place);
+    assert_eq!(wait(store.expire(Timestamp(2_000), 100)).unwrap().removed, 0);
+    assert_eq!(wait(store.counts(bob())).unwrap().items, 3);
+    assert_eq!(wait(store.expire(Timestamp(5_000), 100)).unwrap().removed, 3);
 }
 
 #[test]

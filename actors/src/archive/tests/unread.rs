@@ -175,8 +175,20 @@ fn an_item_without_its_content_is_gone_from_a_store_that_is_made_anew() {
     // The last is under way still.
     let draft = wait(store.open_session(session(key("draft", "t", 1)))).unwrap();
     (0..3).for_each(|_| wait(store.append(draft, message("m", noise(20_000)))).unwrap());
+    // Of two their contents are in files, of which one is gone, and the other cut.
+    let names = || {
+        let files = std::fs::read_dir(place.path().join("content")).unwrap();
+        files.map(|file| file.unwrap().path()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let others = names();
+    for call_id in ["unlinked", "cut"] {
+        wait(store.deposit(pager(key(call_id, "t", 1), noise(100_000)))).unwrap();
+    }
+    let of_two: Vec<_> = names().difference(&others).cloned().collect();
+    std::fs::remove_file(&of_two[0]).unwrap();
+    std::fs::OpenOptions::new().write(true).open(&of_two[1]).unwrap().set_len(99_999).unwrap();
     let before = wait(store.counts(bob())).unwrap();
-    assert_eq!(before.items, 6);
+    assert_eq!(before.items, 8);
 
     // As if their blocks could not be read.
     let tree = store.reader.tree.clone();
@@ -211,7 +223,7 @@ fn an_item_without_its_content_is_gone_from_a_store_that_is_made_anew() {
     assert_eq!(sizes("kept"), [20_000]);
     assert_eq!(sizes("session"), [100, 50_000, 20_000]);
     assert_eq!(sizes("draft"), [20_000, 20_000]);
-    for gone in [id("lost"), id("chat"), apart] {
+    for gone in [id("lost"), id("chat"), apart, id("unlinked"), id("cut")] {
         assert!(wait(store.open(bob(), gone)).unwrap().is_none());
     }
     // What is gone is taken again.
