@@ -211,8 +211,9 @@ sections! {
     }
     /// What may be deposited, and how long it is kept.
     deposit: Deposit {
-        /// Content types of messages that are answered as if stored (202, in a session 200) and are not.
-        ignore_types: Vec<String> = vec![String::from("application/im-iscomposing+xml")];
+        /// Content types of messages that are answered as if stored (202, in a session 200) and are not. What stands here takes the place
+        /// of the default.
+        ignore_types: Vec<String> = defaults::of_the_moment();
         /// Size of the body of a pager message; more is answered 413.
         max_body: Size = Size::kib(64);
         /// Items one mailbox may hold; 0 = no limit.
