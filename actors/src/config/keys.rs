@@ -293,6 +293,9 @@ sections! {
         /// Peers believed without challenge: identity = P-Asserted-Identity, else From. Networks, or `cert:` and the
         /// domain of a client certificate that an authority of `[tls] client_ca` has signed.
         peers: Vec<TrustedPeer> = defaults::loopback();
+        /// Whether the From of a peer's request says who calls where it has no P-Asserted-Identity. If not, such a request may leave messages,
+        /// and is answered 403 where it asks for any: for peers that pass on what they do not authenticate.
+        from: bool = true;
         /// Realm of the digest challenge that everyone else has to answer.
         realm: String = String::from("example.com");
     }

@@ -159,7 +159,7 @@ impl Gate {
     /// he is not who he says.
     pub fn caller(&self, request: &Request, flow: &Flow) -> Result<Caller, Rejection> {
         if self.trusts(flow) {
-            let owner = identity::asserted(&self.realm, request)?;
+            let owner = identity::asserted(&self.realm, request, self.trust.from)?;
             return Ok(Caller { owner, proven: false });
         }
         self.locked_out(flow)?;
