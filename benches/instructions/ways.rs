@@ -93,7 +93,7 @@ fn deposit(count: u64, transport: Transport, mut receive: impl FnMut(u64) -> Req
         endpoint.handle_request(now, request, flow);
         while let Some(event) = endpoint.poll_event() {
             let EndpointEvent::Request { txn, request, .. } = event else { continue };
-            let caller = identity::asserted(&realm, &request).unwrap();
+            let caller = identity::asserted(&realm, &request, true).unwrap();
             let Ok(Intent::DepositPager(owner)) = intent::intent(&realm, &request, &caller) else {
                 panic!("a deposit")
             };

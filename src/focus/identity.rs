@@ -10,13 +10,16 @@ use crate::wire::sip::{HeaderError, HeaderName, NameAddr, Request, SipUri, Statu
 
 /// The domain of identities that are no SIP URIs: nobody has a mailbox in it (RFC 2606 2).
 const OTHER_SCHEME: &str = "invalid";
+/// Who stands in it for all that are unknown.
+const NOBODY: &[u8] = b"nobody";
 
 /// The caller's address of record, as asserted by a peer that is believed: its P-Asserted-Identity, else the
-/// From. Who is asserted by a telephone number alone is that number, whatever From he has written.
+/// From, or, where `from_counts` is not set, [`nobody`]. Who is asserted by a telephone number alone is that number,
+/// whatever From he has written.
 ///
 /// # Errors
-/// 400 when what is to be believed cannot be read.
-pub fn asserted(realm: &Realm, request: &Request) -> Result<Owner, Rejection> {
+/// 400 when what is to be believed, or kept as the sender, cannot be read.
+pub fn asserted(realm: &Realm, request: &Request, from_counts: bool) -> Result<Owner, Rejection> {
     let bad = |error: HeaderError| Rejection::because(StatusCode::BAD_REQUEST, error.to_string());
     let told = request.headers.p_asserted_identity().map_err(bad)?;
     for identity in &told {
@@ -25,8 +28,26 @@ pub fn asserted(realm: &Realm, request: &Request) -> Result<Owner, Rejection> {
         }
     }
     // RFC 3325 9.1: there may be two values, of which one is a sip or sips URI and the other a tel URI.
-    let owner = by_sip_uri(realm, &told).or_else(|| by_other_scheme(&told)).or_else(|| from(realm, request));
-    owner.ok_or_else(|| Rejection::because(StatusCode::BAD_REQUEST, "Malformed From"))
+    if let Some(owner) = by_sip_uri(realm, &told).or_else(|| by_other_scheme(&told)) {
+        return Ok(owner);
+    }
+    let written = from(realm, request);
+    let written = written.ok_or_else(|| Rejection::because(StatusCode::BAD_REQUEST, "Malformed From"))?;
+    Ok(if from_counts { written } else { nobody() })
+}
+
+/// Whom no peer asserts, and who has not proved who he is: he can send, but owns nothing here. All of them are one, so
+/// that together they have one sender's share of a mailbox.
+#[must_use]
+pub fn nobody() -> Owner {
+    // No URI, which would have a colon: nobody is asserted so.
+    Owner::new(NOBODY, OTHER_SCHEME)
+}
+
+/// Whether `caller` is [`nobody`].
+#[must_use]
+pub fn is_nobody(caller: &Owner) -> bool {
+    caller.user() == NOBODY && caller.domain() == OTHER_SCHEME
 }
 
 /// The address of record of the user who authenticates by `username`: `alice@example.com`, or `alice` for
@@ -56,9 +77,13 @@ pub fn is_sender(realm: &Realm, request: &Request, user: &Owner) -> bool {
 }
 
 /// Whether a peer that is believed asserts that the request is another's than `user`'s. In a dialog it need not
-/// assert anything again, and a telephone number may be that of whoever is known by a SIP URI.
+/// assert anything again, and a telephone number may be that of whoever is known by a SIP URI. Whom it names later may be
+/// whoever it did not name at first.
 #[must_use]
 pub fn is_anothers(realm: &Realm, request: &Request, user: &Owner) -> bool {
+    if is_nobody(user) {
+        return false;
+    }
     let told = identities(request);
     let asserted =
         if user.domain() == OTHER_SCHEME { by_other_scheme(&told) } else { by_sip_uri(realm, &told) };
@@ -114,16 +139,17 @@ mod tests {
             "<sip:anonymous@anonymous.invalid>;tag=1",
             Some("<tel:+15551234>, <sip:alice@example.org>"),
         );
-        assert_eq!(super::asserted(&realm(), &asserted).unwrap(), Owner::new(b"alice", "example.org"));
+        assert_eq!(super::asserted(&realm(), &asserted, true).unwrap(), Owner::new(b"alice", "example.org"));
         let plain = request("\"A\" <sip:alice@example.org>;tag=1", None);
-        assert_eq!(super::asserted(&realm(), &plain).unwrap(), Owner::new(b"alice", "example.org"));
+        assert_eq!(super::asserted(&realm(), &plain, true).unwrap(), Owner::new(b"alice", "example.org"));
     }
 
     // proves RFC 3325 9.1: what is asserted and cannot be read is not passed over for the From
     #[test]
     fn an_assertion_that_cannot_be_read_is_bad() {
         for broken in ["garbage<", "<sip:bob@example.com", "<sip:@example.com>", "", "<tel:+1>, "] {
-            let refused = super::asserted(&realm(), &request("<sip:eve@example.com>;tag=1", Some(broken)));
+            let refused =
+                super::asserted(&realm(), &request("<sip:eve@example.com>;tag=1", Some(broken)), true);
             let refused = refused.unwrap_err();
             assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{broken}");
             assert!(refused.reason.unwrap().starts_with("Malformed P-Asserted-Identity"), "{broken}");
@@ -135,11 +161,27 @@ mod tests {
     fn who_is_asserted_by_his_number_alone_is_not_whom_the_from_names() {
         for other in ["tel:+15551234", "urn:service:x"] {
             let asserted = format!("<{other}>").leak();
-            let asserted = super::asserted(&realm(), &request("<sip:bob@example.com>;tag=1", Some(asserted)));
+            let asserted =
+                super::asserted(&realm(), &request("<sip:bob@example.com>;tag=1", Some(asserted)), true);
             let asserted = asserted.unwrap();
             assert_eq!(asserted, Owner::new(other.as_bytes(), "invalid"));
             assert!(!realm().serves(&asserted));
         }
+    }
+
+    // proves RFC 3325 5: what a user writes is no assertion
+    #[test]
+    fn a_from_that_does_not_count_proves_nobody() {
+        let asked = |from, asserted| super::asserted(&realm(), &request(from, asserted), false);
+        for from in ["<sip:bob@example.com>;tag=1", "<sip:nobody@invalid>;tag=1", "<tel:+15551234>;tag=1"] {
+            let caller = asked(from, None).unwrap();
+            assert!(is_nobody(&caller) && !realm().serves(&caller), "{from}");
+        }
+        let alice = asked("<sip:bob@example.com>;tag=1", Some("<sip:alice@example.com>")).unwrap();
+        assert_eq!(alice, Owner::new(b"alice", "example.com"));
+        assert!(!is_nobody(&asked("<sip:bob@example.com>;tag=1", Some("<tel:+1555>")).unwrap()));
+        // It is kept as the sender all the same.
+        assert_eq!(asked("garbage<", None).unwrap_err().status, StatusCode::BAD_REQUEST);
     }
 
     #[test]
@@ -155,12 +197,14 @@ mod tests {
         assert!(!another("<sip:alice@example.org>, <tel:+15551234>"));
         assert!(!another("<sip:alice@example.org>"), "who may have that number");
         assert!(another("<sip:alice@example.org>, <tel:+15559999>"));
+        let known = request("<sip:x@y>;tag=1", Some("<sip:alice@example.org>, <tel:+15551234>"));
+        assert!(!is_anothers(&realm(), &known, &nobody()), "who may be anybody");
     }
 
     #[test]
     fn a_name_at_the_store_is_the_one_of_the_first_domain() {
         let plain = request("<sip:bob@mailserver.example.com>;tag=1", None);
-        assert_eq!(super::asserted(&realm(), &plain).unwrap(), Owner::new(b"bob", "example.com"));
+        assert_eq!(super::asserted(&realm(), &plain, true).unwrap(), Owner::new(b"bob", "example.com"));
     }
 
     #[test]

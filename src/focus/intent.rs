@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::identity;
 use super::realm::{Place, Realm};
 use super::recipient_list;
 use super::rejection::Rejection;
@@ -143,8 +144,11 @@ fn invite(
 ) -> Result<Intent, Rejection> {
     let listed = required || recipient_list::present(request);
     let own = realm.accepts(caller);
+    let unknown = identity::is_nobody(caller);
     match place {
         Place::Mailbox(owner) if !realm.accepts(&owner) => Err(Rejection::not_found()),
+        Place::Mailbox(_) if unknown && required => Err(Rejection::unasserted()),
+        Place::Store(_) if unknown => Err(Rejection::unasserted()),
         Place::Mailbox(owner) if owner == *caller && listed => Ok(Intent::RetrieveList(owner)),
         Place::Mailbox(owner) if owner == *caller => Ok(Intent::RetrieveAll(owner)),
         // RFC 3261 8.2.2.3: a list is for a conference; a mailbox of somebody else is none.
@@ -160,7 +164,11 @@ fn invite(
 }
 
 fn subscribe(realm: &Realm, request: &Request, caller: &Owner, place: Place) -> Result<Intent, Rejection> {
-    if package(request)? == Package::Conference {
+    let package = package(request)?;
+    if identity::is_nobody(caller) {
+        return Err(Rejection::unasserted());
+    }
+    if package == Package::Conference {
         return match focus_id(&request.uri) {
             Some(id) => Ok(Intent::Conference(caller.clone(), id)),
             None => Err(Rejection::not_found()),
@@ -333,6 +341,36 @@ mod tests {
             .unwrap(),
             Intent::Conference(bob(), "abc".into())
         );
+    }
+
+    // proves RFC 3261 21.4.4: credentials would not help whom no peer asserts
+    #[test]
+    fn nobody_leaves_messages_and_asks_for_none() {
+        let summary = [(HeaderName::Event, "message-summary")];
+        let conference = [(HeaderName::Event, "conference")];
+        let required = [(HeaderName::Require, "recipient-list-invite")];
+        let nobody = |method, uri, headers: &[_]| ask(method, uri, "nobody@invalid", headers);
+        assert_eq!(nobody(Method::Message, "sip:bob@example.com", &[]).unwrap(), Intent::DepositPager(bob()));
+        assert_eq!(
+            nobody(Method::Invite, "sip:bob@example.com", &[]).unwrap(),
+            Intent::DepositSession(bob())
+        );
+        assert_eq!(nobody(Method::Options, "sip:bob@example.com", &[]).unwrap(), Intent::Capabilities);
+        for (method, uri, headers) in [
+            (Method::Invite, "sip:bob@mailserver.example.com", &[] as &[_]),
+            (Method::Invite, "sip:x%40y@mailserver.example.com", &[]),
+            (Method::Invite, "sip:mailserver.example.com", &required),
+            (Method::Invite, "sip:bob@example.com", &required),
+            (Method::Subscribe, "sip:bob@example.com", &summary),
+            (Method::Subscribe, "sip:bob@mailserver.example.com", &summary),
+            (Method::Subscribe, "sip:focus-abc@127.0.0.1:5060", &conference),
+        ] {
+            let refused = nobody(method, uri, headers).unwrap_err();
+            assert_eq!(refused.status, StatusCode::FORBIDDEN, "{uri}");
+            assert_eq!(refused.reason.as_deref(), Some("No Asserted Identity"), "{uri}");
+        }
+        let unknown = nobody(Method::Invite, "sip:bob@example.org", &[]).unwrap_err();
+        assert_eq!(unknown.status, StatusCode::NOT_FOUND);
     }
 
     #[test]

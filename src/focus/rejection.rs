@@ -80,6 +80,13 @@ impl Rejection {
         challenges.iter().fold(Self::new(StatusCode::UNAUTHORIZED), challenge)
     }
 
+    /// 403 for whom a trusted peer has not asserted, where only an owner is served. No 401: who has an account with the peer
+    /// has none here, and could not answer it (RFC 3261 21.4.4); it is the peer that has to find out (RFC 3325 5).
+    #[must_use]
+    pub fn unasserted() -> Self {
+        Self::because(StatusCode::FORBIDDEN, "No Asserted Identity")
+    }
+
     /// 404: nothing here by that name, or nothing that this caller may know of.
     #[must_use]
     pub const fn not_found() -> Self {

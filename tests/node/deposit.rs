@@ -163,6 +163,15 @@ fn composing_indications_are_not_stored() {
 }
 
 #[test]
+fn heartbeats_are_not_stored() {
+    let node = Node::start();
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    deposit_as(&mut alice, BOB, &fresh("beat"), "text/x-msrp-heartbeat", b"HEARTBEAT");
+    let summary = fetch(&node, "bob");
+    assert_eq!((summary.totals(), summary.waiting), ((0, 0), false));
+}
+
+#[test]
 fn ignored_types_are_those_of_the_configuration() {
     let node = Plan::new().set("deposit", "ignore_types = [\"text/html\"]").start();
     let mut alice = Ua::udp(&node, "sip:alice@example.org");

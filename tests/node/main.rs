@@ -9,6 +9,7 @@ mod support;
 mod text;
 
 mod all;
+mod asserted;
 mod challenge;
 mod client;
 mod conference;

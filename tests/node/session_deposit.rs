@@ -186,6 +186,24 @@ fn that_somebody_types_is_taken_and_not_kept() {
     assert_eq!(contents(&node, &call.dialog.call_id, 1), [b"what was typed"]);
 }
 
+/// Some clients keep a session alive by messages, every few seconds.
+#[test]
+fn heartbeats_of_a_session_are_taken_and_not_kept() {
+    let node = Node::start();
+    let mut joe = Ua::udp(&node, "sip:joe@example.net");
+    let beat = Chunk::whole("text/x-msrp-heartbeat", "HEARTBEAT");
+    let mut call = Invite::new(&joe, BOB, Offer::active()).call(&mut joe);
+    (0..3).for_each(|_| assert_eq!(call.msrp().send(&beat), 200));
+    call.bye(&mut joe);
+    assert_eq!(fetch(&node, "bob").totals(), (0, 0), "no item is left");
+    let mut call = Invite::new(&joe, BOB, Offer::active()).call(&mut joe);
+    assert_eq!(call.msrp().send(&beat), 200);
+    call.msrp().say("still here");
+    assert_eq!(call.msrp().send(&beat), 200);
+    call.bye(&mut joe);
+    assert_eq!(contents(&node, &call.dialog.call_id, 1), [b"still here"]);
+}
+
 #[test]
 fn what_was_acknowledged_survives_a_crash_in_mid_session() {
     let mut node = Node::start();

@@ -211,8 +211,9 @@ sections! {
     }
     /// What may be deposited, and how long it is kept.
     deposit: Deposit {
-        /// Content types of messages that are answered as if stored (202, in a session 200) and are not.
-        ignore_types: Vec<String> = vec![String::from("application/im-iscomposing+xml")];
+        /// Content types of messages that are answered as if stored (202, in a session 200) and are not. What stands here takes the place
+        /// of the default.
+        ignore_types: Vec<String> = defaults::of_the_moment();
         /// Size of the body of a pager message; more is answered 413.
         max_body: Size = Size::kib(64);
         /// Items one mailbox may hold; 0 = no limit.
@@ -292,6 +293,9 @@ sections! {
         /// Peers believed without challenge: identity = P-Asserted-Identity, else From. Networks, or `cert:` and the
         /// domain of a client certificate that an authority of `[tls] client_ca` has signed.
         peers: Vec<TrustedPeer> = defaults::loopback();
+        /// Whether the From of a peer's request says who calls where it has no P-Asserted-Identity. If not, such a request may leave messages,
+        /// and is answered 403 where it asks for any: for peers that pass on what they do not authenticate.
+        from: bool = true;
         /// Realm of the digest challenge that everyone else has to answer.
         realm: String = String::from("example.com");
     }

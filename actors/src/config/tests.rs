@@ -128,6 +128,7 @@ batch = 8
 batch_size = "1MiB"
 [trust]
 peers = ["10.0.0.0/8", "cert:proxy.example.com"]
+from = false
 realm = "a realm"
 [auth]
 users = "/etc/restante.users"

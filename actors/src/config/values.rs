@@ -167,6 +167,12 @@ pub(super) mod defaults {
         let both = v4.into_iter().chain([IpNet::from(IpAddr::V6(Ipv6Addr::LOCALHOST))]);
         both.map(TrustedPeer::Network).collect()
     }
+
+    /// What says something of the moment alone: that somebody types (RFC 3994), that he is still there (as
+    /// msrp-node-lib sends it every five seconds).
+    pub fn of_the_moment() -> Vec<String> {
+        ["application/im-iscomposing+xml", "text/x-msrp-heartbeat"].map(String::from).to_vec()
+    }
 }
 
 /// A peer that is believed.

@@ -41,9 +41,9 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 /// Who calls, and how that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// His address of record.
+    /// His address of record; [`identity::nobody`] for whom a trusted peer asserts nothing that counts.
     pub owner: Owner,
-    /// Whether he has proved it here; else a trusted peer asserts it.
+    /// Whether he has proved it here; else a trusted peer says it.
     pub proven: bool,
 }
 
@@ -159,7 +159,7 @@ impl Gate {
     /// he is not who he says.
     pub fn caller(&self, request: &Request, flow: &Flow) -> Result<Caller, Rejection> {
         if self.trusts(flow) {
-            let owner = identity::asserted(&self.realm, request)?;
+            let owner = identity::asserted(&self.realm, request, self.trust.from)?;
             return Ok(Caller { owner, proven: false });
         }
         self.locked_out(flow)?;
