@@ -61,10 +61,9 @@ async fn hanging(seed: u64) -> World {
     world
 }
 
-/// How many deposits and retrievals there are.
-async fn serving(world: &World) -> usize {
-    let left = world.leftovers().await;
-    left.iter().filter(|what| what.ends_with(" recorders") || what.ends_with(" focuses")).count()
+/// Whether there is a deposit or retrieval.
+async fn serving(world: &World) -> bool {
+    world.leftovers().await.iter().any(|what| what.ends_with(" in all"))
 }
 
 // proves RFC 3261 17.2.1: whoever has not answered an INVITE in time need not any more
@@ -76,10 +75,10 @@ fn an_invite_that_is_given_up_is_served_no_further() {
             let ua = device(&world, user, number);
             let mut asking = ua.begin(&ua.request("INVITE", "sip:bob@example.com", false)).await.unwrap();
             sleep(Duration::from_secs(1)).await;
-            assert_eq!(serving(&world).await, 1, "{user}");
+            assert!(serving(&world).await, "{user}");
             assert_eq!(asking.next().await, Some(100));
             sleep(Duration::from_secs(180)).await;
-            assert_eq!((asking.next().await, serving(&world).await), (Some(408), 0), "{user}");
+            assert_eq!((asking.next().await, serving(&world).await), (Some(408), false), "{user}");
         }
     });
 }
@@ -96,8 +95,8 @@ fn an_invite_whose_100_is_not_sent_can_be_cancelled() {
         sleep(Duration::from_millis(100)).await;
         asking.over().unwrap().wire.cut();
         sleep(Duration::from_secs(2)).await;
-        assert_eq!(serving(&world).await, 1);
+        assert!(serving(&world).await);
         assert_eq!(alice.ask(&asking.cancel()).await.unwrap().status(), 200);
-        assert_eq!(serving(&world).await, 0);
+        assert!(!serving(&world).await);
     });
 }
