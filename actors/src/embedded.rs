@@ -14,7 +14,9 @@ use tokio::sync::oneshot;
 
 use crate::clock;
 use crate::config::{Config, Listen, StoreUrl};
-use crate::node::{self, Bound};
+use crate::node;
+
+pub use crate::node::Bound;
 
 /// A running node. Dropped, it is stopped.
 ///
@@ -88,12 +90,6 @@ impl Embedded {
     #[must_use]
     pub fn sip(&self) -> SocketAddr {
         address(&self.bound.sip, "tcp:")
-    }
-
-    /// The address of its first SIP listener over UDP; port 0 where it has none.
-    #[must_use]
-    pub fn sip_over_udp(&self) -> SocketAddr {
-        address(&self.bound.sip, "udp:")
     }
 
     /// Stops it: sessions get a BYE, the store is closed.

@@ -400,7 +400,7 @@ impl Handler<DialogInput> for Mailbox {
                 self.left = true;
                 self.forget();
             }
-            DialogInput::Ack(_) | DialogInput::Cancelled(_) => {}
+            DialogInput::Ack(_) | DialogInput::Cancelled(_) | DialogInput::GivenUp(_) => {}
         }
         self.drain(ctx);
     }

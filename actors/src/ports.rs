@@ -28,6 +28,8 @@ pub enum DialogInput {
     Ack(Box<Request>),
     /// A CANCEL for the INVITE of this transaction; the CANCEL itself has its 200.
     Cancelled(ServerTxn),
+    /// The INVITE of this transaction was not answered in time: the Endpoint has done that.
+    GivenUp(ServerTxn),
     /// The response to a request that was sent with this ticket.
     Response {
         /// The ticket of [`SendRequest`].

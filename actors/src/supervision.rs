@@ -3,7 +3,7 @@
 //!
 //! | who fails | what is done |
 //! |---|---|
-//! | Focus, Recorder | the INVITE gets 500, or the dialog a BYE; the shard counts one less |
+//! | Focus, Recorder | the INVITE gets 500, or the dialog a BYE; its place is free |
 //! | VirtualUa | its item has failed, the others go on |
 //! | Mailbox | the shard makes it anew from the subscriptions that are written down |
 //! | Shard, SipEndpoint | fatal: the process ends; what was acknowledged is in the store |
@@ -20,7 +20,7 @@ pub fn has_failed() -> bool {
     std::thread::panicking()
 }
 
-/// A Recorder or Focus has ended, or a Mailbox has failed.
+/// A Focus has ended, or a Mailbox has failed.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Exited {
@@ -35,8 +35,6 @@ pub struct Exited {
 pub enum Who {
     /// A focus, by its dialog's tag.
     Focus(Arc<str>),
-    /// A recorder.
-    Recorder,
     /// A mailbox, which has failed.
     Mailbox,
 }
@@ -46,12 +44,6 @@ impl Exited {
     #[must_use]
     pub const fn focus(owner: Owner, tag: Arc<str>) -> Self {
         Self { owner, who: Who::Focus(tag) }
-    }
-
-    /// A recorder.
-    #[must_use]
-    pub const fn recorder(owner: Owner) -> Self {
-        Self { owner, who: Who::Recorder }
     }
 
     /// A mailbox, which has failed.

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use restante::entropy::Sequence;
 use restante::machine::sip::{
-    Body, ClientTxn, Destination, Endpoint, EndpointConfig, EndpointEvent, Flow, InviteSession, Notifier,
-    NotifyOutcome, Rejection, ServerTxn, SessionAction, SessionEvent, TerminationReason, Timers, Transmit,
-    TransmitId, Transport,
+    Body, ClientTxn, Destination, Endpoint, EndpointConfig, EndpointEvent, FailureCause, Flow, InviteSession,
+    Notifier, NotifyOutcome, Rejection, ServerTxn, SessionAction, SessionEvent, TerminationReason, Timers,
+    Transmit, TransmitId, Transport,
 };
 use restante::time::Instant;
 use restante::wire::sip::{
@@ -215,9 +215,9 @@ impl Agent {
             }
             EndpointEvent::Ended { txn, cause } => {
                 self.open.retain(|(open, _)| *open != txn);
-                self.sessions
-                    .iter_mut()
-                    .for_each(|dialogue| dialogue.session.handle_server_ended(txn, cause));
+                if cause == FailureCause::Timeout {
+                    self.sessions.iter_mut().for_each(|dialogue| dialogue.session.handle_given_up(txn));
+                }
             }
         }
     }
@@ -408,12 +408,11 @@ impl Agent {
         let now = self.now;
         let at = choices.below(self.sessions.len());
         if let Some(Dialogue { session, .. }) = self.sessions.get_mut(at) {
-            match choices.below(7) {
+            match choices.below(6) {
                 0 | 1 => session.accept(now, Some(Body::sdp("v=0")), Vec::new()),
                 2 => session.reject(&Rejection::from(StatusCode::NOT_ACCEPTABLE_HERE)),
                 3 => session.bye(Some("SIP;cause=200")),
                 4 => session.answer_reinvite(now, Ok(Some(Body::sdp("v=0")))),
-                5 => session.progress(StatusCode::RINGING),
                 _ => session.abandon(),
             }
         }

@@ -32,12 +32,6 @@ impl Refusal {
             retry_after: response.headers.retry_after(),
         }
     }
-
-    /// Whether the peer wants to know who asks, or does not believe it.
-    #[must_use]
-    pub const fn is_about_identity(&self) -> bool {
-        matches!(self.status.0, 401 | 403 | 407)
-    }
 }
 
 impl fmt::Display for Refusal {
@@ -75,7 +69,6 @@ mod tests {
             refusal.to_string(),
             "480 Temporarily Unavailable (mailbox full), to be tried again in 30 s"
         );
-        assert!(!refusal.is_about_identity());
         assert_eq!(Refusal::of(&request.respond(StatusCode::NOT_FOUND)).to_string(), "404 Not Found");
     }
 }

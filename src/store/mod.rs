@@ -54,6 +54,10 @@ pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send +
 /// The most bytes one [`Store::read`] returns, whatever was asked.
 pub const MAX_READ: usize = 1 << 20;
 
+/// The largest content that a store keeps in its records, in bytes; a larger one has a place of its own, to which it is written
+/// before the record that names it.
+pub const MAX_INLINE: usize = 32 << 10;
+
 /// The most items or subscriptions one call lists, whatever was asked.
 pub const MAX_LIST: usize = 10_000;
 

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use restante::store::{Answer, Body, ContentId, Staged, Staging, StoreError};
+use restante::store::{Answer, Body, ContentId, MAX_INLINE, Staged, Staging, StoreError};
 use tokio::sync::oneshot;
 
+use super::keys;
 use super::pool::{self, PoolHandle, lock};
 use super::staging::FileStaging;
 use super::tree::Tree;
-use super::{INLINE_BODY, keys};
 use crate::seldom::seldom;
 
 /// The directory of the large contents.
@@ -140,7 +140,7 @@ impl Contents {
     /// Sets a large inline body aside in a file; other bodies come back as they are.
     pub(super) fn set_aside(self: &Arc<Self>, body: Body) -> Answer<Body> {
         let bytes = match body {
-            Body::Inline(bytes) if bytes.len() > INLINE_BODY => bytes,
+            Body::Inline(bytes) if bytes.len() > MAX_INLINE => bytes,
             body => return Box::pin(std::future::ready(Ok(body))),
         };
         let staging = Box::new(self.stage());

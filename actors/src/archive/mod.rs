@@ -52,8 +52,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use restante::store::{
     After, Answer, Body, ChangeSink, Content, Counts, Deposited, Expired, Item, ItemHead, ListQuery,
-    MessageId, NewMessage, Overview, Owner, PagerDeposit, Quota, SessionDeposit, SessionId, Staging, Store,
-    StoreError, SubscriptionCursor, SubscriptionRecord,
+    MAX_INLINE, MessageId, NewMessage, Overview, Owner, PagerDeposit, Quota, SessionDeposit, SessionId,
+    Staging, Store, StoreError, SubscriptionCursor, SubscriptionRecord,
 };
 use restante::time::Timestamp;
 use tokio::sync::oneshot;
@@ -72,9 +72,6 @@ use self::writer::{Sinks, Writer, WriterHandle, closed};
 
 /// Contents up to this size lie in the item's or the message's own record.
 const INLINE_IN_ITEM: usize = 4 << 10;
-
-/// Contents up to this size lie in a record, larger ones in a file.
-const INLINE_BODY: usize = 32 << 10;
 
 /// Threads that read, and threads that write contents.
 const READERS: usize = 2;
@@ -201,7 +198,7 @@ fn cannot_open(directory: &Path, error: &fjall::Error) -> StoreError {
 
 /// Whether a body must be set aside before the writer takes it.
 const fn is_large(body: &Body) -> bool {
-    matches!(body, Body::Inline(bytes) if bytes.len() > INLINE_BODY)
+    matches!(body, Body::Inline(bytes) if bytes.len() > MAX_INLINE)
 }
 
 /// A mark that is lost costs another delivery; what is removed must be gone before its content is.

@@ -7,10 +7,9 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use restante::store::{Answer, Body, ContentId, Staging, StoreError};
+use restante::store::{Answer, Body, ContentId, MAX_INLINE, Staging, StoreError};
 use tokio::sync::oneshot;
 
-use super::INLINE_BODY;
 use super::content::Contents;
 use super::pool::{caught, lock};
 
@@ -115,7 +114,7 @@ impl Staging for FileStaging {
         }
         self.submit(
             |target| match target {
-                Target::Memory(buffer) if end <= INLINE_BODY as u64 => {
+                Target::Memory(buffer) if end <= MAX_INLINE as u64 => {
                     Some(write_memory(buffer, offset, &bytes))
                 }
                 _ => None,
@@ -201,7 +200,7 @@ impl Strand {
         let mut target = lock(&self.target);
         let end = offset.saturating_add(bytes.len() as u64);
         if let Target::Memory(buffer) = &mut *target {
-            if end <= INLINE_BODY as u64 {
+            if end <= MAX_INLINE as u64 {
                 return write_memory(buffer, offset, bytes);
             }
             let (id, file) = self.contents.create()?;

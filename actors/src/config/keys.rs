@@ -279,7 +279,8 @@ sections! {
     store: Store {
         /// `embedded:` and a folder, which is made if absent, with mode 0700.
         url: StoreUrl = StoreUrl::Embedded(PathBuf::from("./restante-data"));
-        /// Content up to this size is kept beside its record, larger content in a file of its own.
+        /// Up to this size a message of a session is gathered in memory before it goes to the store; a larger one is
+        /// written as it comes. At most 32 KiB, up to where the store keeps content in its records.
         inline_limit: Size = Size::kib(32);
         /// Operations that may wait for the store; one more is refused, and its request answered 503.
         queue: usize = 8_192;

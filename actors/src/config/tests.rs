@@ -262,6 +262,10 @@ fn values_that_contradict_each_other_are_refused() {
             "[summary]\nmax_body = \"64KiB\"",
             "summary.max_body: expected a size from 1KiB to 48KiB, found 64KiB",
         ),
+        (
+            "[store]\ninline_limit = \"33KiB\"",
+            "store.inline_limit: expected a size from 0 to 32KiB, found 33KiB",
+        ),
         ("[deposit]\nmax_body = \"1MiB\"", "deposit.max_body (1MiB) is more than sip.max_body (256KiB)"),
         ("[sip]\nt1 = \"5s\"", "sip.t1: sip.t1 is longer than sip.t2"),
         ("[sip]\nt1 = \"0s\"", "sip.t1: expected a duration longer than 0s"),

@@ -3,6 +3,7 @@
 use super::{Config, Listen, Size};
 use restante::focus::NOTIFY_BODY;
 use restante::machine::sip::Transport;
+use restante::store::MAX_INLINE;
 use std::time::Duration;
 
 /// Values that do not go together.
@@ -178,7 +179,7 @@ fn sizes(config: &Config) -> Verdict {
     within("deposit.max_body", deposit.max_body, Size::of(1), Size::gib(1))?;
     within("summary.max_body", summary.max_body, Size::kib(1), Size::of(NOTIFY_BODY as u64))?;
     within("retrieval.window", retrieval.window, Size::kib(2), Size::gib(1))?;
-    within("store.inline_limit", store.inline_limit, Size::of(0), Size::mib(16))?;
+    within("store.inline_limit", store.inline_limit, Size::of(0), Size::of(MAX_INLINE as u64))?;
     within("store.batch_size", store.batch_size, Size::kib(64), Size::gib(1))?;
     ensure(sip.max_body <= sip.max_message, &["sip.max_body", "sip.max_message"], || {
         format!("sip.max_body ({}) is more than sip.max_message ({})", sip.max_body, sip.max_message)

@@ -13,8 +13,6 @@ use restante::ladder::Ladder;
 use crate::client::{Fetched, Inbox, PagerMessage, Selection, Summaries};
 use stage::Stage;
 
-pub use recording::Recording;
-
 /// Alice's Call-ID, as in the figure.
 const ALICES: &str = "32098d@alicepc.example.org";
 /// Joe's Call-ID, as in the figure.

@@ -9,8 +9,8 @@ use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 use bytes::Bytes;
 use restante::focus::rejection::Rejection;
 use restante::machine::sip::{
-    ClientTxn, Endpoint, EndpointConfig, EndpointEvent, FailedPlaces, Flow, Outcome, Pacing, ServerTxn,
-    Terms, TransmitId,
+    ClientTxn, Endpoint, EndpointConfig, EndpointEvent, FailedPlaces, FailureCause, Flow, Outcome, Pacing,
+    ServerTxn, Terms, TransmitId,
 };
 use restante::wire::sip::{
     HeaderName, Headers, Message as SipMessage, Method, Request, Response, StatusCode,
@@ -163,10 +163,9 @@ impl SipEndpoint {
             EndpointEvent::Cancelled { txn } => self.cancel(txn),
             EndpointEvent::Response { txn, response, .. } => self.response(txn, response, ctx),
             EndpointEvent::Failed { txn, cause } => self.outcome(txn, Outcome::Failed(cause), ctx),
-            EndpointEvent::Ended { txn, .. } => {
-                self.invites.remove(&txn);
-                self.admitted.remove(&txn);
-            }
+            EndpointEvent::Ended { txn, cause: FailureCause::Timeout } => self.give_up(txn),
+            // Whoever repeats his request gets what could not be sent, and what is not answered yet is still in work.
+            EndpointEvent::Ended { cause: FailureCause::Transport, .. } => {}
         }
     }
 
@@ -242,6 +241,14 @@ impl SipEndpoint {
         invited.cancelled = true;
         if let Some(user) = &invited.user {
             user.do_send(DialogInput::Cancelled(txn));
+        }
+    }
+
+    /// Tells whoever has not answered an INVITE in time.
+    fn give_up(&mut self, txn: ServerTxn) {
+        self.admitted.remove(&txn);
+        if let Some(user) = self.invites.remove(&txn).and_then(|invited| invited.user) {
+            user.do_send(DialogInput::GivenUp(txn));
         }
     }
 

@@ -7,7 +7,7 @@
 //!   [`MsrpPort`] and gets the frames addressed to it, however many connections and sessions there are.
 //! - [`Resolver`] finds the places a SIP or MSRP URI stands for, by the DNS.
 //!
-//! Nothing here knows an actor: ports are closures or `actix::Recipient`s. Memory per connection is
+//! Nothing here knows an actor: ports are closures. Memory per connection is
 //! bounded both ways: what is read by permits that travel with it, what is written by an [`OutboxLimits`].
 //! Every task ends with its connection, or soon after [`Stopper::stop`]. Handshakes are bounded in time and number.
 
@@ -45,24 +45,23 @@ mod udp_socket;
 mod web;
 mod writer;
 
-pub use census::{ConnectionLimits, Full};
-pub use cores::{ArbiterGone, Cores};
-pub use dns::{DnsSettings, DnsUnusable};
+pub use census::ConnectionLimits;
+pub use cores::Cores;
+pub use dns::DnsSettings;
 pub(crate) use first::first_of;
 pub(crate) use listen::is_ours;
 pub use msrp::{MsrpConnectError, MsrpLimits, MsrpTarget, MsrpTransport};
-pub use msrp_link::{LinkClosed, LinkDrained, LinkGone, LinkId, MsrpEvent, MsrpFrames, MsrpLink, MsrpPort};
-pub use msrp_registry::{Answered, Guard, MsrpRegistration};
+pub use msrp_link::{MsrpEvent, MsrpFrames, MsrpLink, MsrpPort};
+pub use msrp_registry::{Guard, MsrpRegistration};
 pub use open::HandshakeLimits;
-pub use outbox::{CloseCause, OutboxLimits};
+pub use outbox::OutboxLimits;
 pub use resolve::Resolver;
 pub use sip::{
-    Backlog, FlowClosed, LineAhead, SipLimits, SipPorts, SipReceived, SipSender, SipTransport,
-    TransportFailed,
+    Backlog, LineAhead, SipLimits, SipPorts, SipReceived, SipSender, SipTransport, TransportFailed,
 };
 pub use stop::Stopper;
 pub(crate) use tls::{Expect, config as tls_config, is_authority, provider as tls_provider};
-pub use tls::{Tls, TlsError, TlsFiles, TlsPeer, sip_domains};
+pub use tls::{Tls, TlsError, TlsFiles};
 pub use web::WebLimits;
 #[cfg(test)]
 pub(crate) use {

@@ -239,8 +239,7 @@ impl Hub {
 
     fn link(&self, stream: &Stream, carrier: Carrier) -> io::Result<MsrpLink> {
         let id = LinkId(self.serial.fetch_add(1, Ordering::Relaxed).saturating_add(1));
-        let (local, peer) = (stream.local()?, stream.peer()?);
-        Ok(MsrpLink::new(id, local, peer, carrier, Outbox::new(Arc::clone(&self.limits.outbox))))
+        Ok(MsrpLink::new(id, stream.peer()?, carrier, Outbox::new(Arc::clone(&self.limits.outbox))))
     }
 
     /// Binds a connection the node opened to the session it was opened for, and starts it.

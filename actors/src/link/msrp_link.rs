@@ -2,7 +2,6 @@
 
 use super::outbox::{CloseCause, Outbox};
 use super::turns::Turns;
-use actix::{Actor, Addr, Handler, Message, dev::ToEnvelope};
 use bytes::Bytes;
 use restante::wire::msrp::Piece;
 use rustls::pki_types::CertificateDer;
@@ -43,7 +42,6 @@ pub(crate) struct Carrier {
 
 struct Inner {
     id: LinkId,
-    local: SocketAddr,
     peer: SocketAddr,
     carrier: Carrier,
     outbox: Arc<Outbox<()>>,
@@ -51,14 +49,8 @@ struct Inner {
 }
 
 impl MsrpLink {
-    pub(crate) fn new(
-        id: LinkId,
-        local: SocketAddr,
-        peer: SocketAddr,
-        carrier: Carrier,
-        outbox: Arc<Outbox<()>>,
-    ) -> Self {
-        Self(Arc::new(Inner { id, local, peer, carrier, outbox, sessions: Mutex::default() }))
+    pub(crate) fn new(id: LinkId, peer: SocketAddr, carrier: Carrier, outbox: Arc<Outbox<()>>) -> Self {
+        Self(Arc::new(Inner { id, peer, carrier, outbox, sessions: Mutex::default() }))
     }
 
     pub(crate) fn carrier(&self) -> &Carrier {
@@ -83,12 +75,6 @@ impl MsrpLink {
         self.0.peer
     }
 
-    /// The node's own address on it.
-    #[must_use]
-    pub fn local(&self) -> SocketAddr {
-        self.0.local
-    }
-
     /// Queues bytes, without copying them and without waiting. What would overflow
     /// [`super::OutboxLimits::max`] closes the connection: the peer does not read.
     ///
@@ -110,20 +96,14 @@ impl MsrpLink {
         self.0.outbox.push_all(pieces.map(|piece| (piece, ())).collect()).map_err(|_| LinkGone)
     }
 
-    /// Bytes queued and not yet taken by the system.
-    #[must_use]
-    pub fn queued_bytes(&self) -> usize {
-        self.0.outbox.queued()
-    }
-
-    /// Whether a sender with a backlog may go on; if not, [`LinkDrained`] says when.
+    /// Whether a sender with a backlog may go on; if not, [`MsrpEvent::Drained`] says when.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.0.outbox.has_room()
     }
 
     /// Begins a turn of a session with a backlog: gives how many bytes it may queue before the others' turns, which all
-    /// come before its next. There are none while it should wait; [`LinkDrained`] says when it may go on.
+    /// come before its next. There are none while it should wait; [`MsrpEvent::Drained`] says when it may go on.
     #[must_use]
     pub fn turn(&self, session: &[u8]) -> usize {
         let has_room = self.has_room();
@@ -131,7 +111,7 @@ impl MsrpLink {
         if turns.take(session, has_room) { (self.0.outbox.high() / turns.len().max(1)).max(1) } else { 0 }
     }
 
-    /// Whether a session that has still a backlog may begin its next turn at once; if not, [`LinkDrained`] says when.
+    /// Whether a session that has still a backlog may begin its next turn at once; if not, [`MsrpEvent::Drained`] says when.
     #[must_use]
     pub fn may_go_on(&self, session: &[u8]) -> bool {
         let has_room = self.has_room();
@@ -169,12 +149,6 @@ impl MsrpLink {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.0.outbox.is_open()
-    }
-
-    /// Closes it when all that is queued has been written. Not for a connection that other sessions share:
-    /// there it is enough to drop the [`super::MsrpRegistration`].
-    pub fn close(&self) {
-        self.0.outbox.close(CloseCause::Local);
     }
 
     /// What a session is told that goes on without it.
@@ -227,7 +201,7 @@ impl MsrpLink {
     }
 
     fn tell_room(&self, port: &MsrpPort) {
-        port.tell(MsrpEvent::Drained(LinkDrained { link: self.id() }));
+        port.tell(MsrpEvent::Drained);
     }
 }
 
@@ -251,13 +225,6 @@ pub struct MsrpFrames {
     pub permit: Option<OwnedSemaphorePermit>,
 }
 
-/// The connection has room again after [`MsrpLink::has_room`] was false, or for the session that was to wait for others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LinkDrained {
-    /// Which one.
-    pub link: LinkId,
-}
-
 /// The connection has ended; it is told once to every session bound to it, after the last of its frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkClosed {
@@ -267,25 +234,14 @@ pub struct LinkClosed {
     pub cause: CloseCause,
 }
 
-impl Message for MsrpFrames {
-    type Result = ();
-}
-
-impl Message for LinkDrained {
-    type Result = ();
-}
-
-impl Message for LinkClosed {
-    type Result = ();
-}
-
 /// What a session is told.
 #[derive(Debug)]
 pub enum MsrpEvent {
     /// Frames came.
     Frames(MsrpFrames),
-    /// There is room to write again.
-    Drained(LinkDrained),
+    /// The connection has room again after [`MsrpLink::has_room`] was false, or for the session that was to wait for
+    /// others.
+    Drained,
     /// The connection has ended.
     Closed(LinkClosed),
 }
@@ -298,19 +254,6 @@ impl MsrpPort {
     /// A port that calls `tell`.
     pub fn new(tell: impl Fn(MsrpEvent) + Send + Sync + 'static) -> Self {
         Self(Arc::new(tell))
-    }
-
-    /// A port to an actor, kept alive by it until the session's registration is dropped.
-    pub fn of<A>(actor: Addr<A>) -> Self
-    where
-        A: Actor + Handler<MsrpFrames> + Handler<LinkDrained> + Handler<LinkClosed>,
-        A::Context: ToEnvelope<A, MsrpFrames> + ToEnvelope<A, LinkDrained> + ToEnvelope<A, LinkClosed>,
-    {
-        Self::new(move |event| match event {
-            MsrpEvent::Frames(frames) => actor.do_send(frames),
-            MsrpEvent::Drained(drained) => actor.do_send(drained),
-            MsrpEvent::Closed(closed) => actor.do_send(closed),
-        })
     }
 
     pub(crate) fn tell(&self, event: MsrpEvent) {
@@ -336,7 +279,7 @@ mod tests {
         const LIMITS: OutboxLimits =
             OutboxLimits { max: 10_000, high: 900, low: 100, stall: Duration::from_secs(60) };
         let addr = "127.0.0.1:2855".parse().unwrap();
-        let link = MsrpLink::new(LinkId(1), addr, addr, Carrier::default(), Outbox::new(Arc::new(LIMITS)));
+        let link = MsrpLink::new(LinkId(1), addr, Carrier::default(), Outbox::new(Arc::new(LIMITS)));
         for session in ["a", "b", "c"] {
             link.bind(Bytes::from_static(session.as_bytes()), MsrpPort::new(|_| ()));
         }

@@ -313,7 +313,7 @@ mod tests {
 
     fn carried(id: u64, carrier: Carrier) -> MsrpLink {
         let addr = "127.0.0.1:2855".parse().unwrap();
-        MsrpLink::new(LinkId(id), addr, addr, carrier, Outbox::new(Arc::default()))
+        MsrpLink::new(LinkId(id), addr, carrier, Outbox::new(Arc::default()))
     }
 
     fn port() -> MsrpPort {

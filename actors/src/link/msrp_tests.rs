@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use super::msrp_link::LinkGone;
+use super::outbox::CloseCause;
 use super::*;
 use bytes::Bytes;
 use restante::machine::sip::Transport;
@@ -268,7 +270,7 @@ async fn a_peer_that_does_not_read_is_given_up() {
     let mut taken = 0;
     while link.send(chunk.clone()).is_ok() {
         taken += chunk.len();
-        assert!(link.queued_bytes() <= OutboxLimits::default().max);
+        assert!(link.outbox().queued() <= OutboxLimits::default().max);
         tokio::task::yield_now().await;
     }
     let max = OutboxLimits::default().max;
@@ -305,14 +307,14 @@ async fn a_sender_with_a_backlog_hears_when_there_is_room() {
     let limits = OutboxLimits::default();
     link.send(Bytes::from(vec![b'x'; limits.high])).unwrap();
     assert!(!link.has_room());
-    assert_eq!(link.queued_bytes(), limits.high);
+    assert_eq!(link.outbox().queued(), limits.high);
     let mut all = vec![0_u8; limits.high];
     client.read_exact(&mut all).await.unwrap();
     match session.event().await {
-        MsrpEvent::Drained(drained) => assert_eq!(drained.link, link.id()),
+        MsrpEvent::Drained => {}
         other => panic!("{other:?}"),
     }
-    assert!(link.has_room() && link.queued_bytes() <= limits.low);
+    assert!(link.has_room() && link.outbox().queued() <= limits.low);
 }
 
 #[tokio::test]
@@ -325,7 +327,7 @@ async fn closing_writes_first_what_is_queued() {
     for _ in 0..10 {
         link.send(Bytes::from(vec![b'x'; 100_000])).unwrap();
     }
-    link.close();
+    link.outbox().close(CloseCause::Local);
     assert_eq!(link.send(Bytes::from_static(b"late")), Err(LinkGone));
     assert_eq!(read_to_end(&mut client).await.len(), 1_000_000);
     assert_eq!(session.closed().await, CloseCause::Local);
@@ -357,8 +359,8 @@ async fn the_node_opens_a_connection_for_a_session() {
     for _given_up in 0..2 {
         peer.accept().await.unwrap();
     }
-    let (mut accepted, from) = peer.accept().await.unwrap();
-    assert_eq!((link.local(), link.peer()), (from, addr));
+    let (mut accepted, _) = peer.accept().await.unwrap();
+    assert_eq!(link.peer(), addr);
     link.send(Bytes::from_static(b"probe")).unwrap();
     assert_eq!(read_until(&mut accepted, "probe").await, "probe");
     accepted.write_all(frame("aaaa1111", "one", "", "x").as_bytes()).await.unwrap();
@@ -382,41 +384,9 @@ async fn the_stop_ends_every_task_even_a_stalled_one() {
     assert!(TcpStream::connect(rig.addr).await.is_err());
 }
 
-mod actors {
+mod cores {
     use super::*;
-    use actix::{Actor, Context, Handler};
     use std::thread::{self, ThreadId};
-
-    /// Answers every batch with its body, and stops when the connection ends.
-    struct Echo(tokio::sync::mpsc::UnboundedSender<CloseCause>);
-
-    impl Actor for Echo {
-        type Context = Context<Self>;
-    }
-
-    impl Handler<MsrpFrames> for Echo {
-        type Result = ();
-        fn handle(&mut self, frames: MsrpFrames, _: &mut Self::Context) {
-            frames.link.send(body(&frames.pieces).into()).unwrap();
-        }
-    }
-
-    impl Handler<LinkDrained> for Echo {
-        type Result = ();
-        fn handle(&mut self, _: LinkDrained, _: &mut Self::Context) {}
-    }
-
-    impl Handler<LinkClosed> for Echo {
-        type Result = ();
-        fn handle(&mut self, closed: LinkClosed, _: &mut Self::Context) {
-            self.0.send(closed.cause).unwrap();
-        }
-    }
-
-    #[test]
-    fn an_actor_on_another_core_is_a_port() {
-        actix::System::new().block_on(echo());
-    }
 
     /// From its first frame on, whatever core accepted it; what is known of the first frame too.
     #[test]
@@ -460,25 +430,6 @@ mod actors {
         let (thread, event) = told.recv().await.unwrap();
         assert!(matches!(event, MsrpEvent::Closed(closed) if closed.cause == CloseCause::Peer), "{event:?}");
         assert_eq!(thread, at_home);
-        stopper.stop();
-        stopper.ended().await;
-    }
-
-    async fn echo() {
-        let arbiters = [actix::Arbiter::new(), actix::Arbiter::new()];
-        let handles: Vec<_> = arbiters.iter().map(actix::Arbiter::handle).collect();
-        let cores = Cores::of_arbiters(&handles).await.unwrap();
-        let stopper = Stopper::new();
-        let transport = MsrpTransport::new(MsrpLimits::default(), no_tls(), cores, stopper.clone());
-        let addr = transport.listen(Transport::Tcp, "[::1]:0".parse().unwrap()).unwrap();
-        let (tell, mut told) = unbounded_channel();
-        let actor = Echo::start_in_arbiter(&handles[0], move |_| Echo(tell));
-        let _registration = transport.register(Bytes::from_static(b"one"), Guard::Plain, MsrpPort::of(actor));
-        let mut client = TcpStream::connect(addr).await.unwrap();
-        client.write_all(frame("aaaa1111", "one", "", "hello").as_bytes()).await.unwrap();
-        assert_eq!(read_until(&mut client, "hello").await, "hello");
-        drop(client);
-        assert_eq!(told.recv().await, Some(CloseCause::Peer));
         stopper.stop();
         stopper.ended().await;
     }

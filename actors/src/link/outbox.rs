@@ -200,6 +200,7 @@ impl<T> Outbox<T> {
     }
 
     /// Bytes that are queued and not yet written.
+    #[cfg(test)]
     pub(crate) fn queued(&self) -> usize {
         self.state().bytes
     }

@@ -154,10 +154,6 @@ pub struct FlowClosed {
     pub cause: CloseCause,
 }
 
-impl ActorMessage for FlowClosed {
-    type Result = ();
-}
-
 /// Where the node is told what happens. The closures must neither block nor wait; they pick the shard.
 #[derive(Clone)]
 pub struct SipPorts {
@@ -278,8 +274,8 @@ impl SipTransport {
     }
 
     /// How many connections are open or being opened.
-    #[must_use]
-    pub fn connections(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn connections(&self) -> usize {
         self.0.connections.count()
     }
 }

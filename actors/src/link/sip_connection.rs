@@ -174,6 +174,7 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
+    #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
         self.by_id.len()
     }

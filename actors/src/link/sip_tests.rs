@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use super::outbox::CloseCause;
+use super::sip::FlowClosed;
 use super::*;
 use bytes::Bytes;
 use restante::machine::sip::{Destination, Flow, TransmitId, Transport};

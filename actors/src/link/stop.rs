@@ -23,12 +23,6 @@ impl Stopper {
         self.0.send_replace(true);
     }
 
-    /// Whether [`Stopper::stop`] was called.
-    #[must_use]
-    pub fn is_stopped(&self) -> bool {
-        *self.0.borrow()
-    }
-
     /// Waits until every task of the links has ended.
     pub async fn ended(&self) {
         self.0.closed().await;
@@ -78,7 +72,6 @@ mod tests {
             .collect();
         stopper.stop();
         stopper.ended().await;
-        assert!(stopper.is_stopped());
         for task in tasks {
             task.await.unwrap();
         }

@@ -119,7 +119,7 @@ impl Turns {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::msrp_link::{LinkDrained, LinkId, MsrpEvent};
+    use super::super::msrp_link::MsrpEvent;
     use super::*;
     use std::sync::mpsc::{self, Receiver};
 
@@ -139,7 +139,7 @@ mod tests {
 
     fn tell(ports: impl IntoIterator<Item = MsrpPort>) {
         for port in ports {
-            port.tell(MsrpEvent::Drained(LinkDrained { link: LinkId(1) }));
+            port.tell(MsrpEvent::Drained);
         }
     }
 

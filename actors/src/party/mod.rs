@@ -216,6 +216,7 @@ impl Party {
             }
             DialogInput::Ack(request) => self.invite.handle_ack(&request),
             DialogInput::Cancelled(txn) => self.invite.handle_cancelled(txn),
+            DialogInput::GivenUp(txn) => self.invite.handle_given_up(txn),
             DialogInput::Response { response, .. } => self.invite.handle_response(&response),
             DialogInput::Failed { .. } => self.invite.handle_failed(),
             // Only NOTIFYs wait, or have one way alone.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use restante::entropy::Entropy;
 use restante::focus::pager::{self, DepositRules};
-use restante::store::{Body, NewMessage, SessionDeposit, Staging, StoreError};
+use restante::store::{Body, MAX_INLINE, NewMessage, SessionDeposit, Staging, StoreError};
 use restante::time::Timestamp;
 use restante::wire::mime;
 
@@ -16,9 +16,6 @@ use crate::chance::Chance;
 use crate::clock;
 use crate::session::ReadCredit;
 use crate::shared::Shared;
-
-/// Content above this is written to a place of its own before its message takes its place in the session.
-const INLINE: usize = 32 << 10;
 
 /// Bytes of a content by which is told whether it is text, where it is not in memory.
 const HEAD: usize = 8 << 10;
@@ -232,7 +229,7 @@ async fn prepare(shared: &Shared, arriving: Arriving) -> Result<NewMessage, Stor
 
 /// A large content is written before its message has its place: the store would do it behind that.
 async fn set_aside(shared: &Shared, content: Bytes) -> Result<Body, StoreError> {
-    if content.len() <= INLINE {
+    if content.len() <= MAX_INLINE {
         return Ok(Body::Inline(content));
     }
     let staging = shared.store.stage();

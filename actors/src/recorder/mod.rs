@@ -30,8 +30,9 @@ use crate::ports::DialogInput;
 use crate::refusals;
 use crate::seldom::seldom;
 use crate::session::{SessionInput, SessionReport};
+use crate::shard::Seat;
 use crate::shared::Shared;
-use crate::supervision::{self, Exited, Obituary};
+use crate::supervision;
 use crate::turn::Turn;
 
 use arriving::Arriving;
@@ -55,8 +56,8 @@ pub struct RecorderBirth {
     pub envelope: SessionEnvelope,
     /// The offer, if the INVITE had one.
     pub offer: Option<Bytes>,
-    /// Who is told of the end.
-    pub exited: Arc<actix::Recipient<Exited>>,
+    /// Its place among the sessions that are deposited at once.
+    pub seat: Seat,
 }
 
 /// How far a deposit has come.
@@ -99,7 +100,7 @@ pub struct Recorder {
     /// Whether the caller is told of each message that it is stored, so that he knows what is not; unknown before the first.
     certain: Option<bool>,
     span: tracing::Span,
-    _obituary: Obituary,
+    _seat: Seat,
 }
 
 impl Recorder {
@@ -111,7 +112,6 @@ impl Recorder {
             call_id = %String::from_utf8_lossy(birth.invite.dialog().call_id()),
             mailbox = birth.shared.redacted(&birth.owner),
         );
-        let exited = Exited::recorder(birth.owner.clone());
         Self {
             party: Party::new(Arc::clone(&birth.shared), birth.port, birth.invite),
             shared: birth.shared,
@@ -131,7 +131,7 @@ impl Recorder {
             farewell: None,
             certain: None,
             span,
-            _obituary: Obituary::new(birth.exited, exited),
+            _seat: birth.seat,
         }
     }
 

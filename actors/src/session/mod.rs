@@ -90,7 +90,7 @@ impl MsrpSession {
         match input.0 {
             Input::Link(MsrpEvent::Frames(frames)) => self.frames(frames),
             // What is owed is paid with the next flush, and what waits is delivered in the next turn.
-            Input::Link(MsrpEvent::Drained(_)) => {}
+            Input::Link(MsrpEvent::Drained) => {}
             Input::Link(MsrpEvent::Closed(closed)) => {
                 if self.link.as_ref().is_some_and(|link| link.id() == closed.link) {
                     self.machine.handle_closed(clock::now());

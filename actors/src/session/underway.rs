@@ -39,7 +39,7 @@ struct Sending {
 #[derive(Default)]
 struct Used {
     first: Option<u64>,
-    more: Option<Box<BTreeSet<u64>>>,
+    more: BTreeSet<u64>,
 }
 
 impl Used {
@@ -51,7 +51,7 @@ impl Used {
                 self.first = Some(hash);
                 true
             }
-            Some(first) => first != hash && self.more.get_or_insert_default().insert(hash),
+            Some(first) => first != hash && self.more.insert(hash),
         }
     }
 }

@@ -6,7 +6,6 @@ mod totals;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient, WeakAddr};
 use restante::focus::intent::{self, DEPOSIT_PREFIX, FOCUS_PREFIX, Intent, RETRIEVAL_PREFIX};
@@ -34,6 +33,7 @@ use crate::shared::Shared;
 use crate::supervision::{Exited, Vital, Who};
 
 use mailboxes::MailboxEntry;
+use totals::Full;
 
 pub use mailboxes::{Idle, Resume, Watched, tell_changed};
 pub use totals::{Seat, Totals};
@@ -53,7 +53,6 @@ pub struct Shard {
     endpoint: Option<ToEndpoint>,
     exits: Option<Arc<Recipient<Exited>>>,
     mailboxes: HashMap<Owner, MailboxEntry>,
-    recorders: HashMap<Owner, usize>,
     focuses: HashMap<Owner, HashMap<Arc<str>, WeakAddr<Focus>>>,
     _vital: Vital,
 }
@@ -86,7 +85,6 @@ impl Shard {
             endpoint: None,
             exits: None,
             mailboxes: HashMap::new(),
-            recorders: HashMap::new(),
             focuses: HashMap::new(),
             _vital: vital,
         }
@@ -118,7 +116,7 @@ impl Shard {
                 self.gate.deposit_of(&visitor.caller).and_then(|()| self.deposit(&visitor, owner))
             }
             Intent::DepositSession(owner) => {
-                self.gate.deposit_of(&visitor.caller).and_then(|()| self.record(&visitor, owner, ctx))
+                self.gate.deposit_of(&visitor.caller).and_then(|()| self.record(&visitor, owner))
             }
             Intent::RetrieveOne(owner, id) => self.retrieve(&visitor, owner, Some(Selection::One(id)), ctx),
             Intent::RetrieveAll(owner) => self.retrieve(&visitor, owner, Some(Selection::All), ctx),
@@ -164,23 +162,19 @@ impl Shard {
         Ok(())
     }
 
-    fn record(&mut self, visitor: &Visitor, owner: Owner, ctx: &mut Context<Self>) -> Result<(), Rejection> {
+    fn record(&self, visitor: &Visitor, owner: Owner) -> Result<(), Rejection> {
         let body = recipient_list::body(&visitor.request)?;
         if body.sdp.is_none() && !body.lists.is_empty() {
             return Err(Rejection::unsupported_body(ACCEPT));
         }
         let limits = &self.shared.config.deposit;
-        let held = self.recorders.get(&owner).copied().unwrap_or(0);
-        if held >= limits.sessions_per_user {
-            return Err(busy(self.shared.agent(), "too many sessions for this user"));
-        }
-        if self.totals.recorders.load(Ordering::Relaxed) >= limits.sessions_total {
-            return Err(Rejection::unavailable(5));
-        }
+        let seat = self
+            .totals
+            .recorders
+            .seat(&owner, limits.sessions_per_user, limits.sessions_total)
+            .map_err(|full| self.full(full, "too many sessions for this user"))?;
         let envelope = session_deposit::session(&visitor.request, &self.shared.deposit, clock::wall())?;
         let (port, invite) = self.dialog(visitor, DEPOSIT_PREFIX)?;
-        self.totals.recorders.fetch_add(1, Ordering::Relaxed);
-        *self.recorders.entry(owner.clone()).or_default() += 1;
         Recorder::new(RecorderBirth {
             shared: Arc::clone(&self.shared),
             port,
@@ -189,10 +183,20 @@ impl Shard {
             sender: visitor.caller.owner.clone(),
             envelope,
             offer: body.sdp,
-            exited: self.exits(ctx),
+            seat,
         })
         .start();
         Ok(())
+    }
+
+    /// The refusal of a session for which there is no seat; `busy` says what its owner has too many of.
+    fn full(&self, full: Full, busy: &str) -> Rejection {
+        match full {
+            Full::Owner => Rejection::new(StatusCode::TEMPORARILY_UNAVAILABLE)
+                .with(HeaderName::RetryAfter, "10")
+                .warning(399, self.shared.agent(), busy),
+            Full::Node => Rejection::unavailable(5),
+        }
     }
 
     /// Where those that were born here tell that they have ended.
@@ -216,16 +220,14 @@ impl Shard {
             None => Selection::List(self.list(&body)?),
         };
         let limits = &self.shared.config.retrieval;
-        if self.totals.focuses.load(Ordering::Relaxed) >= limits.sessions_total {
-            return Err(Rejection::unavailable(5));
-        }
+        let seat = self
+            .totals
+            .focuses
+            .seat(&owner, limits.sessions_per_user, limits.sessions_total)
+            .map_err(|full| self.full(full, "too many retrievals at once"))?;
         let is_focus = listed || matches!(selection, Selection::All);
         let prefix = if is_focus { FOCUS_PREFIX } else { RETRIEVAL_PREFIX };
         let (port, invite) = self.dialog(visitor, prefix)?;
-        let seat = self
-            .totals
-            .seat(&owner, limits.sessions_per_user)
-            .ok_or_else(|| busy(self.shared.agent(), "too many retrievals at once"))?;
         let tag = Arc::clone(port.tag());
         let focus = Focus::new(FocusBirth {
             shared: Arc::clone(&self.shared),
@@ -303,12 +305,6 @@ impl Shard {
     }
 }
 
-fn busy(agent: &str, why: &str) -> Rejection {
-    Rejection::new(StatusCode::TEMPORARILY_UNAVAILABLE)
-        .with(HeaderName::RetryAfter, "10")
-        .warning(399, agent, why)
-}
-
 impl Actor for Shard {
     type Context = Context<Self>;
 
@@ -353,15 +349,6 @@ impl Handler<Exited> for Shard {
                     }
                 }
             }
-            Who::Recorder => {
-                self.totals.recorders.fetch_sub(1, Ordering::Relaxed);
-                if let Some(held) = self.recorders.get_mut(&exited.owner) {
-                    *held = held.saturating_sub(1);
-                    if *held == 0 {
-                        self.recorders.remove(&exited.owner);
-                    }
-                }
-            }
             Who::Mailbox => self.restore(exited.owner, ctx),
         }
     }
@@ -380,11 +367,11 @@ impl Handler<Observe> for Shard {
         let counts = [
             ("mailboxes", self.mailboxes.len()),
             ("mailboxes watched", self.watched.len()),
-            ("recorders", self.recorders.len()),
-            ("recorders in all", self.totals.recorders.load(Ordering::Relaxed)),
+            ("recorders in all", self.totals.recorders.taken()),
+            ("owners of recorders", self.totals.recorders.owners()),
             ("focuses", self.focuses.len()),
-            ("focuses in all", self.totals.focuses.load(Ordering::Relaxed)),
-            ("owners who retrieve", self.totals.retrieving.len()),
+            ("focuses in all", self.totals.focuses.taken()),
+            ("owners of focuses", self.totals.focuses.owners()),
         ];
         counts
             .into_iter()

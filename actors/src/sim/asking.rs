@@ -29,6 +29,11 @@ impl Asking {
         self.over.as_ref()
     }
 
+    /// The status of the next response.
+    pub(super) async fn next(&mut self) -> Option<u16> {
+        self.told.recv().await.map(|msg| msg.status())
+    }
+
     /// Waits for the final response (RFC 3261 17.1), repeating the request over UDP.
     pub(crate) async fn finish(mut self) -> Option<Msg> {
         let invite = self.request.method() == "INVITE";
@@ -94,7 +99,7 @@ impl Asking {
     }
 
     /// The CANCEL of the INVITE.
-    fn cancel(&self) -> Msg {
+    pub(super) fn cancel(&self) -> Msg {
         let number = cseq(&self.request);
         let cancel =
             Msg { start: self.request.start.replacen("INVITE", "CANCEL", 1), ..self.request.clone() }

@@ -27,8 +27,13 @@ const TARGET: Duration = Duration::from_millis(400);
 
 /// A node that has begun to serve.
 pub(super) async fn booted(seed: u64) -> World {
+    booted_to_answer(seed, "8s").await
+}
+
+/// As [`booted`]; what the store has not served `within` that time is refused.
+pub(super) async fn booted_to_answer(seed: u64, within: &str) -> World {
     let text = format!(
-        "[sip]\nlisten = [\"udp:{NODE}:5060\", \"tcp:{NODE}:5060\"]\ntarget_delay = \"400ms\"\nanswer_within = \"8s\"\n\
+        "[sip]\nlisten = [\"udp:{NODE}:5060\", \"tcp:{NODE}:5060\"]\ntarget_delay = \"400ms\"\nanswer_within = \"{within}\"\n\
          [msrp]\nlisten = [\"tcp:{NODE}:2855\"]\n"
     );
     let config = Config::load_from(Some((Path::new("overload"), &text)), []).unwrap();

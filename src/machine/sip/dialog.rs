@@ -226,13 +226,17 @@ impl Dialog {
     /// The Route values of requests sent, before strict routers are taken into account.
     #[must_use]
     pub fn route_set(&self) -> Vec<Bytes> {
+        self.routes().collect()
+    }
+
+    fn routes(&self) -> impl Iterator<Item = Bytes> {
         let mut begin = self.place(Part::RemoteTarget).end;
-        let route = |end: &u32| {
+        let route = move |end: &u32| {
             let end = *end as usize;
             let place = std::mem::replace(&mut begin, end)..end;
             self.text.slice_ref(self.text.get(place).unwrap_or_default())
         };
-        self.routes.iter().map(route).collect()
+        self.routes.iter().map(route)
     }
 
     /// The sequence number of the request sent last.
@@ -362,9 +366,9 @@ impl Dialog {
     /// remote target.
     #[must_use]
     pub fn next_hop(&self) -> Bytes {
-        self.route_set()
-            .first()
-            .and_then(|route| NameAddr::parse(route).ok())
+        self.routes()
+            .next()
+            .and_then(|route| NameAddr::parse(&route).ok())
             .map_or_else(|| self.part(Part::RemoteTarget), |route| route.uri)
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::described::description;
 use super::dialog::Dialog;
-use super::event::{FailureCause, ServerTxn};
+use super::event::ServerTxn;
 use super::session_event::{Body, EndedBy, Rejection, SessionAction, SessionEvent};
 use super::timers::Timers;
 use super::transport::Flow;
@@ -20,8 +20,8 @@ use crate::wire::sip::{HeaderError, HeaderName, Method, Request, Response, Statu
 /// A session, from the INVITE received to the BYE answered.
 ///
 /// * Inputs: the `handle_*`, for what the endpoint reports of this dialog and its transactions.
-/// * Commands: [`progress`](Self::progress), then [`accept`](Self::accept) or
-///   [`reject`](Self::reject); [`answer_reinvite`](Self::answer_reinvite); [`bye`](Self::bye).
+/// * Commands: [`accept`](Self::accept) or [`reject`](Self::reject);
+///   [`answer_reinvite`](Self::answer_reinvite); [`bye`](Self::bye).
 /// * After each of them, drain [`poll_action`](Self::poll_action) and
 ///   [`poll_event`](Self::poll_event), then arm an alarm for [`poll_timeout`](Self::poll_timeout).
 ///
@@ -147,17 +147,6 @@ impl InviteSession {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.awaiting.as_deref().map(Unacknowledged::poll_timeout)
-    }
-
-    /// Sends a provisional response other than 100, such as 180, for the INVITE.
-    pub fn progress(&mut self, status: StatusCode) {
-        if self.state != State::Early || !status.is_provisional() {
-            return;
-        }
-        if let Some(Pending { txn, request, .. }) = self.pending.as_deref() {
-            let response = self.establishing(request, status);
-            self.actions.push_back(SessionAction::Respond(*txn, response));
-        }
     }
 
     /// Accepts the INVITE with an answer, or with an offer where it bore none; `headers` are added.
@@ -295,10 +284,9 @@ impl InviteSession {
         }
     }
 
-    /// The endpoint reports a server transaction of this session as ended. What the user did not
-    /// answer in time was answered by the endpoint; of other failures the ACK's absence tells.
-    pub fn handle_server_ended(&mut self, txn: ServerTxn, cause: FailureCause) {
-        if cause == FailureCause::Timeout && self.pending.take_if(|pending| pending.txn == txn).is_some() {
+    /// The endpoint has answered `txn` itself, since the user did not in time.
+    pub fn handle_given_up(&mut self, txn: ServerTxn) {
+        if self.pending.take_if(|pending| pending.txn == txn).is_some() {
             match self.state {
                 State::Early => self.end(EndedBy::Failed),
                 _ => self.bye_if_possible(),

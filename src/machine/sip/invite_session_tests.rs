@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::test_support::{at, bare, tcp, udp};
-use super::{Body, FailureCause, InviteSession, Rejection, ServerTxn, SessionAction, SessionEvent, Timers};
+use super::{Body, InviteSession, Rejection, ServerTxn, SessionAction, SessionEvent, Timers};
 use crate::wire::sip::{HeaderName, Method, Request, Response, StatusCode};
 
 const OPENING: ServerTxn = ServerTxn(1);
@@ -79,9 +79,6 @@ fn events(session: &mut InviteSession) -> Vec<String> {
 #[test]
 fn a_200_opens_the_dialog_and_is_repeated_until_its_ack() {
     let mut session = begun("offer");
-    session.progress(StatusCode::RINGING);
-    let ringing = answer(&mut session);
-    assert_eq!((ringing.status.0, ringing.headers.to_tag().unwrap()), (180, "b1".into()));
     session.accept(at(0), Some(Body::sdp("answer")), vec![(HeaderName::Supported, "x".into())]);
     let ok = answer(&mut session);
     assert_eq!((ok.status, &ok.body[..]), (StatusCode::OK, &b"answer"[..]));
@@ -247,9 +244,9 @@ fn a_rejected_invite_ends_with_its_response() {
 #[test]
 fn an_invite_given_up_by_the_endpoint_ends_it() {
     let mut session = begun("offer");
-    session.handle_server_ended(OPENING, FailureCause::Transport);
+    session.handle_given_up(NEXT);
     assert!(!session.is_ended());
-    session.handle_server_ended(OPENING, FailureCause::Timeout);
+    session.handle_given_up(OPENING);
     assert_eq!(events(&mut session), ["ended Failed"]);
 }
 

@@ -6,10 +6,7 @@ use bytes::Bytes;
 
 use super::lock;
 use super::state::State;
-use crate::store::{Answer, Body, ContentId, Staged, Staging, StoreError};
-
-/// Contents up to this size come back inline.
-const INLINE: usize = 32 << 10;
+use crate::store::{Answer, Body, ContentId, MAX_INLINE, Staged, Staging, StoreError};
 
 /// The largest content a test may write: offsets come from outside.
 const MOST: usize = 1 << 30;
@@ -54,7 +51,7 @@ impl Staging for MemoryStaging {
 
     fn finish(self: Box<Self>) -> Answer<Body> {
         let bytes = Bytes::from(std::mem::take(&mut *lock(&self.bytes)));
-        let body = if bytes.len() <= INLINE { Body::Inline(bytes) } else { keep(&self.state, bytes) };
+        let body = if bytes.len() <= MAX_INLINE { Body::Inline(bytes) } else { keep(&self.state, bytes) };
         Box::pin(std::future::ready(Ok(body)))
     }
 }

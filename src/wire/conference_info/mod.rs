@@ -110,15 +110,6 @@ pub struct Disconnection {
     pub when: Option<String>,
 }
 
-impl Disconnection {
-    /// The reason that is a SIP status, in the format of RFC 3326 that RFC 4575 5.7.7 recommends:
-    /// `SIP;cause=415;text="Unsupported Media Type"`.
-    #[must_use]
-    pub fn sip_reason(cause: u16, text: &str) -> String {
-        format!("SIP;cause={cause};text=\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
-    }
-}
-
 /// One device by which a user takes part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {

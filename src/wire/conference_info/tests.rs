@@ -6,7 +6,7 @@ use super::*;
 fn retrieval() -> Vec<User> {
     let uri = "sip:d0982dkjs%40Joemobile.example.net@mailserver.example.com";
     let gone = Endpoint::dialed_out("sip:x@y?a=1&b=\"2\"", EndpointStatus::DialingOut)
-        .disconnected(DisconnectionMethod::Failed, Some(Disconnection::sip_reason(404, "Not <Found>")));
+        .disconnected(DisconnectionMethod::Failed, Some("SIP;cause=404;text=\"Not <Found>\"".into()));
     vec![User::with_endpoint(Endpoint::dialed_out(uri, EndpointStatus::Connected)), User::with_endpoint(gone)]
 }
 
