@@ -4,6 +4,8 @@
 //! with a deadline.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../skipped.rs"]
+mod skipped;
 mod support;
 #[path = "../text.rs"]
 mod text;
