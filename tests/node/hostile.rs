@@ -138,14 +138,10 @@ fn a_datagram_shorter_than_it_says_is_bad() {
 #[test]
 fn the_torture_messages_are_survived() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/torture");
-    let Ok(files) = std::fs::read_dir(&folder) else {
-        println!("SKIPPED: no torture messages at {}", folder.display());
-        return;
-    };
     let node = Node::start();
     let ua = Ua::udp(&node, "sip:alice@example.org");
     let mut count = 0;
-    for file in files {
+    for file in std::fs::read_dir(folder).unwrap() {
         let path = file.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "dat") {
             continue;
@@ -157,7 +153,7 @@ fn the_torture_messages_are_survived() {
         let _ = stream.shutdown(Shutdown::Write);
         count += 1;
     }
-    assert!(count == 0 || count >= 49, "{count} of the 49 messages of RFC 4475");
+    assert!(count >= 49, "{count} of the 49 messages of RFC 4475");
     assert_alive(&node);
 }
 

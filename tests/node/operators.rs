@@ -1,5 +1,6 @@
 //! What the node shows to who runs it: health, also when its disk is full, and metrics.
 
+use crate::skipped::skipped;
 use crate::support::*;
 use std::collections::BTreeMap;
 use std::net::TcpStream;
@@ -119,7 +120,7 @@ impl Tiny {
         if mount.status().is_ok_and(|status| status.success()) {
             return Some(Self(at));
         }
-        eprintln!("skipped: a tmpfs cannot be mounted here");
+        skipped("the node on a full disk", "a tmpfs cannot be mounted here");
         None
     }
 

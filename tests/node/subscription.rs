@@ -2,7 +2,6 @@
 
 use crate::support::*;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 const BOB: &str = "sip:bob@example.com";
 
@@ -14,7 +13,7 @@ fn expires_of(notify: &Msg) -> u32 {
 
 #[test]
 fn a_subscription_is_accepted_notified_refreshed_and_ended() {
-    let node = Node::start();
+    let node = brisk();
     let mut bob = Ua::udp(&node, "bob");
     let mut dialog = subscribe(&mut bob, BOB, 600);
     let first = notified(&mut bob, &dialog);
@@ -35,18 +34,18 @@ fn a_subscription_is_accepted_notified_refreshed_and_ended() {
     assert_eq!(bob.ask(gone).status(), 481);
     let mut alice = Ua::udp(&node, "sip:alice@example.org");
     deposit(&mut alice, BOB, "nobody listens");
-    bob.quiet(Duration::from_millis(1_500), |message| message.is_request());
+    bob.quiet(QUIET, |message| message.is_request());
 }
 
 #[test]
 fn a_fetch_is_one_notify() {
-    let node = Node::start();
+    let node = brisk();
     let mut alice = Ua::udp(&node, "sip:alice@example.org");
     let id = deposit(&mut alice, BOB, "x");
     let mut bob = Ua::udp(&node, "bob");
     assert_eq!(fetch_by(&mut bob).ids(), [id]);
     deposit(&mut alice, BOB, "y");
-    bob.quiet(Duration::from_millis(1_500), |message| message.is_request());
+    bob.quiet(QUIET, |message| message.is_request());
 }
 
 #[test]

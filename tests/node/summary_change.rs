@@ -104,7 +104,7 @@ fn a_large_notify_goes_over_tcp() {
 
 #[test]
 fn a_subscription_is_over_when_its_notify_is_answered_481() {
-    let node = Node::start();
+    let node = brisk();
     let mut alice = Ua::udp(&node, "sip:alice@example.org");
     let mut bob = Ua::udp(&node, "bob");
     let dialog = subscribe(&mut bob, BOB, 600);
@@ -113,7 +113,7 @@ fn a_subscription_is_over_when_its_notify_is_answered_481() {
     let notify = bob.wait_request("NOTIFY", &dialog.call_id);
     bob.reply(&notify, 481, "Subscription Does Not Exist");
     let second = deposit(&mut alice, BOB, "y");
-    bob.quiet(Duration::from_millis(1_500), |message| message.is_request());
+    bob.quiet(QUIET, |message| message.is_request());
     assert_eq!(fetch(&node, "bob").ids(), [first, second], "nothing else has ended");
 }
 
@@ -136,7 +136,7 @@ fn a_subscription_is_over_when_nobody_answers() {
 
 #[test]
 fn what_was_not_answered_is_listed_again() {
-    let node = Node::start();
+    let node = brisk();
     let mut alice = Ua::udp(&node, "sip:alice@example.org");
     let mut bob = Ua::udp(&node, "bob");
     let dialog = subscribe(&mut bob, BOB, 600);
@@ -146,9 +146,7 @@ fn what_was_not_answered_is_listed_again() {
     assert_eq!(Summary::of(&unanswered.msg).ids(), std::slice::from_ref(&first));
     let second = deposit(&mut alice, BOB, "y");
     // While one NOTIFY is not answered, no other is sent: the change waits.
-    bob.quiet(Duration::from_millis(1_500), |message| {
-        message.method() == "NOTIFY" && message.branch() != unanswered.msg.branch()
-    });
+    bob.quiet(QUIET, |message| message.method() == "NOTIFY" && message.branch() != unanswered.msg.branch());
     bob.reply(&unanswered, 200, "OK");
     assert_eq!(Summary::of(&notified(&mut bob, &dialog)).ids(), [second]);
 }

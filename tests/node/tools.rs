@@ -1,5 +1,6 @@
 //! Programs of others that some tests need; where one is absent the test says plainly that it was skipped.
 
+use crate::skipped::absent;
 use std::path::PathBuf;
 
 /// The path of a program, if it is installed.
@@ -12,9 +13,7 @@ pub fn find(name: &str) -> Option<PathBuf> {
 pub fn find_or_skip(name: &str, test: &str) -> Option<PathBuf> {
     let found = find(name);
     if found.is_none() {
-        println!("SKIPPED {test}: {name} is not installed");
-        // Also where the output of tests that pass is not shown.
-        eprintln!("SKIPPED {test}: {name} is not installed");
+        absent(name, test);
     }
     found
 }

@@ -1,6 +1,7 @@
 //! Wireshark, another reader of all these protocols, finds nothing malformed in a capture of figure 1.
 
 use crate::figure1;
+use crate::skipped::skipped;
 use crate::support::*;
 use crate::tools::find_or_skip;
 use std::io::{BufRead, BufReader};
@@ -39,8 +40,7 @@ impl Capture {
         }
         let _ = capture.child.kill();
         let _ = capture.child.wait();
-        println!("SKIPPED: tshark may not capture on lo");
-        eprintln!("SKIPPED: tshark may not capture on lo");
+        skipped("the capture of figure 1", "tshark may not capture on lo");
         None
     }
 

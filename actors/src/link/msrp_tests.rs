@@ -1,7 +1,8 @@
-//! MSRP connections over real loopback sockets.
+//! MSRP connections over real loopback sockets, or, where time has a part in it, over a network in memory.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use super::msrp_limits_tests::Network;
 use super::msrp_link::LinkGone;
 use super::outbox::CloseCause;
 use super::*;
@@ -223,26 +224,26 @@ async fn a_second_connection_for_a_session_gets_506() {
     assert!(answer.starts_with("MSRP bbbb2222 506"), "{answer}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stalled_session_stalls_the_sender_and_memory_stays_bounded() {
-    const FRAMES: usize = 512;
+    const FRAMES: usize = 64;
+    let network = Network::new();
     let limits = MsrpLimits { batch: 64 << 10, credit: 128 << 10, ..MsrpLimits::default() };
     let credit = limits.credit;
     let rig = Rig::new(limits);
     let mut session = rig.session("one");
-    let client = rig.client().await;
+    let client = network.connect(rig.addr).await;
     let chunk = "x".repeat(64 << 10);
     let sender = tokio::spawn(async move {
-        let mut client = client;
         for number in 0..FRAMES {
             client.write_all(frame(&format!("aaaa{number:04}"), "one", "", &chunk).as_bytes()).await.unwrap();
         }
         client
     });
-    // All that the session may hold is delivered, and then nothing more: the permits are kept.
+    // All that the session may hold is delivered, and then nothing more for a minute: the permits are kept.
     let mut held = vec![session.frames().await];
     while let Ok(Some(MsrpEvent::Frames(frames))) =
-        tokio::time::timeout(Duration::from_millis(300), session.told.recv()).await
+        tokio::time::timeout(Duration::from_secs(60), session.told.recv()).await
     {
         held.push(frames);
     }
@@ -284,13 +285,14 @@ async fn a_peer_that_does_not_read_is_given_up() {
     assert_eq!(session.closed().await, CloseCause::SlowReader);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_nothing_for_too_long_is_given_up() {
+    let network = Network::new();
     let stall = Duration::from_millis(100);
     let outbox = Arc::new(OutboxLimits { max: 64 << 20, stall, ..OutboxLimits::default() });
     let rig = Rig::new(MsrpLimits { outbox, ..MsrpLimits::default() });
     let mut session = rig.session("one");
-    let mut client = rig.client().await;
+    let client = network.connect(rig.addr).await;
     client.write_all(frame("aaaa1111", "one", "", "x").as_bytes()).await.unwrap();
     let (link, _) = session.pieces(1).await;
     link.send(Bytes::from(vec![0_u8; 32 << 20])).unwrap();

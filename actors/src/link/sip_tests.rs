@@ -1,7 +1,8 @@
-//! SIP over real loopback sockets.
+//! SIP over real loopback sockets, or, where time has a part in it, over a network in memory.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use super::msrp_limits_tests::Network;
 use super::outbox::CloseCause;
 use super::sip::FlowClosed;
 use super::*;
@@ -188,7 +189,9 @@ async fn datagrams_beyond_the_backlog_wait_but_not_for_what_goes_on() {
 
 #[tokio::test]
 async fn a_datagram_without_a_socket_fails() {
-    let mut rig = Rig::new(SipLimits::default(), 10);
+    // Who is asked for TLS here says nothing; by default he would be waited for as long as this test waits.
+    let handshake = HandshakeLimits { timeout: Duration::from_millis(100), ..HandshakeLimits::default() };
+    let mut rig = Rig::new(SipLimits { handshake, ..SipLimits::default() }, 10);
     let v6 = Destination::new(Transport::Udp, "[::1]:9".parse().unwrap());
     rig.sender.send(&v6, Bytes::from_static(b"x"), ID);
     let huge = Destination::new(Transport::Udp, rig.tcp);
@@ -264,27 +267,20 @@ async fn broken_streams_are_answered_and_closed() {
     assert_eq!(soon(rig.closed.recv()).await.unwrap().cause, CloseCause::Broken);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn idle_and_dripping_connections_end() {
+    let network = Network::new();
     let limits = SipLimits {
         idle_timeout: Duration::from_millis(500),
         request_timeout: Duration::from_millis(150),
         ..SipLimits::default()
     };
     let mut rig = Rig::new(limits, 10);
-    let _idle = TcpStream::connect(rig.tcp).await.unwrap();
-    let mut dripping = TcpStream::connect(rig.tcp).await.unwrap();
-    let drip = tokio::spawn(async move {
-        for byte in message("MESSAGE", "a", None).bytes() {
-            if dripping.write_all(&[byte]).await.is_err() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
+    let _idle = network.connect(rig.tcp).await;
+    let drip = tokio::spawn(network.connect(rig.tcp).await.drip(message("MESSAGE", "a", None)));
     assert_eq!(soon(rig.closed.recv()).await.unwrap().cause, CloseCause::SlowSender);
     assert_eq!(soon(rig.closed.recv()).await.unwrap().cause, CloseCause::Idle);
-    drip.abort();
+    drip.await.unwrap();
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Other implementations: SIPp plays a store to the client, baresip leaves what the client fetches.
 
 use super::program::*;
+use crate::skipped::skipped;
 use crate::support::*;
 use crate::tools::{find_or_skip, repository};
 use std::io::{BufRead, BufReader};
@@ -77,7 +78,7 @@ impl Baresip {
         let baresip = find_or_skip("baresip", "baresip leaves a message")?;
         let usual = ["/usr/lib", "/usr/lib64", "/usr/local/lib"].map(|lib| format!("{lib}/baresip/modules"));
         let Some(modules) = usual.iter().find(|path| std::path::Path::new(path).is_dir()) else {
-            println!("SKIPPED baresip leaves a message: its modules are in none of {usual:?}");
+            skipped("baresip leaves a message", &format!("its modules are in none of {usual:?}"));
             return None;
         };
         let folder = tempfile::tempdir().unwrap();

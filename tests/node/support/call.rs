@@ -7,6 +7,7 @@ use super::sdp::{Answer, Offer};
 use super::sip::{Msg, escape_user};
 use super::ua::{Dialog, Ua};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
 
 pub const STORE: &str = "mailserver.example.com";
 
@@ -215,7 +216,10 @@ pub fn deposit_session(ua: &mut Ua, to: &str, texts: &[&str]) -> String {
     call.dialog.call_id
 }
 
-/// Waits until `done` says so, asking again each time something else may have changed.
+/// How long [`until`] leaves the processor to whom it waits for.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+
+/// Waits until `done` says so of another process, which tells nobody that it has changed; looks again and again.
 pub fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
     let deadline = super::clock::Deadline::after(PATIENCE);
     loop {
@@ -223,6 +227,6 @@ pub fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
             return value;
         }
         assert!(deadline.left().is_some(), "{what}");
-        std::thread::yield_now();
+        std::thread::sleep(BETWEEN_LOOKS);
     }
 }

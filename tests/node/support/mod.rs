@@ -26,14 +26,15 @@ pub use digest::{Challenge, authorized};
 pub use dns::{Dns, Zone};
 pub use frame::{Chunk, Frame};
 pub use msrp::{Delivered, Msrp, Verdict};
-pub use node::{Node, Plan, add_user, restante};
+pub use node::{Node, Plan, add_user, is_ready, restante};
 pub use pki::{Authority, Identity};
 pub use proxy::Proxy;
 pub use sdp::{Answer, Offer};
 pub use secure::{Secure, tls_client};
 pub use sip::{Msg, address, escape_user, parameter};
 pub use summary::{
-    Summary, deposit, deposit_as, fetch, fetch_by, notified, shown, subscribe, subscribe_request,
+    QUIET, Summary, brisk, deposit, deposit_as, fetch, fetch_by, notified, shown, subscribe,
+    subscribe_request,
 };
 pub use tunnel::{Carrier, Framing, tunnel};
 pub use ua::{Dialog, Ua};

@@ -10,6 +10,12 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use tempfile::TempDir;
 
+/// Whether a node has said there that it is ready, in either format of its log; not whether the word stands there, which a
+/// line that says the opposite has, too.
+pub fn is_ready(log: &str) -> bool {
+    log.contains("ready sip=") || log.contains("\"message\":\"ready\"")
+}
+
 /// What a node is to be started with.
 pub struct Plan {
     lines: BTreeMap<String, Vec<String>>,
@@ -166,7 +172,7 @@ impl Node {
         let follower = Arc::clone(&log);
         std::thread::spawn(move || follower.follow(stderr));
         log.wait("the node is ready", |lines, ended| {
-            let ready = lines.iter().any(|line| line.contains("ready"));
+            let ready = lines.iter().any(|line| is_ready(line));
             assert!(ready || !ended, "the node ended at start:\n{}", lines.join("\n"));
             ready
         });

@@ -1,9 +1,10 @@
 //! Message summaries (RFC 3842) as a subscriber sees them.
 
 use super::clock::fresh;
-use super::node::Node;
+use super::node::{Node, Plan};
 use super::sip::Msg;
 use super::ua::{Dialog, Ua};
+use std::time::Duration;
 
 pub const TYPE: &str = "application/simple-message-summary";
 
@@ -113,6 +114,14 @@ pub fn subscribe(ua: &mut Ua, uri: &str, expires: u32) -> Dialog {
     assert!(granted <= expires, "RFC 6665 4.2.1.1: never longer than asked");
     Dialog::opened(&request, &response)
 }
+
+/// A node that may tell every change after a tenth of a second, so that who must not be told need not wait long to know.
+pub fn brisk() -> Node {
+    Plan::new().set("summary", "min_interval = \"100ms\"").start()
+}
+
+/// Well above the interval of [`brisk`].
+pub const QUIET: Duration = Duration::from_millis(500);
 
 /// Waits for the next NOTIFY of a subscription, answers it 200 and checks what every NOTIFY must have.
 pub fn notified(ua: &mut Ua, dialog: &Dialog) -> Msg {

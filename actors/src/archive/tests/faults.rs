@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use restante::store::{After, ListQuery, Store, SubscriptionRecord};
 
+use super::skipped::{absent, skipped};
 use super::*;
 
 fn unavailable<T>(outcome: &Result<T, StoreError>) -> bool {
@@ -315,7 +316,7 @@ impl Tiny {
         if mounted.is_ok_and(|status| status.success()) {
             return Some(Self(place));
         }
-        eprintln!("skipped: a tmpfs cannot be mounted here");
+        skipped("the store on a full disk", "a tmpfs cannot be mounted here");
         None
     }
 
@@ -387,28 +388,30 @@ fn child() {
 
 #[test]
 fn a_sync_that_fails_acknowledges_nothing_more() {
+    let strace = || {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"]);
+        strace.args(["-e", "inject=fdatasync:error=EIO:when=30"]).stderr(Stdio::null());
+        strace
+    };
+    match strace().arg("true").status() {
+        Ok(status) if status.success() => {}
+        Ok(_) => return skipped("a sync that fails", "strace may not trace here"),
+        Err(_) => return absent("strace", "a sync that fails"),
+    }
     let place = place();
     drop(open(&place));
-    let started = Command::new("strace")
-        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"])
-        .args(["-e", "inject=fdatasync:error=EIO:when=30"])
+    let mut child = strace()
         .arg(std::env::current_exe().unwrap())
         .args(["archive::tests::faults::child", "--exact", "--nocapture", "--test-threads=1"])
         .env(DIRECTORY, place.path())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn();
-    let Ok(mut child) = started else {
-        eprintln!("skipped: no strace to make a sync fail with");
-        return;
-    };
+        .spawn()
+        .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let said: Vec<String> = lines.map_while(Result::ok).filter(|line| line.starts_with("failed ")).collect();
     child.wait().unwrap();
-    let Some(said) = said.first() else {
-        eprintln!("skipped: strace may not trace here");
-        return;
-    };
+    let said = said.first().expect("the child has seen its disk fail");
     let words: Vec<&str> = said.split(' ').collect();
     let ["failed", failed, "then", more, "working", working] = words[..] else { panic!("{said}") };
     // Only one sync failed; the later ones would have succeeded.

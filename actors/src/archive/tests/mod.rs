@@ -15,6 +15,8 @@ mod model;
 mod queue;
 mod remains;
 mod rules;
+#[path = "../../../../tests/skipped.rs"]
+mod skipped;
 mod unread;
 
 use std::path::Path;
