@@ -8,7 +8,7 @@ use super::realm::{Place, Realm};
 use super::recipient_list;
 use super::rejection::Rejection;
 use crate::store::{MessageId, Owner};
-use crate::wire::sip::{HeaderName, Method, Request, StatusCode, UriError};
+use crate::wire::sip::{HeaderName, Method, Request, StatusCode, UriError, unescape};
 
 /// The user part of a focus' Contact begins with this; the focus' id follows (RFC 4579 5.1).
 pub const FOCUS_PREFIX: &str = "focus-";
@@ -69,7 +69,8 @@ pub fn intent(realm: &Realm, request: &Request, caller: &Owner) -> Result<Intent
 #[must_use]
 pub fn focus_id(uri: &Bytes) -> Option<String> {
     let uri = crate::wire::sip::SipUri::parse(uri).ok()?;
-    let user = uri.user?;
+    // RFC 3261 19.1.4: a character and its escaped form are equal.
+    let user = unescape(&uri.user?);
     let id = user.strip_prefix(FOCUS_PREFIX.as_bytes())?;
     String::from_utf8(id.to_vec()).ok()
 }
@@ -262,6 +263,15 @@ mod tests {
             StatusCode::NOT_FOUND
         );
         assert_eq!(refusal(invite("sip:mailserver.example.com", "bob@example.com")), StatusCode::NOT_FOUND);
+    }
+
+    // proves RFC 3261 19.1.4
+    #[test]
+    fn a_focus_is_known_in_whatever_way_its_contact_is_escaped() {
+        for uri in ["sip:focus-a1@192.0.2.1", "sip:%66ocus%2da1@192.0.2.1;transport=tcp"] {
+            assert_eq!(focus_id(&Bytes::from(uri)).as_deref(), Some("a1"), "{uri}");
+        }
+        assert_eq!(focus_id(&Bytes::from_static(b"sip:focus%252Da1@192.0.2.1")), None);
     }
 
     #[test]

@@ -59,12 +59,25 @@ pub(crate) fn are_readable<'a>(fields: impl Iterator<Item = &'a (Bytes, Bytes)>)
     count <= MOST_FIELDS && bytes <= LONGEST_HEADER
 }
 
-/// The value of a header field before its parameters, in lower case: `multipart/mixed`, `recipient-list`.
+/// The value of a header field before its parameters, in lower case and without comments: `multipart/mixed`,
+/// `recipient-list`.
 #[must_use]
 pub fn value(field: &[u8]) -> String {
-    let end = memchr::memchr(b';', field).unwrap_or(field.len());
-    let bare = field.get(..end).unwrap_or_default().trim_ascii();
-    String::from_utf8_lossy(bare).to_ascii_lowercase()
+    let (mut depth, mut escaped) = (0_usize, false);
+    let mut bare = Vec::new();
+    for byte in field {
+        match byte {
+            _ if depth > 0 && escaped => escaped = false,
+            b'\\' if depth > 0 => escaped = true,
+            // RFC 2045 5.1: comments are allowed as in any field that is structured (RFC 5322 3.2.2).
+            b'(' => depth += 1,
+            b')' if depth > 0 => depth -= 1,
+            _ if depth > 0 => {}
+            b';' => break,
+            other => bare.push(other.to_ascii_lowercase()),
+        }
+    }
+    String::from_utf8_lossy(bare.trim_ascii()).into_owned()
 }
 
 /// The value of the parameter `name` (compared without case) of a header field, without quotes and escapes.

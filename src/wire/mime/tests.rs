@@ -77,6 +77,16 @@ fn parameters_are_quote_aware() {
     assert_eq!(parameter(field, "c").unwrap(), b"d");
     assert_eq!(parameter(field, "e"), None);
     assert_eq!(value(field), "multipart/mixed");
+    // proves RFC 2045 5.1: comments are allowed
+    for (field, bare) in [
+        ("Application/SDP (session)", "application/sdp"),
+        ("8bit (plain; (as it is) \\) still)", "8bit"),
+        ("(first) session (x);handling=required", "session"),
+        ("text/plain)", "text/plain)"),
+        ("session (open; x", "session"),
+    ] {
+        assert_eq!(value(field.as_bytes()), bare, "{field}");
+    }
     assert_eq!(parameter(b"a=b", "a"), None, "the value itself is no parameter");
 }
 
