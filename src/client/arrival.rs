@@ -48,9 +48,10 @@ pub(super) enum Told {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooEarly;
 
-/// Bytes were told of that are behind the end.
+/// The bytes that came in order are not as many as the message has: some are missing, or were told of that are behind the
+/// end.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooLong;
+pub(super) struct WrongSize;
 
 impl Arrival {
     pub(super) fn new(
@@ -74,9 +75,7 @@ impl Arrival {
     /// Takes bytes that belong at `offset`; bytes that were there before do not count.
     pub(super) fn push(&mut self, offset: u64, bytes: Bytes, told: &mut Vec<Told>) -> Result<(), TooEarly> {
         if offset > self.next {
-            self.early_bytes += bytes.len();
-            self.early.insert(offset, bytes);
-            return if self.early_bytes > EARLY { Err(TooEarly) } else { Ok(()) };
+            return self.keep(offset, bytes);
         }
         self.in_order(offset, bytes, told);
         while let Some((offset, bytes)) = self.early.pop_first() {
@@ -90,9 +89,23 @@ impl Arrival {
         Ok(())
     }
 
+    /// Keeps bytes that come before those in front of them.
+    fn keep(&mut self, offset: u64, bytes: Bytes) -> Result<(), TooEarly> {
+        // RFC 4975 7.3.1: chunks may come again, and cut in another way: what a shorter one lacks is not lost.
+        let known = self.early.get(&offset).map_or(0, Bytes::len);
+        if bytes.len() > known {
+            self.early_bytes = self.early_bytes - known + bytes.len();
+            self.early.insert(offset, bytes);
+        }
+        if self.early_bytes > EARLY { Err(TooEarly) } else { Ok(()) }
+    }
+
     /// All bytes are there, and the message has `size`: tells what was held back.
     // RFC 4975 7.3.1: the chunk with "$" defines the total length.
-    pub(super) fn finish(&mut self, size: u64, told: &mut Vec<Told>) -> Result<(), TooLong> {
+    pub(super) fn finish(&mut self, size: u64, told: &mut Vec<Told>) -> Result<(), WrongSize> {
+        if self.next < size {
+            return Err(WrongSize);
+        }
         if let Stage::Headers(mut gathered) = std::mem::replace(&mut self.stage, Stage::Content) {
             gathered.truncate(usize::try_from(size).unwrap_or(usize::MAX));
             let whole = gathered.freeze();
@@ -100,7 +113,7 @@ impl Arrival {
             self.open(&whole, told);
             return Ok(());
         }
-        if self.next > size { Err(TooLong) } else { Ok(()) }
+        if self.next > size { Err(WrongSize) } else { Ok(()) }
     }
 
     fn in_order(&mut self, offset: u64, mut bytes: Bytes, told: &mut Vec<Told>) {

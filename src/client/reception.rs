@@ -60,8 +60,8 @@ pub enum ReceptionEvent {
         /// Why.
         cause: DropCause,
     },
-    /// It is to be refused with 413: it came in a way that needs too much memory, or its last chunk ends before bytes that
-    /// were told of.
+    /// It is to be refused with 413: it came in a way that needs too much memory, or it does not end where its last
+    /// chunk says.
     Unwanted {
         /// The message.
         id: IncomingId,

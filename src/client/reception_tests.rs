@@ -134,6 +134,66 @@ fn what_is_behind_the_end_is_not_part_of_a_message() {
     assert!(matches!(seen.last(), Some(ReceptionEvent::Complete { .. })));
 }
 
+// proves RFC 4975 7.3.1: chunks may overlap, come in any order and more than once
+#[test]
+fn an_early_chunk_that_is_repeated_shorter_loses_nothing() {
+    let headers = "Content-Type: text/plain";
+    let open = |number: usize, from: usize, text: &str| {
+        chunk(number, "m1id", headers, (from, 12), text)
+            .replace(&format!("tid{number:05}$"), &format!("tid{number:05}+"))
+    };
+    for repeated in [(6, "56"), (6, "56789"), (7, "67"), (8, "7")] {
+        let wire = [
+            open(1, 6, "56789"),
+            open(2, repeated.0, repeated.1),
+            open(3, 1, "01234"),
+            chunk(4, "m1id", headers, (11, 12), "ab"),
+        ];
+        let [(_, content)] = <[_; 1]>::try_from(heard(&wire.concat())).unwrap();
+        assert_eq!(content, "0123456789ab", "{repeated:?}");
+    }
+}
+
+// What is told to be whole is whole, whatever the session has counted.
+#[test]
+fn what_is_shorter_than_its_size_is_not_complete() {
+    for content_type in ["text/plain", "message/cpim"] {
+        let [id, ..] = incoming_ids();
+        let mut reception = Reception::new();
+        let _ = reception.handle_event(Event::Started {
+            id,
+            message_id: "m1".into(),
+            content_type: Some(content_type.into()),
+            headers: vec![],
+            total: None,
+            answered: true,
+        });
+        let _ = reception.handle_event(Event::Data { id, offset: 0, bytes: "01234".into() });
+        let _ = reception.handle_event(Event::Complete { id, size: 6 });
+        let seen: Vec<_> = std::iter::from_fn(|| reception.poll_event()).collect();
+        assert_eq!(seen.last(), Some(&ReceptionEvent::Unwanted { id }), "{content_type}: {seen:?}");
+    }
+}
+
+#[test]
+fn what_is_repeated_ahead_is_kept_once() {
+    let [id, ..] = incoming_ids();
+    let mut reception = Reception::new();
+    let _ = reception.handle_event(Event::Started {
+        id,
+        message_id: "m1".into(),
+        content_type: Some("text/plain".into()),
+        headers: vec![],
+        total: None,
+        answered: true,
+    });
+    for _ in 0..40 {
+        let bytes = bytes::Bytes::from(vec![0; 64 * 1024]);
+        let _ = reception.handle_event(Event::Data { id, offset: 5, bytes });
+    }
+    assert_eq!(reception.poll_event(), None);
+}
+
 #[test]
 fn what_is_not_about_received_messages_is_given_back() {
     let mut reception = Reception::new();
