@@ -1,5 +1,5 @@
 //! How a stored message is presented to the client that retrieves it: wrapped as message/cpim
-//! where the client accepts that, bare otherwise.
+//! where the client accepts that, bare otherwise. What is in a transfer encoding is told to be, which CPIM alone can do.
 
 use bytes::Bytes;
 
@@ -94,11 +94,14 @@ impl Form {
     fn of(item: &ItemHead, message: &StoredMessage, accepts: &AcceptTypes) -> Option<Self> {
         let content_type = content_type(item, message);
         let essence = mime::value(&content_type);
-        let is_cpim = essence.eq_ignore_ascii_case(cpim::MEDIA_TYPE);
+        let encoded = is_encoded(item, message);
+        // What is called message/cpim and is encoded is none as it stands: it is wrapped as any other content.
+        let is_cpim = !encoded && essence.eq_ignore_ascii_case(cpim::MEDIA_TYPE);
         if !is_cpim && accepts.wants_cpim() && accepts.accepts_wrapped(&essence) {
             return Some(Self::Wrapped(content_type));
         }
-        accepts.accepts(&essence).then_some(Self::Bare(content_type))
+        // RFC 4975 7.1: transfer-encoding parameters MUST NOT be present; and no content is converted here.
+        (!encoded && accepts.accepts(&essence)).then_some(Self::Bare(content_type))
     }
 
     fn write(self, item: &ItemHead, message: &StoredMessage) -> Presented {
@@ -134,6 +137,12 @@ fn described<'a>(item: &'a ItemHead, message: &'a StoredMessage) -> impl Iterato
             && !name.eq_ignore_ascii_case(b"content-length")
     };
     fields(item, message).filter(describes).filter(fits)
+}
+
+/// Whether the content, as it is stored, is in a transfer encoding (RFC 2045 6).
+fn is_encoded(item: &ItemHead, message: &StoredMessage) -> bool {
+    let is_none = |value: &[u8]| matches!(mime::value(value).as_str(), "" | "7bit" | "8bit" | "binary");
+    fields(item, message).any(|(name, value)| is_transfer_encoding(name) && !is_none(value))
 }
 
 /// MSRP carries binary (RFC 4975 7.1: no Content-Transfer-Encoding), so it is told in CPIM only.
@@ -252,6 +261,43 @@ mod tests {
                 .unwrap();
         assert!(presented.prefix.is_empty());
         assert_eq!(presented.total, 5);
+    }
+
+    fn encoded(mut message: StoredMessage, encoding: &'static str) -> StoredMessage {
+        message.headers.push(("Content-Transfer-Encoding".into(), encoding.into()));
+        message
+    }
+
+    // proves RFC 4975 7.1.1: transfer encoding is always binary; and nothing is converted
+    #[test]
+    fn what_is_in_a_transfer_encoding_is_never_bare() {
+        for encoding in ["base64", "Quoted-Printable", "x-own"] {
+            for kind in [ItemKind::Pager, ItemKind::Session] {
+                let item = item(kind);
+                let text = encoded(message("text/plain"), encoding);
+                let wrapped = present(&item, &text, &client(&["message/cpim", "text/plain"], None)).unwrap();
+                let told = cpim::Cpim::parse(&wrapped.prefix).unwrap();
+                assert_eq!(told.content_header("Content-Transfer-Encoding").unwrap(), encoding);
+                assert_eq!(present(&item, &text, &client(&["text/plain"], None)), None);
+                // One of message/cpim is no message/cpim before it is decoded: it is wrapped as any other content.
+                let cpim = encoded(message("message/cpim"), encoding);
+                let wrapped = present(&item, &cpim, &client(&["message/cpim"], None)).unwrap();
+                let told = cpim::Cpim::parse(&wrapped.prefix).unwrap();
+                assert_eq!(told.content_type().unwrap(), "message/cpim");
+                assert_eq!(told.content_header("Content-Transfer-Encoding").unwrap(), encoding);
+            }
+        }
+        let mut pager = item(ItemKind::Pager);
+        pager.envelope.content = vec![("Content-Transfer-Encoding".into(), "base64".into())];
+        assert_eq!(present(&pager, &message("text/plain"), &client(&["text/plain"], None)), None);
+        for encoding in ["7bit", "8BIT", "binary ", ""] {
+            let text = encoded(message("text/plain"), encoding);
+            let bare = present(&item(ItemKind::Pager), &text, &client(&["text/plain"], None)).unwrap();
+            assert!(!bare.headers.iter().any(|(name, _)| is_transfer_encoding(name)));
+            let cpim = encoded(message("message/cpim"), encoding);
+            let passed = present(&item(ItemKind::Pager), &cpim, &client(&["message/cpim"], None)).unwrap();
+            assert!(passed.prefix.is_empty(), "{encoding}");
+        }
     }
 
     // What a peer has deposited long ago, or by MSRP, must not make a head that clients refuse to read.
