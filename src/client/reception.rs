@@ -19,6 +19,8 @@ pub struct MessageHead {
     pub content_type: String,
     /// The Content-Disposition of the content.
     pub disposition: Option<String>,
+    /// The transfer encoding (RFC 2045 6) that the content is still in: it could not be undone.
+    pub transfer_encoding: Option<String>,
     /// From whom: `Name <uri>`.
     pub from: Option<String>,
     /// To whom: `Name <uri>`.

@@ -75,6 +75,61 @@ fn what_is_called_cpim_and_is_not_comes_as_it_is() {
     }
 }
 
+/// A message that is wrapped with this encoding told.
+fn encoded(encoding: &str, content: &str) -> String {
+    format!(
+        "From: <sip:a@b>\r\n\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n{content}"
+    )
+}
+
+// proves RFC 2045 6: what is wrapped may be encoded, and is decoded for the user
+#[test]
+fn what_is_wrapped_in_a_transfer_encoding_is_decoded() {
+    for (encoding, content, decoded) in [
+        ("base64", "aGVs\r\nbG8=", "hello"),
+        ("Quoted-Printable", "h=65llo=\r\n", "hello"),
+        ("base64", "", ""),
+        ("8bit", "hello", "hello"),
+    ] {
+        let cpim = encoded(encoding, content);
+        for cut in 1..cpim.len() {
+            let (begin, rest) = cpim.split_at(cut);
+            let wire = [
+                chunk(1, "m1id", HEADERS, (1, cpim.len()), begin),
+                chunk(2, "m1id", HEADERS, (cut + 1, cpim.len()), rest),
+            ];
+            let [(head, content)] = <[_; 1]>::try_from(heard(&wire.concat())).unwrap();
+            assert_eq!((content.as_str(), head.size), (decoded, Some(decoded.len() as u64)), "{encoding}");
+            assert_eq!((head.content_type.as_str(), head.transfer_encoding), ("image/png", None));
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_decoded_comes_as_it_is_and_says_so() {
+    let long = "aGVsbG8h".repeat(1 << 18);
+    for (encoding, content) in
+        [("base64", "v=0"), ("X-Own", "aGVs"), ("quoted-printable", "=XY"), ("base64", &long)]
+    {
+        let cpim = encoded(encoding, content);
+        let wire = chunk(1, "m1id", HEADERS, (1, cpim.len()), &cpim);
+        let [(head, told)] = <[_; 1]>::try_from(heard(&wire)).unwrap();
+        assert!(told == content, "{encoding}");
+        assert_eq!(head.transfer_encoding, Some(encoding.to_ascii_lowercase()));
+        assert_eq!(head.size, Some(content.len() as u64));
+    }
+}
+
+// proves RFC 4975 7.3.1: the chunk with "$" defines the total length
+#[test]
+fn what_is_behind_the_end_is_not_decoded() {
+    let cpim = encoded("base64", "aGVsbG8=");
+    let long = chunk(1, "m1id", HEADERS, (1, cpim.len() + 9), &format!("{cpim}aGVsbG8="));
+    let last = chunk(2, "m1id", HEADERS, (cpim.len(), cpim.len()), "=");
+    let [(_, content)] = <[_; 1]>::try_from(heard(&format!("{long}{last}"))).unwrap();
+    assert_eq!(content, "hello");
+}
+
 #[test]
 fn headers_without_an_end_are_not_waited_for() {
     let long = format!("From: <sip:a@b>\r\nX: {}", "y".repeat(70 * 1024));

@@ -141,8 +141,8 @@ fn described<'a>(item: &'a ItemHead, message: &'a StoredMessage) -> impl Iterato
 
 /// Whether the content, as it is stored, is in a transfer encoding (RFC 2045 6).
 fn is_encoded(item: &ItemHead, message: &StoredMessage) -> bool {
-    let is_none = |value: &[u8]| matches!(mime::value(value).as_str(), "" | "7bit" | "8bit" | "binary");
-    fields(item, message).any(|(name, value)| is_transfer_encoding(name) && !is_none(value))
+    fields(item, message)
+        .any(|(name, value)| is_transfer_encoding(name) && !mime::is_identity(&mime::value(value)))
 }
 
 /// MSRP carries binary (RFC 4975 7.1: no Content-Transfer-Encoding), so it is told in CPIM only.

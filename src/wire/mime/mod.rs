@@ -16,6 +16,7 @@ use super::sip::{HeaderName, Request};
 pub use field::{Fields, fields, parameter, value};
 pub(super) use field::{are_readable, named};
 pub use multipart::{boundary, encode, parts};
+pub(crate) use transfer::{decode, is_identity};
 
 /// Parts of one body, at all depths together.
 pub const MOST_PARTS: usize = 64;
@@ -196,7 +197,7 @@ impl Part {
         let Some(encoding) = self.header("Content-Transfer-Encoding").map(|text| value(text)) else {
             return Ok(self.clone());
         };
-        let Some(body) = transfer::decode(&encoding, &self.body) else {
+        let Some(body) = decode(&encoding, &self.body) else {
             return Err(MimeError::TransferEncoding(encoding));
         };
         let mut headers = self.headers.clone();
