@@ -106,6 +106,11 @@ impl Arrival {
         }
     }
 
+    /// The chunk with the first byte says what the message is, as those before it may have said otherwise.
+    pub(super) fn describe(&mut self, content_type: Bytes, headers: Vec<(Bytes, Bytes)>) {
+        (self.content_type, self.headers) = (content_type, headers);
+    }
+
     /// Takes bytes that belong at `offset`; bytes that were there before do not count.
     pub(super) fn push(&mut self, offset: u64, bytes: Bytes, told: &mut Vec<Told>) -> Result<(), TooEarly> {
         if offset > self.next {

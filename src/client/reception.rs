@@ -96,6 +96,11 @@ impl Reception {
                 let content_type = content_type.unwrap_or_default();
                 self.arriving.insert(id, Arrival::new(message_id, content_type, headers, total));
             }
+            Event::Described { id, content_type, headers } => {
+                if let Some(arrival) = self.arriving.get_mut(&id) {
+                    arrival.describe(content_type, headers);
+                }
+            }
             Event::Data { id, offset, bytes } => self.data(id, offset, bytes),
             Event::Complete { id, size } => {
                 if let Some(mut arrival) = self.arriving.remove(&id) {

@@ -249,6 +249,18 @@ fn what_is_repeated_ahead_is_kept_once() {
     assert_eq!(reception.poll_event(), None);
 }
 
+// proves RFC 4975 7.3.1: chunks may come in any order
+#[test]
+fn the_first_chunk_says_what_the_message_is() {
+    let wire = [
+        chunk(1, "m1id", "Content-Type: text/plain", (6, 10), "56789"),
+        chunk(2, "m1id", "Content-Type: text/html\r\nContent-Disposition: attachment", (1, 10), "01234"),
+    ];
+    let [(head, content)] = <[_; 1]>::try_from(heard(&wire.concat())).unwrap();
+    assert_eq!((content.as_str(), head.content_type.as_str()), ("0123456789", "text/html"));
+    assert_eq!(head.disposition.as_deref(), Some("attachment"));
+}
+
 #[test]
 fn what_is_not_about_received_messages_is_given_back() {
     let mut reception = Reception::new();
