@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::pager::LONGEST_DESCRIPTION;
 use crate::machine::offer_answer::AcceptTypes;
-use crate::store::{ItemHead, ItemKind, StoredMessage};
+use crate::store::{Content, ItemHead, ItemKind, StoredMessage};
 use crate::wire::cpim::{self, Party, Wrapper};
 use crate::wire::date::{self, Date};
 use crate::wire::line::beginning;
@@ -100,6 +100,10 @@ impl Form {
         if !is_cpim && accepts.wants_cpim() && accepts.accepts_wrapped(&essence) {
             return Some(Self::Wrapped(content_type));
         }
+        // RFC 4975 8.6: what is wrapped must be signaled, too.
+        if is_cpim && wrapped(message, accepts).is_some_and(|kind| !accepts.accepts_wrapped(&kind)) {
+            return None;
+        }
         // RFC 4975 7.1: transfer-encoding parameters MUST NOT be present; and no content is converted here.
         (!encoded && accepts.accepts(&essence)).then_some(Self::Bare(content_type))
     }
@@ -119,6 +123,13 @@ impl Form {
             }
         }
     }
+}
+
+/// The media type of what a deposited CPIM wraps, where that decides, and can be told without reading from the disk.
+fn wrapped(message: &StoredMessage, accepts: &AcceptTypes) -> Option<String> {
+    let Content::Inline(content) = &message.content else { return None };
+    let cpim = accepts.tells_wrapped().then(|| cpim::parse(content).ok()).flatten()?;
+    Some(cpim.content_type().map_or_else(|| "text/plain".to_owned(), |kind| mime::value(&kind)))
 }
 
 fn deferred(item: &ItemHead) -> (Bytes, Bytes) {
@@ -182,7 +193,7 @@ fn date_time(item: &ItemHead, message: &StoredMessage) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::store::{Content, Envelope, ItemState, MessageId};
+    use crate::store::{Envelope, ItemState, MessageId};
     use crate::time::Timestamp;
 
     fn item(kind: ItemKind) -> ItemHead {
@@ -298,6 +309,29 @@ mod tests {
             let passed = present(&item(ItemKind::Pager), &cpim, &client(&["message/cpim"], None)).unwrap();
             assert!(passed.prefix.is_empty(), "{encoding}");
         }
+    }
+
+    // proves RFC 4975 8.6: MUST NOT send what is not signaled, also within a container
+    #[test]
+    fn deposited_cpim_is_passed_to_those_alone_who_take_what_it_wraps() {
+        let cpim = |wrapped: &str| StoredMessage {
+            content: Content::Inline(format!("From: <im:a@b>\r\n\r\n{wrapped}\r\n\r\nx").into()),
+            ..message("message/cpim")
+        };
+        let taken = |message: &StoredMessage, types: &[&str], wrapped: &[&str]| {
+            let client = ClientLimits { accepts: AcceptTypes::new(types, wrapped), max_size: None };
+            is_presentable(&item(ItemKind::Pager), message, &client)
+        };
+        let image = cpim("Content-Type: Image/PNG; x=y");
+        assert!(!taken(&image, &["message/cpim", "text/plain"], &["text/html"]));
+        assert!(taken(&image, &["message/cpim"], &["image/*"]));
+        assert!(taken(&image, &["message/cpim", "image/png"], &["text/html"]));
+        assert!(taken(&image, &["message/cpim"], &[]), "who tells nothing takes what comes");
+        assert!(!taken(&cpim("Content-ID: <x@y>"), &["message/cpim"], &["image/*"]), "text (RFC 2045 5.2)");
+        // What cannot be read, or is not at hand, is passed.
+        assert!(taken(&message("message/cpim"), &["message/cpim"], &["text/html"]));
+        let far = StoredMessage { content: Content::File(crate::store::ContentId(1)), ..image };
+        assert!(taken(&far, &["message/cpim"], &["text/html"]));
     }
 
     // What a peer has deposited long ago, or by MSRP, must not make a head that clients refuse to read.
