@@ -145,6 +145,7 @@ impl Peer {
                 let open = self.arriving.values().filter(|state| **state == Arriving::Open).count();
                 assert!(open <= 3, "{open} messages at once");
             }
+            Event::Described { id, .. } => assert_eq!(self.arriving.get(&id), Some(&Arriving::Open)),
             Event::Data { id, bytes, offset } => {
                 assert_eq!(self.arriving.get(&id), Some(&Arriving::Open));
                 self.told += bytes.len();

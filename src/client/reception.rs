@@ -19,6 +19,8 @@ pub struct MessageHead {
     pub content_type: String,
     /// The Content-Disposition of the content.
     pub disposition: Option<String>,
+    /// The transfer encoding (RFC 2045 6) that the content is still in: it could not be undone.
+    pub transfer_encoding: Option<String>,
     /// From whom: `Name <uri>`.
     pub from: Option<String>,
     /// To whom: `Name <uri>`.
@@ -60,8 +62,8 @@ pub enum ReceptionEvent {
         /// Why.
         cause: DropCause,
     },
-    /// It is to be refused with 413: it came in a way that needs too much memory, or its last chunk ends before bytes that
-    /// were told of.
+    /// It is to be refused with 413: it came in a way that needs too much memory, or it does not end where its last
+    /// chunk says.
     Unwanted {
         /// The message.
         id: IncomingId,
@@ -93,6 +95,11 @@ impl Reception {
             Event::Started { id, message_id, content_type, headers, total, .. } => {
                 let content_type = content_type.unwrap_or_default();
                 self.arriving.insert(id, Arrival::new(message_id, content_type, headers, total));
+            }
+            Event::Described { id, content_type, headers } => {
+                if let Some(arrival) = self.arriving.get_mut(&id) {
+                    arrival.describe(content_type, headers);
+                }
             }
             Event::Data { id, offset, bytes } => self.data(id, offset, bytes),
             Event::Complete { id, size } => {

@@ -75,6 +75,61 @@ fn what_is_called_cpim_and_is_not_comes_as_it_is() {
     }
 }
 
+/// A message that is wrapped with this encoding told.
+fn encoded(encoding: &str, content: &str) -> String {
+    format!(
+        "From: <sip:a@b>\r\n\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n{content}"
+    )
+}
+
+// proves RFC 2045 6: what is wrapped may be encoded, and is decoded for the user
+#[test]
+fn what_is_wrapped_in_a_transfer_encoding_is_decoded() {
+    for (encoding, content, decoded) in [
+        ("base64", "aGVs\r\nbG8=", "hello"),
+        ("Quoted-Printable", "h=65llo=\r\n", "hello"),
+        ("base64", "", ""),
+        ("8bit", "hello", "hello"),
+    ] {
+        let cpim = encoded(encoding, content);
+        for cut in 1..cpim.len() {
+            let (begin, rest) = cpim.split_at(cut);
+            let wire = [
+                chunk(1, "m1id", HEADERS, (1, cpim.len()), begin),
+                chunk(2, "m1id", HEADERS, (cut + 1, cpim.len()), rest),
+            ];
+            let [(head, content)] = <[_; 1]>::try_from(heard(&wire.concat())).unwrap();
+            assert_eq!((content.as_str(), head.size), (decoded, Some(decoded.len() as u64)), "{encoding}");
+            assert_eq!((head.content_type.as_str(), head.transfer_encoding), ("image/png", None));
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_decoded_comes_as_it_is_and_says_so() {
+    let long = "aGVsbG8h".repeat(1 << 18);
+    for (encoding, content) in
+        [("base64", "v=0"), ("X-Own", "aGVs"), ("quoted-printable", "=XY"), ("base64", &long)]
+    {
+        let cpim = encoded(encoding, content);
+        let wire = chunk(1, "m1id", HEADERS, (1, cpim.len()), &cpim);
+        let [(head, told)] = <[_; 1]>::try_from(heard(&wire)).unwrap();
+        assert!(told == content, "{encoding}");
+        assert_eq!(head.transfer_encoding, Some(encoding.to_ascii_lowercase()));
+        assert_eq!(head.size, Some(content.len() as u64));
+    }
+}
+
+// proves RFC 4975 7.3.1: the chunk with "$" defines the total length
+#[test]
+fn what_is_behind_the_end_is_not_decoded() {
+    let cpim = encoded("base64", "aGVsbG8=");
+    let long = chunk(1, "m1id", HEADERS, (1, cpim.len() + 9), &format!("{cpim}aGVsbG8="));
+    let last = chunk(2, "m1id", HEADERS, (cpim.len(), cpim.len()), "=");
+    let [(_, content)] = <[_; 1]>::try_from(heard(&format!("{long}{last}"))).unwrap();
+    assert_eq!(content, "hello");
+}
+
 #[test]
 fn headers_without_an_end_are_not_waited_for() {
     let long = format!("From: <sip:a@b>\r\nX: {}", "y".repeat(70 * 1024));
@@ -132,6 +187,78 @@ fn what_is_behind_the_end_is_not_part_of_a_message() {
         .collect();
     assert_eq!(told, [b"01234"]);
     assert!(matches!(seen.last(), Some(ReceptionEvent::Complete { .. })));
+}
+
+// proves RFC 4975 7.3.1: chunks may overlap, come in any order and more than once
+#[test]
+fn an_early_chunk_that_is_repeated_shorter_loses_nothing() {
+    let headers = "Content-Type: text/plain";
+    let open = |number: usize, from: usize, text: &str| {
+        chunk(number, "m1id", headers, (from, 12), text)
+            .replace(&format!("tid{number:05}$"), &format!("tid{number:05}+"))
+    };
+    for repeated in [(6, "56"), (6, "56789"), (7, "67"), (8, "7")] {
+        let wire = [
+            open(1, 6, "56789"),
+            open(2, repeated.0, repeated.1),
+            open(3, 1, "01234"),
+            chunk(4, "m1id", headers, (11, 12), "ab"),
+        ];
+        let [(_, content)] = <[_; 1]>::try_from(heard(&wire.concat())).unwrap();
+        assert_eq!(content, "0123456789ab", "{repeated:?}");
+    }
+}
+
+// What is told to be whole is whole, whatever the session has counted.
+#[test]
+fn what_is_shorter_than_its_size_is_not_complete() {
+    for content_type in ["text/plain", "message/cpim"] {
+        let [id, ..] = incoming_ids();
+        let mut reception = Reception::new();
+        let _ = reception.handle_event(Event::Started {
+            id,
+            message_id: "m1".into(),
+            content_type: Some(content_type.into()),
+            headers: vec![],
+            total: None,
+            answered: true,
+        });
+        let _ = reception.handle_event(Event::Data { id, offset: 0, bytes: "01234".into() });
+        let _ = reception.handle_event(Event::Complete { id, size: 6 });
+        let seen: Vec<_> = std::iter::from_fn(|| reception.poll_event()).collect();
+        assert_eq!(seen.last(), Some(&ReceptionEvent::Unwanted { id }), "{content_type}: {seen:?}");
+    }
+}
+
+#[test]
+fn what_is_repeated_ahead_is_kept_once() {
+    let [id, ..] = incoming_ids();
+    let mut reception = Reception::new();
+    let _ = reception.handle_event(Event::Started {
+        id,
+        message_id: "m1".into(),
+        content_type: Some("text/plain".into()),
+        headers: vec![],
+        total: None,
+        answered: true,
+    });
+    for _ in 0..40 {
+        let bytes = bytes::Bytes::from(vec![0; 64 * 1024]);
+        let _ = reception.handle_event(Event::Data { id, offset: 5, bytes });
+    }
+    assert_eq!(reception.poll_event(), None);
+}
+
+// proves RFC 4975 7.3.1: chunks may come in any order
+#[test]
+fn the_first_chunk_says_what_the_message_is() {
+    let wire = [
+        chunk(1, "m1id", "Content-Type: text/plain", (6, 10), "56789"),
+        chunk(2, "m1id", "Content-Type: text/html\r\nContent-Disposition: attachment", (1, 10), "01234"),
+    ];
+    let [(head, content)] = <[_; 1]>::try_from(heard(&wire.concat())).unwrap();
+    assert_eq!((content.as_str(), head.content_type.as_str()), ("0123456789", "text/html"));
+    assert_eq!(head.disposition.as_deref(), Some("attachment"));
 }
 
 #[test]

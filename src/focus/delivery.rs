@@ -1,11 +1,11 @@
 //! How a stored message is presented to the client that retrieves it: wrapped as message/cpim
-//! where the client accepts that, bare otherwise.
+//! where the client accepts that, bare otherwise. What is in a transfer encoding is told to be, which CPIM alone can do.
 
 use bytes::Bytes;
 
 use super::pager::LONGEST_DESCRIPTION;
 use crate::machine::offer_answer::AcceptTypes;
-use crate::store::{ItemHead, ItemKind, StoredMessage};
+use crate::store::{Content, ItemHead, ItemKind, StoredMessage};
 use crate::wire::cpim::{self, Party, Wrapper};
 use crate::wire::date::{self, Date};
 use crate::wire::line::beginning;
@@ -94,11 +94,18 @@ impl Form {
     fn of(item: &ItemHead, message: &StoredMessage, accepts: &AcceptTypes) -> Option<Self> {
         let content_type = content_type(item, message);
         let essence = mime::value(&content_type);
-        let is_cpim = essence.eq_ignore_ascii_case(cpim::MEDIA_TYPE);
+        let encoded = is_encoded(item, message);
+        // What is called message/cpim and is encoded is none as it stands: it is wrapped as any other content.
+        let is_cpim = !encoded && essence.eq_ignore_ascii_case(cpim::MEDIA_TYPE);
         if !is_cpim && accepts.wants_cpim() && accepts.accepts_wrapped(&essence) {
             return Some(Self::Wrapped(content_type));
         }
-        accepts.accepts(&essence).then_some(Self::Bare(content_type))
+        // RFC 4975 8.6: what is wrapped must be signaled, too.
+        if is_cpim && wrapped(message, accepts).is_some_and(|kind| !accepts.accepts_wrapped(&kind)) {
+            return None;
+        }
+        // RFC 4975 7.1: transfer-encoding parameters MUST NOT be present; and no content is converted here.
+        (!encoded && accepts.accepts(&essence)).then_some(Self::Bare(content_type))
     }
 
     fn write(self, item: &ItemHead, message: &StoredMessage) -> Presented {
@@ -118,6 +125,13 @@ impl Form {
     }
 }
 
+/// The media type of what a deposited CPIM wraps, where that decides, and can be told without reading from the disk.
+fn wrapped(message: &StoredMessage, accepts: &AcceptTypes) -> Option<String> {
+    let Content::Inline(content) = &message.content else { return None };
+    let cpim = accepts.tells_wrapped().then(|| cpim::parse(content).ok()).flatten()?;
+    Some(cpim.content_type().map_or_else(|| "text/plain".to_owned(), |kind| mime::value(&kind)))
+}
+
 fn deferred(item: &ItemHead) -> (Bytes, Bytes) {
     (Bytes::from_static(DEFERRED_MESSAGE_ID.as_bytes()), item.message_id.bytes().clone())
 }
@@ -134,6 +148,12 @@ fn described<'a>(item: &'a ItemHead, message: &'a StoredMessage) -> impl Iterato
             && !name.eq_ignore_ascii_case(b"content-length")
     };
     fields(item, message).filter(describes).filter(fits)
+}
+
+/// Whether the content, as it is stored, is in a transfer encoding (RFC 2045 6).
+fn is_encoded(item: &ItemHead, message: &StoredMessage) -> bool {
+    fields(item, message)
+        .any(|(name, value)| is_transfer_encoding(name) && !mime::is_identity(&mime::value(value)))
 }
 
 /// MSRP carries binary (RFC 4975 7.1: no Content-Transfer-Encoding), so it is told in CPIM only.
@@ -173,7 +193,7 @@ fn date_time(item: &ItemHead, message: &StoredMessage) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::store::{Content, Envelope, ItemState, MessageId};
+    use crate::store::{Envelope, ItemState, MessageId};
     use crate::time::Timestamp;
 
     fn item(kind: ItemKind) -> ItemHead {
@@ -252,6 +272,66 @@ mod tests {
                 .unwrap();
         assert!(presented.prefix.is_empty());
         assert_eq!(presented.total, 5);
+    }
+
+    fn encoded(mut message: StoredMessage, encoding: &'static str) -> StoredMessage {
+        message.headers.push(("Content-Transfer-Encoding".into(), encoding.into()));
+        message
+    }
+
+    // proves RFC 4975 7.1.1: transfer encoding is always binary; and nothing is converted
+    #[test]
+    fn what_is_in_a_transfer_encoding_is_never_bare() {
+        for encoding in ["base64", "Quoted-Printable", "x-own"] {
+            for kind in [ItemKind::Pager, ItemKind::Session] {
+                let item = item(kind);
+                let text = encoded(message("text/plain"), encoding);
+                let wrapped = present(&item, &text, &client(&["message/cpim", "text/plain"], None)).unwrap();
+                let told = cpim::Cpim::parse(&wrapped.prefix).unwrap();
+                assert_eq!(told.content_header("Content-Transfer-Encoding").unwrap(), encoding);
+                assert_eq!(present(&item, &text, &client(&["text/plain"], None)), None);
+                // One of message/cpim is no message/cpim before it is decoded: it is wrapped as any other content.
+                let cpim = encoded(message("message/cpim"), encoding);
+                let wrapped = present(&item, &cpim, &client(&["message/cpim"], None)).unwrap();
+                let told = cpim::Cpim::parse(&wrapped.prefix).unwrap();
+                assert_eq!(told.content_type().unwrap(), "message/cpim");
+                assert_eq!(told.content_header("Content-Transfer-Encoding").unwrap(), encoding);
+            }
+        }
+        let mut pager = item(ItemKind::Pager);
+        pager.envelope.content = vec![("Content-Transfer-Encoding".into(), "base64".into())];
+        assert_eq!(present(&pager, &message("text/plain"), &client(&["text/plain"], None)), None);
+        for encoding in ["7bit", "8BIT", "binary ", ""] {
+            let text = encoded(message("text/plain"), encoding);
+            let bare = present(&item(ItemKind::Pager), &text, &client(&["text/plain"], None)).unwrap();
+            assert!(!bare.headers.iter().any(|(name, _)| is_transfer_encoding(name)));
+            let cpim = encoded(message("message/cpim"), encoding);
+            let passed = present(&item(ItemKind::Pager), &cpim, &client(&["message/cpim"], None)).unwrap();
+            assert!(passed.prefix.is_empty(), "{encoding}");
+        }
+    }
+
+    // proves RFC 4975 8.6: MUST NOT send what is not signaled, also within a container
+    #[test]
+    fn deposited_cpim_is_passed_to_those_alone_who_take_what_it_wraps() {
+        let cpim = |wrapped: &str| StoredMessage {
+            content: Content::Inline(format!("From: <im:a@b>\r\n\r\n{wrapped}\r\n\r\nx").into()),
+            ..message("message/cpim")
+        };
+        let taken = |message: &StoredMessage, types: &[&str], wrapped: &[&str]| {
+            let client = ClientLimits { accepts: AcceptTypes::new(types, wrapped), max_size: None };
+            is_presentable(&item(ItemKind::Pager), message, &client)
+        };
+        let image = cpim("Content-Type: Image/PNG; x=y");
+        assert!(!taken(&image, &["message/cpim", "text/plain"], &["text/html"]));
+        assert!(taken(&image, &["message/cpim"], &["image/*"]));
+        assert!(taken(&image, &["message/cpim", "image/png"], &["text/html"]));
+        assert!(taken(&image, &["message/cpim"], &[]), "who tells nothing takes what comes");
+        assert!(!taken(&cpim("Content-ID: <x@y>"), &["message/cpim"], &["image/*"]), "text (RFC 2045 5.2)");
+        // What cannot be read, or is not at hand, is passed.
+        assert!(taken(&message("message/cpim"), &["message/cpim"], &["text/html"]));
+        let far = StoredMessage { content: Content::File(crate::store::ContentId(1)), ..image };
+        assert!(taken(&far, &["message/cpim"], &["text/html"]));
     }
 
     // What a peer has deposited long ago, or by MSRP, must not make a head that clients refuse to read.

@@ -48,13 +48,7 @@ fn of_leaves(leaves: &[Part]) -> Result<InviteBody, Rejection> {
             Rejection::unsupported_body(ACCEPT)
         });
     }
-    let body = InviteBody { sdp: mime::body_of(leaves, SDP), lists: mime::bodies_of(leaves, LIST) };
-    let is_used = body.sdp.is_some() || !body.lists.is_empty();
-    // RFC 5621 8.4: also where the type is understood, but not the disposition.
-    if !is_used && leaves.iter().any(Part::is_required) {
-        return Err(Rejection::unsupported_body(ACCEPT));
-    }
-    Ok(body)
+    Ok(InviteBody { sdp: mime::body_of(leaves, SDP), lists: mime::bodies_of(leaves, LIST) })
 }
 
 /// The URIs of recipient lists, in their order (byte for byte as they came).

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::pager::{self, DepositRules};
+use super::pager::{self, DepositRules, LONGEST_DESCRIPTION};
 use super::rejection::Rejection;
 use crate::store::{DepositKey, Envelope};
 use crate::time::Timestamp;
@@ -43,6 +43,17 @@ pub fn session(invite: &Request, rules: &DepositRules, now: Timestamp) -> Result
     Ok(SessionEnvelope { key, envelope, ends: pager::ends(None, rules, now) })
 }
 
+/// Whether what describes the content of a message of the session has room in the head of an MSRP request, in which it
+/// leaves again: as much as [`pager::pager`] takes.
+#[must_use]
+pub fn has_room(content_type: &[u8], headers: &[(Bytes, Bytes)]) -> bool {
+    let described = headers
+        .iter()
+        .filter(|(name, _)| name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"content-")));
+    let size: usize = described.map(|(name, value)| name.len() + value.len()).sum();
+    "Content-Type".len() + content_type.len() + size <= LONGEST_DESCRIPTION
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
@@ -81,5 +92,16 @@ mod tests {
         assert!(session.envelope.content.is_empty() && session.envelope.urgent && session.envelope.text);
         assert_eq!(session.ends, Timestamp(101_000));
         assert_eq!(session.key.call_id, "d0982dkjs@Joemobile.example.net");
+    }
+
+    #[test]
+    fn what_describes_a_message_has_a_bound() {
+        let field = |name: &'static str, length: usize| (Bytes::from(name), Bytes::from("x".repeat(length)));
+        let most = LONGEST_DESCRIPTION - "Content-Type".len();
+        assert!(has_room(&vec![b'x'; most], &[]) && !has_room(&vec![b'x'; most + 1], &[]));
+        let half = (most - "text/plain".len() - 2 * "Content-ID".len()) / 2;
+        assert!(has_room(b"text/plain", &[field("Content-ID", half), field("content-id", half)]));
+        assert!(!has_room(b"text/plain", &[field("Content-ID", half + 1), field("content-id", half + 1)]));
+        assert!(has_room(b"text/plain", &[field("X-Own", 9000)]), "which is not kept");
     }
 }

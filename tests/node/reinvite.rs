@@ -216,6 +216,24 @@ fn a_stream_that_ends_ends_the_session() {
 
 // proves RFC 3261 14.1 and 13.2.1: without an offer it gets one, and the ACK brings the answer
 #[test]
+fn a_broken_reinvite_is_told_what_is_wrong_as_an_invite_is() {
+    let (_node, mut bob, ids) = waiting(Plan::new(), &["one", "two"]);
+    let mut call = Invite::list(&bob, &uris(&ids), Offer::active()).call_unbound(&mut bob);
+    for (content_type, body, said) in [
+        ("multipart/mixed", "--x--", "Malformed Content-Type"),
+        ("multipart/mixed;boundary=x", "--y--", "Malformed multipart body"),
+    ] {
+        let reinvite = call.dialog.request(&bob, "INVITE").body(content_type, body);
+        let refused = bob.ask(reinvite);
+        assert_eq!(refused.start, format!("SIP/2.0 400 {said}"));
+        let first = Invite::new(&bob, BOB, Offer::active()).request.body(content_type, body);
+        assert_eq!(bob.ask(first).start, refused.start);
+    }
+    call.join();
+    assert_eq!(call.finish(&mut bob, 2).len(), 2);
+}
+
+#[test]
 fn a_reinvite_without_an_offer_gets_one() {
     let (node, mut bob, ids) = waiting(Plan::new(), &["one"]);
     let mut call = Invite::new(&bob, &message_uri(&ids[0]), Offer::active()).call_unbound(&mut bob);

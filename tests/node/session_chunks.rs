@@ -112,6 +112,27 @@ fn chunks_may_come_in_any_order() {
     assert!(kept == [body]);
 }
 
+// proves RFC 4975 7.3.1: what describes a message is said by its first chunk, whenever that comes
+#[test]
+fn the_first_chunk_describes_the_message_whatever_comes_before() {
+    let node = Node::start();
+    let mut joe = Ua::tcp(&node, "sip:joe@example.net");
+    let mut call = Invite::new(&joe, BOB, Offer::active()).call(&mut joe);
+    let mut cut = Chunk::whole("text/plain", noise(8_000)).cut(2_000);
+    cut[0].content_type = Some("application/octet-stream".into());
+    cut[0].extra.push(("Content-Disposition".into(), "attachment; filename=a".into()));
+    for index in [3, 1, 0, 2] {
+        assert_eq!(call.msrp().send(&cut[index]), 200);
+    }
+    call.bye(&mut joe);
+    let mut bob = Ua::tcp(&node, "bob");
+    let delivered = retrieve(&mut bob, &message_uri(&call.dialog.call_id), 1);
+    let cpim = Cpim::parse(&delivered[0].body);
+    assert!(cpim.body == noise(8_000));
+    assert_eq!(cpim.mime("Content-Type"), Some("application/octet-stream"));
+    assert_eq!(cpim.mime("Content-Disposition"), Some("attachment; filename=a"));
+}
+
 #[test]
 fn a_chunk_may_come_twice() {
     let body = noise(6_000);

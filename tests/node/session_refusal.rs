@@ -106,6 +106,48 @@ fn a_message_over_the_limit_is_refused_and_the_session_goes_on() {
 }
 
 #[test]
+fn a_message_that_is_described_at_length_is_refused_and_the_session_goes_on() {
+    let node = Node::start();
+    let mut joe = Ua::udp(&node, "sip:joe@example.net");
+    let mut call = Invite::new(&joe, BOB, Offer::active()).call(&mut joe);
+    let long = "q".repeat(5_000);
+    let typed = Chunk::whole(&format!("text/plain;x=\"{long}\""), "1");
+    assert_eq!(call.msrp().send(&typed), 413);
+    let mut disposed = Chunk::whole("text/plain", "2");
+    disposed.extra.push(("Content-Disposition".into(), format!("attachment; filename=\"{long}\"")));
+    assert_eq!(call.msrp().send(&disposed), 413);
+    // Told by the first chunk, which comes behind another.
+    let mut cut = Chunk::whole("text/plain", noise(4_000)).cut(2_000);
+    cut[0].extra.push(("Content-ID".into(), long));
+    assert_eq!(call.msrp().send(&cut[1]), 200);
+    assert_eq!(call.msrp().send(&cut[0]), 413);
+    call.msrp().say("after");
+    call.bye(&mut joe);
+    let mut bob = Ua::udp(&node, "bob");
+    let kept = retrieve(&mut bob, &message_uri(&call.dialog.call_id), 1);
+    assert_eq!(Cpim::parse(&kept[0].body).body, b"after");
+}
+
+// proves RFC 4975 7.2, 10.2: what cannot be read is answered 400, also where it does not say for whom it is
+#[test]
+fn a_request_without_a_good_to_path_is_answered_where_one_session_can_be_meant() {
+    let node = Node::start();
+    let mut joe = Ua::udp(&node, "sip:joe@example.net");
+    let mut call = Invite::new(&joe, BOB, Offer::active()).call(&mut joe);
+    let (path, store) = (call.msrp().local.clone(), call.msrp().remote.clone());
+    for (transaction, to) in
+        [("t0path01", format!("To-Path: {}\r\n", store.replace(";tcp", ""))), ("t0path02", String::new())]
+    {
+        call.msrp().write(
+            format!("MSRP {transaction} SEND\r\n{to}From-Path: {path}\r\nMessage-ID: m1234\r\n-------{transaction}$\r\n").as_bytes(),
+        );
+        assert_eq!(call.msrp().response_to(transaction), 400, "{to}");
+    }
+    call.msrp().say("after");
+    call.bye(&mut joe);
+}
+
+#[test]
 fn a_message_that_does_not_fit_the_mailbox_is_refused() {
     let node = Plan::new().set("deposit", "quota_bytes = 5000").start();
     let mut joe = Ua::udp(&node, "sip:joe@example.net");

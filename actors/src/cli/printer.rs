@@ -59,6 +59,7 @@ impl Printer {
                 ("To", head.to.as_deref()),
                 ("Subject", head.subject.as_deref()),
                 ("Date", head.date.as_deref()),
+                ("Content-Transfer-Encoding", head.transfer_encoding.as_deref()),
             ] {
                 if let Some(value) = value {
                     let value = visible(value.as_bytes()).replace('\n', " ");
@@ -83,6 +84,7 @@ pub(super) fn about(item: &str, number: usize, head: &MessageHead, size: u64) ->
         "subject": head.subject,
         "date": head.date,
         "type": head.content_type,
+        "encoding": head.transfer_encoding,
         "size": size,
     })
 }

@@ -216,6 +216,7 @@ impl Focus {
                 SessionReport::Ended(cause) => self.broken(cause),
                 // The session takes no content from the client.
                 SessionReport::Started { .. }
+                | SessionReport::Described { .. }
                 | SessionReport::Data { .. }
                 | SessionReport::Complete { .. }
                 | SessionReport::Dropped { .. } => {}

@@ -162,6 +162,11 @@ impl MsrpLink {
         self.turns().len()
     }
 
+    /// The session that is bound to it, where it is the only one.
+    pub(crate) fn only_session(&self) -> Option<(Bytes, MsrpPort)> {
+        self.turns().only()
+    }
+
     pub(crate) fn outbox(&self) -> &Arc<Outbox<()>> {
         &self.0.outbox
     }

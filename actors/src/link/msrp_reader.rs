@@ -237,21 +237,18 @@ impl MsrpTraffic {
     fn route(&mut self, head: &Head) -> Result<(), Hold> {
         let Some(uri) = head.to_path.first() else {
             self.route = Route::Skip;
-            return Ok(());
+            // RFC 4975 7.2, 10.2: it is answered 400. A response has our URI, which none but the only session can know.
+            return match self.link.only_session() {
+                Some((session, port)) => self.turn_to(&session, || session.clone(), port),
+                None => Ok(()),
+            };
         };
         match self.hub.registry.lookup(uri.session_id(), &self.link, head) {
             Lookup::Found { port, bound_now } => {
                 if bound_now {
                     self.unbound_since = None;
                 }
-                let to = self.batch.as_ref().and_then(|batch| batch.to.as_ref());
-                if to.is_none_or(|(session, _)| *session != uri.session_id()) {
-                    if !self.deliver() {
-                        return Err(Hold::Credit);
-                    }
-                    self.batch.get_or_insert_default().to = Some((uri.shared_session_id(), port));
-                }
-                self.route = Route::Deliver;
+                self.turn_to(uri.session_id(), || uri.shared_session_id(), port)?;
             }
             // RFC 4975 7.3: a request for no existing session MUST get 481, and is ignored
             Lookup::Unknown => self.refuse(head, 481),
@@ -262,6 +259,24 @@ impl MsrpTraffic {
             Lookup::Early(_) => return Err(Hold::Answer),
             Lookup::Forbidden => return Err(Hold::Identity),
         }
+        Ok(())
+    }
+
+    /// The present frame goes to this session, behind what another has in the batch.
+    fn turn_to(
+        &mut self,
+        session: &[u8],
+        shared: impl FnOnce() -> Bytes,
+        port: MsrpPort,
+    ) -> Result<(), Hold> {
+        let to = self.batch.as_ref().and_then(|batch| batch.to.as_ref());
+        if to.is_none_or(|(known, _)| known != session) {
+            if !self.deliver() {
+                return Err(Hold::Credit);
+            }
+            self.batch.get_or_insert_default().to = Some((shared(), port));
+        }
+        self.route = Route::Deliver;
         Ok(())
     }
 

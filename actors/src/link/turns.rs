@@ -37,6 +37,12 @@ impl Turns {
         self.0.len()
     }
 
+    /// The only one, where there is one alone.
+    pub(super) fn only(&self) -> Option<(Bytes, MsrpPort)> {
+        let [only] = self.0.as_slice() else { return None };
+        Some((only.session.clone(), only.port.clone()))
+    }
+
     pub(super) fn add(&mut self, session: Bytes, port: MsrpPort) {
         // Most connections have one session for as long as they live.
         self.0.reserve_exact(1);

@@ -53,7 +53,8 @@ impl Party {
             SessionReport::Lost(cause) | SessionReport::Ended(cause) => {
                 self.tap.msrp(Way::In, || Said::Words((*cause).into()));
             }
-            SessionReport::Data { .. }
+            SessionReport::Described { .. }
+            | SessionReport::Data { .. }
             | SessionReport::Complete { .. }
             | SessionReport::Credit(_)
             | SessionReport::Rejoined => {}

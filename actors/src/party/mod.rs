@@ -286,7 +286,8 @@ impl Drop for Party {
     }
 }
 
-/// A refusal as the INVITE session sends it; its reason phrase is the standard one.
+/// A refusal as the INVITE session sends it.
 fn of_rejection(rejection: &Rejection) -> SipRejection {
-    SipRejection { status: rejection.status, headers: rejection.headers.clone() }
+    let Rejection { status, reason, headers } = rejection.clone();
+    SipRejection { status, reason, headers }
 }

@@ -173,6 +173,9 @@ impl Recorder {
                     self.certain = Some(answered && self.certain != Some(false));
                     self.started_message(id, message_id, content_type, headers)
                 }
+                SessionReport::Described { id, content_type, headers } => {
+                    self.described_message(id, content_type, headers);
+                }
                 SessionReport::Data { id, offset, bytes, credit } => {
                     self.data(id, offset, bytes, credit, ctx)
                 }

@@ -7,6 +7,7 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use bytes::Bytes;
 use restante::focus::pager::{self, Pager};
 use restante::focus::rejection::Rejection;
+use restante::focus::session_deposit;
 use restante::machine::msrp::{IncomingId, Verdict};
 use restante::machine::sip::ServerTxn;
 use restante::store::{Answer, SessionDeposit, Staging, StoreError};
@@ -23,7 +24,11 @@ use crate::refusals::{self, store_failed};
 use crate::seldom::seldom;
 use crate::session::ReadCredit;
 
+/// What its header fields say of a content is longer than could be told when it is fetched.
+const DESCRIBED_AT_LENGTH: Bytes = Bytes::from_static(b"Content header fields too long");
+
 impl Recorder {
+    /// A message begins. Refused at once where it could not be presented as it is described.
     pub(super) fn started_message(
         &mut self,
         id: IncomingId,
@@ -31,8 +36,28 @@ impl Recorder {
         content_type: Option<Bytes>,
         headers: Vec<(Bytes, Bytes)>,
     ) {
-        if self.phase == Phase::Taking {
-            self.arriving.insert(id, Arriving::begun(message_id, content_type, headers));
+        if self.phase > Phase::Taking {
+            return;
+        }
+        if !session_deposit::has_room(content_type.as_deref().unwrap_or_default(), &headers) {
+            return self.judge(id, Verdict::Refused(413, DESCRIBED_AT_LENGTH));
+        }
+        self.arriving.insert(id, Arriving::begun(message_id, content_type, headers));
+    }
+
+    /// The first chunk of a message that has begun with another says what it is.
+    pub(super) fn described_message(
+        &mut self,
+        id: IncomingId,
+        content_type: Bytes,
+        headers: Vec<(Bytes, Bytes)>,
+    ) {
+        let Some(arriving) = self.arriving.get_mut(&id) else { return };
+        if session_deposit::has_room(&content_type, &headers) {
+            (arriving.content_type, arriving.headers) = (Some(content_type), headers);
+        } else {
+            self.arriving.remove(&id);
+            self.judge(id, Verdict::Refused(413, DESCRIBED_AT_LENGTH));
         }
     }
 

@@ -266,6 +266,9 @@ impl MsrpSession {
                     answered,
                 });
             }
+            Event::Described { id, content_type, headers } => {
+                self.report(SessionReport::Described { id, content_type, headers });
+            }
             Event::Data { id, offset, bytes } => {
                 self.report(SessionReport::Data { id, offset, bytes, credit: credit.clone() });
             }

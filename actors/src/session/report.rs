@@ -29,6 +29,15 @@ pub enum SessionReport {
         /// Whether he wants to be told that it is stored.
         answered: bool,
     },
+    /// What the first chunk of a message, which came behind others, says of it: it counts.
+    Described {
+        /// Its number.
+        id: IncomingId,
+        /// Its Content-Type.
+        content_type: Bytes,
+        /// Its other headers.
+        headers: Vec<(Bytes, Bytes)>,
+    },
     /// Bytes of a message.
     Data {
         /// Whose.

@@ -45,12 +45,22 @@ pub enum Event {
         message_id: Bytes,
         /// Its Content-Type as written.
         content_type: Option<Bytes>,
-        /// The other header fields of its first chunk.
+        /// The other header fields of the chunk that came first.
         headers: Vec<(Bytes, Bytes)>,
         /// Its size, as far as its sender said.
         total: Option<u64>,
         /// Whether its sender wants to be told that it is stored (RFC 4975 7.1.1: Failure-Report is `yes`).
         answered: bool,
+    },
+    /// The chunk with the first byte of a message has come behind others: what it says of the message takes the place of
+    /// what they said.
+    Described {
+        /// The message.
+        id: IncomingId,
+        /// Its Content-Type as written.
+        content_type: Bytes,
+        /// The other header fields.
+        headers: Vec<(Bytes, Bytes)>,
     },
     /// Bytes of a message. They may come out of order, and twice: what comes last counts.
     Data {
@@ -105,6 +115,8 @@ pub enum DropCause {
     TooLarge,
     /// It came in too many pieces out of order; its sender was told 413.
     Fragmented,
+    /// Its first chunk, which came behind others, has a type that is not received; its sender was told 415.
+    Unsupported,
     /// The session ended.
     Closed,
 }

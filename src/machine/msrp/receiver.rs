@@ -72,6 +72,8 @@ struct Incoming {
     message_id: Bytes,
     path: Arc<[MsrpUri]>,
     success_report: bool,
+    /// Whether the chunk with the first byte has come, whose header fields describe the message.
+    described: bool,
     coverage: Coverage,
     /// What the chunk that ended with `$` said.
     size: Option<u64>,
@@ -165,7 +167,7 @@ impl Receiver {
             }
             Some(Known::Ended(Ended::Refused(status), _)) if at > 0 => return Err(status),
             Some(Known::Ended(Ended::Refused(_), _)) | None => {
-                self.start(head, message_id, config, events)?
+                self.start(head, message_id, at, config, events)?
             }
         };
         self.continue_message(head, id, at, config, events)?;
@@ -176,6 +178,7 @@ impl Receiver {
         &mut self,
         head: &Head,
         message_id: &Bytes,
+        at: u64,
         config: &SessionConfig,
         events: &mut Queue<Event>,
     ) -> Result<IncomingId, u16> {
@@ -199,19 +202,18 @@ impl Receiver {
             message_id: message_id.clone(),
             path: self.replies.path_of(&head.from_path),
             success_report: false,
+            described: at == 0,
             coverage: Coverage::default(),
             size: None,
             waiting: None,
         };
         self.incoming.insert(id, incoming);
         self.unfinished += 1;
-        let copy =
-            |(name, value): &(Bytes, Bytes)| (Bytes::copy_from_slice(name), Bytes::copy_from_slice(value));
         events.push_back(Event::Started {
             id,
             message_id,
             content_type: Some(Bytes::copy_from_slice(content_type)),
-            headers: head.others.iter().map(copy).collect(),
+            headers: copied(&head.others),
             total,
             answered: head.failure_report == FailureReport::Yes,
         });
@@ -240,6 +242,18 @@ impl Receiver {
         if incoming.waiting.is_none() && at.max(total.unwrap_or(0)) > config.limits.max_message {
             self.drop_message(id, DropCause::TooLarge, 413, events);
             return Err(413);
+        }
+        // RFC 4975 7.3.1: MUST NOT assume that the chunks will be delivered in order.
+        if at == 0
+            && !std::mem::replace(&mut incoming.described, true)
+            && let Some(content_type) = &head.content_type
+        {
+            if !config.limits.accepts(content_type) {
+                self.drop_message(id, DropCause::Unsupported, 415, events);
+                return Err(415);
+            }
+            let content_type = Bytes::copy_from_slice(content_type);
+            events.push_back(Event::Described { id, content_type, headers: copied(&head.others) });
         }
         Ok(())
     }
@@ -431,4 +445,10 @@ impl Receiver {
             }
         }
     }
+}
+
+/// Fields that do not keep the frame they came in.
+fn copied(fields: &[(Bytes, Bytes)]) -> Vec<(Bytes, Bytes)> {
+    let copy = |(name, value): &(Bytes, Bytes)| (Bytes::copy_from_slice(name), Bytes::copy_from_slice(value));
+    fields.iter().map(copy).collect()
 }

@@ -1,6 +1,8 @@
 //! Tests of the receiving half against a peer made of text.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::sync::Arc;
+
 use super::testing::*;
 use super::*;
 use crate::wire::msrp::ByteRange;
@@ -22,6 +24,7 @@ fn completed(session: &mut Session) -> (IncomingId, u64) {
 fn names(events: &[Event]) -> Vec<&'static str> {
     let name = |event: &Event| match event {
         Event::Started { .. } => "Started",
+        Event::Described { .. } => "Described",
         Event::Data { .. } => "Data",
         Event::Complete { .. } => "Complete",
         Event::Dropped { cause: DropCause::Aborted, .. } => "Aborted",
@@ -107,12 +110,59 @@ fn chunks_come_in_any_order_and_the_last_missing_one_completes() {
     assert_eq!(seen, [Event::Data { id: *id, offset: 2, bytes: "cdef".into() }]);
     let (replies, seen) = step(&mut store, chunk("tran4", "m001", "1-2/8", "ab", '+'));
     assert!(replies.is_empty(), "the response of the last chunk waits");
-    assert_eq!(names(&seen), ["Data", "Complete"]);
+    assert_eq!(names(&seen), ["Described", "Data", "Complete"]);
     store.answer(T0, *id, &Verdict::Stored);
     assert_eq!(written(&mut store)[0].head.transaction, "tran4");
     let (replies, seen) = step(&mut store, chunk("tran5", "m002", "6-*/*", "!", '$'));
     assert!(replies.is_empty());
     assert!(matches!(seen.last(), Some(Event::Complete { size: 6, .. })));
+}
+
+// proves RFC 4975 7.3.1: chunks out of order: the first one says what the message is, whenever it comes
+#[test]
+fn the_chunk_with_the_first_byte_describes_the_message() {
+    let described = |transaction: &str, range: &str, body: &str, flag: char, kind: &str| {
+        let headers =
+            ["Message-ID: m001", &format!("Byte-Range: {range}"), &format!("Content-Disposition: {kind}")];
+        send(transaction, &headers, Some(body), flag).replace("text/plain", &format!("text/{kind}"))
+    };
+    let mut store = session(config());
+    let (_, seen) = step(&mut store, described("tran1", "5-8/12", "EFGH", '+', "later"));
+    let Some(Event::Started { id, content_type: Some(kind), .. }) = seen.first() else { panic!("{seen:?}") };
+    assert_eq!(kind, "text/later");
+    let (_, seen) = step(&mut store, described("tran2", "3-4/12", "CD", '+', "later"));
+    assert_eq!(names(&seen), ["Data"]);
+    let (_, seen) = step(&mut store, described("tran3", "1-2/12", "AB", '+', "first"));
+    let headers = vec![("Content-Disposition".into(), "first".into())];
+    assert_eq!(seen[0], Event::Described { id: *id, content_type: "text/first".into(), headers });
+    assert_eq!(names(&seen), ["Described", "Data"], "before its bytes");
+    let (_, seen) = step(&mut store, described("tran4", "1-2/12", "AB", '+', "again"));
+    assert_eq!(names(&seen), ["Data"], "it has been told");
+    // In order the first chunk has told at once.
+    let (_, seen) = step(&mut store, chunk("tran5", "m002", "1-2/4", "AB", '+'));
+    assert_eq!(names(&seen), ["Started", "Data"]);
+    let (_, seen) = step(&mut store, chunk("tran6", "m002", "1-2/4", "AB", '+'));
+    assert_eq!(names(&seen), ["Data"]);
+}
+
+#[test]
+fn a_first_chunk_of_another_type_is_refused_if_that_is_not_taken() {
+    let mut limited = config();
+    limited.limits =
+        Arc::new(SessionLimits { accepts: Box::from(["text/*".into()]), ..SessionLimits::default() });
+    let mut store = session(limited);
+    step(&mut store, chunk("tran1", "m001", "3-4/4", "CD", '$'));
+    let first = chunk("tran2", "m001", "1-2/4", "AB", '+').replace("text/plain", "image/png");
+    let (replies, seen) = step(&mut store, first);
+    assert_eq!(replies, ["415"]);
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert!(matches!(seen[0], Event::Dropped { cause: DropCause::Unsupported, .. }));
+    let (replies, seen) = step(&mut store, chunk("tran3", "m001", "1-4/4", "ABCD", '$'));
+    assert_eq!(
+        (replies.len(), names(&seen)),
+        (0, vec!["Started", "Data", "Complete"]),
+        "anew from its first byte"
+    );
 }
 
 // proves RFC 4975 7.3.1: the length is what the payload says, and the "$" chunk defines the total

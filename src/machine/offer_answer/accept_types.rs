@@ -55,6 +55,12 @@ impl AcceptTypes {
         self.wrapped.0.is_empty() || self.types.lists(media_type) || self.wrapped.lists(media_type)
     }
 
+    /// Whether it is told what containers may hold.
+    #[must_use]
+    pub const fn tells_wrapped(&self) -> bool {
+        !self.wrapped.0.is_empty()
+    }
+
     /// Whether messages may be wrapped as message/cpim.
     #[must_use]
     pub fn wants_cpim(&self) -> bool {

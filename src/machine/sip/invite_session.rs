@@ -385,7 +385,11 @@ impl InviteSession {
     pub(super) fn refuse_pending(&mut self, rejection: &Rejection) {
         let Some(pending) = self.pending.take() else { return };
         let Pending { txn, request, .. } = *pending;
-        let mut response = self.tagged(request.respond(rejection.status));
+        let response = match &rejection.reason {
+            Some(reason) => request.respond_with(rejection.status, reason),
+            None => request.respond(rejection.status),
+        };
+        let mut response = self.tagged(response);
         for (name, value) in &rejection.headers {
             response.headers.push(name.clone(), value.clone());
         }

@@ -234,8 +234,10 @@ fn a_cancelled_invite_gets_487() {
 fn a_rejected_invite_ends_with_its_response() {
     let mut session = begun("offer");
     let warning = (HeaderName::Warning, "304 example.com \"no MSRP\"".into());
-    session.reject(&Rejection { status: StatusCode::NOT_ACCEPTABLE_HERE, headers: vec![warning] });
+    let reason = Some("No MSRP".into());
+    session.reject(&Rejection { status: StatusCode::NOT_ACCEPTABLE_HERE, reason, headers: vec![warning] });
     let refusal = answer(&mut session);
+    assert_eq!(refusal.reason, "No MSRP");
     assert_eq!((refusal.status.0, refusal.headers.to_tag().unwrap()), (488, "b1".into()));
     assert!(refusal.headers.contains(&HeaderName::Warning));
     assert_eq!(events(&mut session), ["ended Rejected"]);

@@ -33,13 +33,15 @@ impl Body {
 pub struct Rejection {
     /// The status: 300 to 699.
     pub status: StatusCode,
+    /// The reason phrase, where it says more than the standard one.
+    pub reason: Option<String>,
     /// Header fields to add, such as Warning or Retry-After.
     pub headers: Vec<(HeaderName, Bytes)>,
 }
 
 impl From<StatusCode> for Rejection {
     fn from(status: StatusCode) -> Self {
-        Self { status, headers: Vec::new() }
+        Self { status, reason: None, headers: Vec::new() }
     }
 }
 

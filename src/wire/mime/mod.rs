@@ -16,6 +16,7 @@ use super::sip::{HeaderName, Request};
 pub use field::{Fields, fields, parameter, value};
 pub(super) use field::{are_readable, named};
 pub use multipart::{boundary, encode, parts};
+pub(crate) use transfer::{decode, is_identity};
 
 /// Parts of one body, at all depths together.
 pub const MOST_PARTS: usize = 64;
@@ -196,7 +197,7 @@ impl Part {
         let Some(encoding) = self.header("Content-Transfer-Encoding").map(|text| value(text)) else {
             return Ok(self.clone());
         };
-        let Some(body) = transfer::decode(&encoding, &self.body) else {
+        let Some(body) = decode(&encoding, &self.body) else {
             return Err(MimeError::TransferEncoding(encoding));
         };
         let mut headers = self.headers.clone();
@@ -223,10 +224,15 @@ pub fn matching<'a>(
         let own = part.disposition();
         let fits = match disposition {
             Some(wanted) => own.is_some_and(|own| own.eq_ignore_ascii_case(wanted)),
-            None => own.is_none_or(|own| own == "session" || own == "render"),
+            None => own.is_none_or(|own| is_default(&own)),
         };
         fits && part.media_type().eq_ignore_ascii_case(media_type)
     })
+}
+
+/// Whether a disposition (in lower case) is what is meant where none is told.
+fn is_default(disposition: &str) -> bool {
+    matches!(disposition, "session" | "render")
 }
 
 /// The bodies of the parts of this media type that are meant to be used as that type usually is, also where
@@ -264,13 +270,17 @@ pub fn body_of(parts: &[Part], media_type: &str) -> Option<Bytes> {
     bodies_of(parts, media_type).into_iter().next()
 }
 
-/// The first part that must be understood and is not of one of the `known` media types, or in a content coding:
-/// the message has to be refused with 415 (RFC 5621 section 8.4).
+/// The first part that must be understood and is not of one of the `known` media types, or in a content coding, or has a
+/// disposition for which [`bodies_of`] has no use: the message has to be refused with 415 (RFC 5621 section 8.4).
 #[must_use]
 pub fn not_understood<'a>(parts: &'a [Part], known: &[&str]) -> Option<&'a Part> {
     let is_known = |part: &Part| {
         let media_type = part.media_type();
-        !part.is_coded() && known.iter().any(|known| known.eq_ignore_ascii_case(&media_type))
+        let list = media_type == resource_lists::MEDIA_TYPE;
+        let disposed = part.disposition().is_none_or(|own| {
+            is_default(&own) || list && own.eq_ignore_ascii_case(resource_lists::DISPOSITION)
+        });
+        disposed && !part.is_coded() && known.iter().any(|known| known.eq_ignore_ascii_case(&media_type))
     };
     let understood: Vec<usize> = parts
         .iter()

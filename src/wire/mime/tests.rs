@@ -160,6 +160,28 @@ fn of_alternatives_one_is_enough() {
     assert_eq!(not_understood(&leaves, &["application/other"]), leaves.first());
 }
 
+// proves RFC 5621 section 8.4: 415 for a required part whose disposition is not understood, whatever its type
+#[test]
+fn a_disposition_has_to_be_understood_where_its_part_is_required() {
+    let part = |kind: &'static str, disposition: &'static str| {
+        Part::new(kind, "x").with("Content-Disposition", disposition)
+    };
+    let known = ["application/sdp", resource_lists::MEDIA_TYPE];
+    for understood in ["session", "Render", "session;handling=required", "foo;handling=optional"] {
+        assert_eq!(not_understood(&[part("application/sdp", understood)], &known), None, "{understood}");
+    }
+    assert_eq!(not_understood(&[part(resource_lists::MEDIA_TYPE, "Recipient-List")], &known), None);
+    for (kind, disposition) in [
+        ("application/sdp", "early-session;handling=required"),
+        ("application/sdp", "recipient-list"),
+        (resource_lists::MEDIA_TYPE, "foo"),
+        (resource_lists::MEDIA_TYPE, "recipient-list-history"),
+    ] {
+        let parts = [Part::new("application/sdp", "v=0"), part(kind, disposition)];
+        assert_eq!(not_understood(&parts, &known), parts.last(), "{kind} {disposition}");
+    }
+}
+
 #[test]
 fn a_plain_body_is_its_own_leaf() {
     let plain = message("application/SDP ; charset=x", b"v=0");

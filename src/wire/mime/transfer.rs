@@ -13,13 +13,18 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// The content behind the encoding `name` (in lower case); `None` where the encoding is not known, or the
 /// body is not written in it. What is not encoded comes back as it is, without a copy.
-pub(super) fn decode(name: &str, body: &Bytes) -> Option<Bytes> {
+pub(crate) fn decode(name: &str, body: &Bytes) -> Option<Bytes> {
     match name {
-        "7bit" | "8bit" | "binary" => Some(body.clone()),
+        _ if is_identity(name) => Some(body.clone()),
         "base64" => base64(body),
         "quoted-printable" => quoted_printable(body),
         _ => None,
     }
+}
+
+/// Whether what is said to be in the encoding `name` (in lower case) is in none.
+pub(crate) fn is_identity(name: &str) -> bool {
+    matches!(name, "" | "7bit" | "8bit" | "binary")
 }
 
 // RFC 2045 6.8: all line breaks MUST be ignored.
