@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use super::close_cause::CloseCause;
 use super::msrp_tests::{Rig, body, frame, read_to_end, read_until};
-use super::outbox::CloseCause;
 use super::*;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::outbox::CloseCause;
+use super::close_cause::CloseCause;
 use super::sip::FlowClosed;
 use super::*;
 use bytes::Bytes;
