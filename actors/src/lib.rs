@@ -41,6 +41,8 @@ mod shard;
 mod shared;
 #[cfg(test)]
 mod sim;
+#[cfg(test)]
+mod sizes;
 mod supervision;
 mod turn;
 mod upkeep;

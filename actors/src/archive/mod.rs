@@ -17,6 +17,7 @@ mod ends;
 mod expiry;
 mod floor;
 mod gaps;
+mod handle;
 mod hints;
 mod journal;
 mod keys;
@@ -35,6 +36,7 @@ mod retired;
 mod salvage;
 mod session;
 mod staging;
+mod standing;
 mod subscription;
 mod transaction;
 mod tree;
@@ -64,11 +66,13 @@ use self::claims::Claims;
 use self::content::Contents;
 use self::desk::Desk;
 use self::directory::{DirectoryLock, Found};
+use self::handle::WriterHandle;
 use self::pool::{Pool, lock};
 use self::presence::Presence;
 use self::reader::Reader;
+use self::standing::closed;
 use self::tree::{Durable, Tree};
-use self::writer::{Sinks, Writer, WriterHandle, closed};
+use self::writer::{Sinks, Writer};
 
 /// Contents up to this size lie in the item's or the message's own record.
 const INLINE_IN_ITEM: usize = 4 << 10;
@@ -177,7 +181,7 @@ impl Archive {
         work: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Answer<T> {
         // What is on the disk can be read as long as the store is open, be the writer broken or not.
-        if self.orders.closed() {
+        if self.orders.standing().is_closed() {
             return Box::pin(std::future::ready(Err(closed())));
         }
         let reader = self.reader.clone();
@@ -273,7 +277,7 @@ impl Store for Archive {
             let tell = |answer: oneshot::Sender<_>| move |opened| drop(answer.send(opened));
             reader.open_all(&owner, ids.into_iter().zip(answers.into_iter().map(tell)));
         };
-        let submitted = match self.orders.closed() {
+        let submitted = match self.orders.standing().is_closed() {
             true => Err(closed()),
             false => self.readers.handle().submit(visit),
         };
@@ -347,7 +351,7 @@ impl Store for Archive {
     }
 
     fn claim(&self, key: Bytes, holder: Bytes, now: Timestamp, until: Timestamp) -> Answer<bool> {
-        let granted = self.orders.refusal().map(|()| self.claims.claim(key, holder, now, until));
+        let granted = self.orders.standing().refusal().map(|()| self.claims.claim(key, holder, now, until));
         Box::pin(std::future::ready(granted))
     }
 
@@ -361,18 +365,18 @@ impl Store for Archive {
     }
 
     fn working(&self) -> bool {
-        if self.orders.refusal().is_ok()
+        if self.orders.standing().refusal().is_ok()
             && let Some(missing) = self.presence.missing()
         {
             let missing = missing.display();
             let cause = format!("{missing} was removed, moved or replaced: what is written now is not kept");
-            self.orders.give_up(&cause);
+            self.orders.standing().give_up(&cause);
         }
-        self.orders.refusal().is_ok()
+        self.orders.standing().refusal().is_ok()
     }
 
     fn ailment(&self) -> Option<StoreError> {
-        self.orders.refusal().err()
+        self.orders.standing().refusal().err()
     }
 
     fn close(&self) -> Answer<()> {

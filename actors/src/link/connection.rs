@@ -3,9 +3,10 @@
 //!
 //! What SIP and MSRP do with the bytes is their [`Traffic`].
 
+use super::close_cause::CloseCause;
 use super::intake::{Intake, Read};
 use super::open::see_off;
-use super::outbox::{CloseCause, Outbox};
+use super::outbox::Outbox;
 use super::stop::Stop;
 use super::stream::Stream;
 use super::writer;

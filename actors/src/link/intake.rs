@@ -2,7 +2,7 @@
 //!
 //! A connection that waits holds no buffer; one that is busy reads up to [`MOST`] at once.
 
-use super::outbox::CloseCause;
+use super::close_cause::CloseCause;
 use super::stop::Stop;
 use super::stream::{Got, Stream};
 use bytes::BytesMut;

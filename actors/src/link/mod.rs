@@ -12,10 +12,12 @@
 //! Every task ends with its connection, or soon after [`Stopper::stop`]. Handshakes are bounded in time and number.
 
 mod census;
+mod close_cause;
 mod connection;
 mod cores;
 mod dns;
 mod first;
+mod guard;
 mod intake;
 mod listen;
 mod lobby;
@@ -49,10 +51,11 @@ pub use census::ConnectionLimits;
 pub use cores::Cores;
 pub use dns::DnsSettings;
 pub(crate) use first::first_of;
+pub use guard::Guard;
 pub(crate) use listen::is_ours;
 pub use msrp::{MsrpConnectError, MsrpLimits, MsrpTarget, MsrpTransport};
 pub use msrp_link::{MsrpEvent, MsrpFrames, MsrpLink, MsrpPort};
-pub use msrp_registry::{Guard, MsrpRegistration};
+pub use msrp_registry::MsrpRegistration;
 pub use open::HandshakeLimits;
 pub use outbox::OutboxLimits;
 pub use resolve::Resolver;

@@ -1,15 +1,17 @@
 //! MSRP over TCP, TLS and WebSocket (RFC 4975 5.4, 14, RFC 7977): listeners, connections the node opens, sessions.
 
 use super::census::{Census, ConnectionLimits, Seat};
+use super::close_cause::CloseCause;
 use super::cores::Cores;
 use super::first::first_of;
+use super::guard::Guard;
 use super::listen::{Accepted, Reception, tune};
 use super::msrp_link::{Carrier, LinkId, MsrpLink, MsrpPort};
 use super::msrp_reader::{self, Opened};
-use super::msrp_registry::{By, Guard, Lookup, MsrpRegistration, Registry};
+use super::msrp_registry::{By, Lookup, MsrpRegistration, Registry};
 use super::net::TcpStream;
 use super::open::{HandshakeLimits, Opening};
-use super::outbox::{CloseCause, Outbox, OutboxLimits};
+use super::outbox::{Outbox, OutboxLimits};
 use super::stop::{Stop, Stopper};
 use super::stream::Stream;
 use super::tls::{Expect, Tls};

@@ -3,8 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use super::close_cause::CloseCause;
 use super::msrp_tests::{Rig, body, frame, read_to_end};
-use super::outbox::CloseCause;
 use super::*;
 use crate::sim::net::{Fabric, Wire};
 use std::net::SocketAddr;

@@ -1,6 +1,7 @@
 //! One MSRP connection as its sessions see it: the handle they write to, and what they are told.
 
-use super::outbox::{CloseCause, Outbox};
+use super::close_cause::CloseCause;
+use super::outbox::Outbox;
 use super::turns::Turns;
 use bytes::Bytes;
 use restante::wire::msrp::Piece;

@@ -2,12 +2,13 @@
 //! credit (RFC 4975 5.4, 7.3).
 
 use super::census::Seat;
+use super::close_cause::CloseCause;
 use super::connection::{self, Addressed, Traffic, acquire};
 use super::intake::Intake;
 use super::msrp::Hub;
 use super::msrp_link::{LinkClosed, MsrpEvent, MsrpFrames, MsrpLink, MsrpPort};
 use super::msrp_registry::Lookup;
-use super::outbox::{CloseCause, Outbox};
+use super::outbox::Outbox;
 use super::stop::Stop;
 use super::stream::Stream;
 use bytes::{Bytes, BytesMut};

@@ -1,16 +1,15 @@
 //! Which session a frame is for, and which connection a session is bound to (RFC 4975 5.4, 7.3).
 
-use super::msrp_link::{Carrier, LinkId, MsrpEvent, MsrpLink, MsrpPort};
+use super::guard::{Answered, Guard};
+use super::msrp_link::{LinkId, MsrpEvent, MsrpLink, MsrpPort};
 use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use restante::wire::fingerprint::Fingerprint;
+use dashmap::mapref::one::RefMut;
 use restante::wire::msrp::{FrameKind, Head, MsrpUri};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
 
 /// The sessions the node knows, by the session-id of its own URI.
 #[derive(Default)]
@@ -56,55 +55,6 @@ pub(crate) enum By<'a> {
     Request(&'a Head),
     /// We, who have opened it when the session had [moved](MsrpRegistration::moves) so many times.
     Us { moves: u32 },
-}
-
-/// Which connections may carry a session.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Guard {
-    /// Any that is not secured: nothing else was agreed upon.
-    #[default]
-    Plain,
-    /// One secured by TLS. Where the description told fingerprints, the peer's certificate has one of them
-    /// (RFC 4975 14.4, RFC 8122 6.2).
-    Secure(Vec<Fingerprint>),
-    /// One secured by TLS, when the peer's answer has told the fingerprints: meanwhile it waits.
-    Unanswered(Arc<Answered>),
-}
-
-/// Tells when the answer has come.
-#[derive(Debug, Default)]
-pub struct Answered(Notify);
-
-impl PartialEq for Answered {
-    fn eq(&self, other: &Self) -> bool {
-        std::ptr::eq(self, other)
-    }
-}
-
-impl Eq for Answered {}
-
-impl Answered {
-    pub(crate) fn come(&self) -> Notified<'_> {
-        self.0.notified()
-    }
-}
-
-impl Guard {
-    fn admits(&self, carrier: &Carrier) -> Result<(), Lookup> {
-        let good = match self {
-            Self::Plain => !carrier.secure,
-            Self::Secure(fingerprints) => {
-                // RFC 8122 6.2: if the client does not provide a certificate, or it does not match a provided
-                // fingerprint, the server endpoint MUST terminate the media connection
-                let certificate = carrier.certificate.as_deref();
-                let proven = || certificate.is_some_and(|it| Fingerprint::accept(fingerprints, it));
-                carrier.secure && (fingerprints.is_empty() || proven())
-            }
-            Self::Unanswered(answered) if carrier.secure => return Err(Lookup::Early(Arc::clone(answered))),
-            Self::Unanswered(_) => false,
-        };
-        if good { Ok(()) } else { Err(Lookup::Forbidden) }
-    }
 }
 
 /// What became of a frame's address.
@@ -235,30 +185,26 @@ impl MsrpRegistration {
 
     /// Says which connections may carry the session from now on: the peer's description is known.
     pub fn guard(&self, guard: Guard) {
-        let Some(mut found) = self.registry.sessions.get_mut(&self.session) else { return };
-        if found.serial != self.serial {
-            return;
-        }
-        if let Guard::Unanswered(answered) = std::mem::replace(&mut found.guard, guard) {
-            answered.0.notify_waiters();
+        if let Some(mut found) = self.found() {
+            std::mem::replace(&mut found.guard, guard).release();
         }
     }
 
     /// The session leaves its connection for another, which may be carried as `guard` says: one that we open, or one on
     /// which a request comes from the new `path` of the peer.
     pub fn leave(&self, guard: Guard, path: &[MsrpUri]) {
-        let Some(mut found) = self.registry.sessions.get_mut(&self.session) else { return };
-        if found.serial != self.serial {
-            return;
-        }
+        let Some(mut found) = self.found() else { return };
         found.path = Some(path.into());
         found.moves = found.moves.wrapping_add(1);
         if let Some(link) = found.link.take() {
             link.unbind(&self.session);
         }
-        if let Guard::Unanswered(answered) = std::mem::replace(&mut found.guard, guard) {
-            answered.0.notify_waiters();
-        }
+        std::mem::replace(&mut found.guard, guard).release();
+    }
+
+    /// What is known by its id, unless that is of a later registration.
+    fn found(&self) -> Option<RefMut<'_, Bytes, Session>> {
+        self.registry.sessions.get_mut(&self.session).filter(|found| found.serial == self.serial)
     }
 
     /// How many times the session has [left](Self::leave) its connection.
@@ -289,9 +235,7 @@ impl Drop for MsrpRegistration {
             Entry::Occupied(entry) if entry.get().serial == self.serial => entry.remove(),
             _ => return,
         };
-        if let Guard::Unanswered(answered) = former.guard {
-            answered.0.notify_waiters();
-        }
+        former.guard.release();
         let link = former.link;
         if let Some(link) = link {
             link.unbind(&self.session);
@@ -303,8 +247,11 @@ impl Drop for MsrpRegistration {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use super::super::outbox::{CloseCause, Outbox};
+    use super::super::close_cause::CloseCause;
+    use super::super::msrp_link::Carrier;
+    use super::super::outbox::Outbox;
     use super::*;
+    use restante::wire::fingerprint::Fingerprint;
     use rustls::pki_types::CertificateDer;
 
     fn link(id: u64) -> MsrpLink {

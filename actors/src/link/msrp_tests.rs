@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use super::close_cause::CloseCause;
 use super::msrp_limits_tests::Network;
 use super::msrp_link::LinkGone;
-use super::outbox::CloseCause;
 use super::*;
 use bytes::Bytes;
 use restante::machine::sip::Transport;

@@ -1,8 +1,8 @@
 //! What comes before the first SIP or MSRP byte: the handshakes of TLS and WebSocket, bounded in time and
 //! number.
 
+use super::close_cause::CloseCause;
 use super::net::TcpStream;
-use super::outbox::CloseCause;
 use super::stop::Stop;
 use super::stream::Stream;
 use super::tls::{self, Expect, Purpose, Tls, TlsPeer};

@@ -2,12 +2,13 @@
 //! its socket, its open connection, or a new one.
 
 use super::census::{Census, ConnectionLimits};
+use super::close_cause::CloseCause;
 use super::cores::Cores;
 use super::listen::Reception;
 use super::lobby::Lobby;
 use super::net;
 use super::open::{HandshakeLimits, Opening};
-use super::outbox::{CloseCause, OutboxLimits};
+use super::outbox::OutboxLimits;
 use super::sip_connection::{Connection, Connections, Pending, Target, is_response};
 use super::sip_stream;
 use super::stop::Stopper;

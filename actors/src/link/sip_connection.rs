@@ -1,7 +1,8 @@
 //! The open SIP connections of the node, by number and by peer address, and what waits to be written
 //! to each.
 
-use super::outbox::{CloseCause, Outbox, OutboxLimits};
+use super::close_cause::CloseCause;
+use super::outbox::{Outbox, OutboxLimits};
 use super::sip::TransportFailed;
 use bytes::Bytes;
 use dashmap::DashMap;

@@ -1,11 +1,12 @@
 //! One SIP connection (RFC 3261 18.3, RFC 5626 3.5.1): opened, and its bytes understood.
 
 use super::census::Seat;
+use super::close_cause::CloseCause;
 use super::connection::{self, Traffic, acquire};
 use super::intake::Intake;
 use super::listen::{Accepted, tune};
 use super::net::{self, TcpStream};
-use super::outbox::{CloseCause, Outbox};
+use super::outbox::Outbox;
 use super::sip::{FlowClosed, Hub, SipReceived};
 use super::sip_connection::{Connection, Pending, report};
 use super::stop::Stop;

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use super::close_cause::CloseCause;
 use super::msrp_limits_tests::Network;
-use super::outbox::CloseCause;
 use super::sip::FlowClosed;
 use super::*;
 use bytes::Bytes;

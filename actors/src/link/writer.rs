@@ -1,7 +1,8 @@
 //! The task that writes one connection: it takes all that waits in the outbox and hands it to the socket with few
 //! system calls, without copying.
 
-use super::outbox::{CloseCause, Outbox, Taken};
+use super::close_cause::CloseCause;
+use super::outbox::{Outbox, Taken};
 use super::stream::Stream;
 use super::web::WebSocket;
 use bytes::{Buf, Bytes};

@@ -13,7 +13,7 @@ use super::client::Client;
 use super::event::{ClientTxn, EndpointConfig, EndpointEvent, ServerTxn, Transmit, TransmitId};
 use super::fingerprint::{Fingerprint, Fingerprints};
 use super::repeats::Repeats;
-use super::server::{Server, Terms};
+use super::server::Server;
 use super::slab::Slab;
 use super::transport::{Destination, Transport};
 use crate::entropy::Entropy;
@@ -51,8 +51,6 @@ pub struct Endpoint {
     pub(super) refused: Repeats,
     /// Requests over datagrams that were answered 202, whose transactions would only wait for repetitions.
     pub(super) accepted: Repeats,
-    /// On which terms the request in hand is taken.
-    pub(super) terms: Terms,
     pub(super) alarms: Alarms<Txn>,
     pub(super) transmits: VecDeque<Transmit>,
     pub(super) events: VecDeque<EndpointEvent>,
@@ -82,7 +80,6 @@ impl Endpoint {
             server_keys: HashMap::default(),
             client_keys: HashMap::default(),
             ongoing: HashSet::default(),
-            terms: Terms::default(),
             alarms: Alarms::new(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),

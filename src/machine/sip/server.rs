@@ -30,6 +30,23 @@ impl Default for Terms {
     }
 }
 
+/// How a request came.
+#[derive(Clone, Copy, Debug)]
+struct Arrival<'a> {
+    flow: Flow,
+    via: &'a Via,
+    /// What tells it from others.
+    key: Fingerprint,
+    terms: Terms,
+}
+
+impl Arrival<'_> {
+    /// Where its answers go.
+    fn sender(&self) -> Destination {
+        Destination::of_response(self.via, self.flow, self.terms.trusted)
+    }
+}
+
 /// What is kept of a server transaction: no request, and of responses what [`Sent`] says.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -121,21 +138,21 @@ impl Machine {
 impl Endpoint {
     /// Takes a request off the wire: valid, its topmost Via stamped with where it came from.
     pub fn handle_request(&mut self, now: Instant, request: Request, flow: Flow) {
-        // Without a Via it belongs to nobody and cannot be answered.
-        if let Ok(via) = request.headers.via() {
-            match request.method {
-                Method::Ack => self.take_ack(now, request, flow, &via),
-                _ => self.take_request(now, request, flow, &via),
-            }
-        }
-        self.prune();
+        self.handle_request_on(now, request, flow, Terms::default());
     }
 
     /// As [`Self::handle_request`], of a peer who is not welcome in all respects.
     pub fn handle_request_on(&mut self, now: Instant, request: Request, flow: Flow, terms: Terms) {
-        self.terms = terms;
-        self.handle_request(now, request, flow);
-        self.terms = Terms::default();
+        // Without a Via it belongs to nobody and cannot be answered.
+        if let Ok(via) = request.headers.via() {
+            if request.method == Method::Ack {
+                self.take_ack(now, request, flow, &via);
+            } else {
+                let key = self.fingerprints.server(&request, &via, &request.method);
+                self.take_request(now, request, Arrival { flow, via: &via, key, terms });
+            }
+        }
+        self.prune();
     }
 
     /// Answers a request. A To tag is added where there is none; further 2xx to an INVITE are sent
@@ -161,42 +178,41 @@ impl Endpoint {
         true
     }
 
-    fn take_request(&mut self, now: Instant, request: Request, flow: Flow, via: &Via) {
-        let key = self.fingerprints.server(&request, via, &request.method);
+    fn take_request(&mut self, now: Instant, request: Request, arrival: Arrival<'_>) {
+        let Arrival { flow, key, .. } = arrival;
         if let Some(&id) = self.server_keys.get(&key) {
             // A peer that asks again by a connection listens there. Of a datagram that is not known, nor is it of
             // another address; and what was asked in secret is not answered in the clear.
-            let to = self.answers_go(via, flow);
             if let Some(server) = self.servers.get_mut(id)
                 && flow.transport.is_reliable()
                 && server.to.addr.ip() == flow.peer.ip()
                 && (flow.transport.is_secure() || !server.to.transport.is_secure())
             {
-                server.to = to;
+                server.to = arrival.sender();
             }
             self.drive_server(now, id, Heard::Request, None);
         } else if request.method == Method::Cancel {
-            self.take_cancel(now, &request, flow, via, key);
+            self.take_cancel(now, &request, arrival);
         } else if self.accepted.holds(now, key) {
             // RFC 3261 17.2.2: in Completed, a repetition is answered with the same response again.
             let accepted = request.respond(StatusCode::ACCEPTED);
-            self.answer_stateless(flow, via, key, accepted);
+            self.answer_stateless(arrival, accepted);
         } else if self.refused.holds(now, key) {
-            self.refuse(&request, flow, via, key);
-        } else if !self.has_room(&request) {
+            self.refuse(&request, arrival);
+        } else if !self.has_room(&request, arrival.terms) {
             // RFC 3261 8.2.7: the repetition of what was refused without a transaction is refused, too.
             if !flow.transport.is_reliable() {
                 self.refused.note(now, key);
             }
-            self.refuse(&request, flow, via, key);
+            self.refuse(&request, arrival);
         } else {
             let merged = self.fingerprints.merged(&request);
             if merged.is_some_and(|merged| self.ongoing.contains(&merged)) {
                 // RFC 3261 8.2.2.2: the same request by another way SHOULD be answered 482.
                 let response = request.respond(StatusCode::LOOP_DETECTED);
-                self.answer_here(now, &request, flow, via, key, response);
+                self.answer_here(now, &request, arrival, response);
             } else {
-                self.open_server(now, request, flow, via, key, merged);
+                self.open_server(now, request, arrival, merged);
             }
         }
     }
@@ -206,19 +222,17 @@ impl Endpoint {
         &mut self,
         now: Instant,
         request: Request,
-        flow: Flow,
-        via: &Via,
-        key: Fingerprint,
+        arrival: Arrival<'_>,
         merged: Option<Fingerprint>,
     ) {
+        let (key, flow) = (arrival.key, arrival.flow);
         let (machine, actions) = Machine::new(&request.method);
         // A 100 is at hand for when one is due.
         let sent = Sent::Whole(match request.method {
             Method::Invite => request.respond(StatusCode::TRYING).encode(),
             _ => Bytes::new(),
         });
-        let to = self.answers_go(via, flow);
-        let clock = Clock::default();
+        let (to, clock) = (arrival.sender(), Clock::default());
         let server = Server { machine, key, merged, to, sent, unsent: false, quiet: false, clock };
         let Some(id) = self.servers.insert(server) else { return };
         self.server_keys.insert(key, id);
@@ -228,20 +242,12 @@ impl Endpoint {
     }
 
     /// Answers a request without the user, in a transaction of its own where there is room.
-    fn answer_here(
-        &mut self,
-        now: Instant,
-        request: &Request,
-        flow: Flow,
-        via: &Via,
-        key: Fingerprint,
-        response: Response,
-    ) {
-        if !self.has_room(request) {
-            return self.answer_stateless(flow, via, key, response);
+    fn answer_here(&mut self, now: Instant, request: &Request, arrival: Arrival<'_>, response: Response) {
+        if !self.has_room(request, arrival.terms) {
+            return self.answer_stateless(arrival, response);
         }
         let (machine, _) = Machine::new(&request.method);
-        let to = self.answers_go(via, flow);
+        let (key, to) = (arrival.key, arrival.sender());
         let (sent, clock) = (Sent::Whole(Bytes::new()), Clock::default());
         let server = Server { machine, key, merged: None, to, sent, unsent: false, quiet: true, clock };
         if let Some(id) = self.servers.insert(server) {
@@ -250,15 +256,15 @@ impl Endpoint {
         }
     }
 
-    fn answer_stateless(&mut self, flow: Flow, via: &Via, key: Fingerprint, mut response: Response) {
-        self.complete_response(&mut response, key);
-        let (to, bytes) = (self.answers_go(via, flow), response.encode());
+    fn answer_stateless(&mut self, arrival: Arrival<'_>, mut response: Response) {
+        self.complete_response(&mut response, arrival.key);
+        let (to, bytes) = (arrival.sender(), response.encode());
         self.transmits.push_back(Transmit { to, bytes, id: TransmitId::Stateless });
     }
 
     /// RFC 3261 9.2: answers a CANCEL, and tells the user where it matters.
-    fn take_cancel(&mut self, now: Instant, request: &Request, flow: Flow, via: &Via, key: Fingerprint) {
-        let keys = CANCELLABLE.map(|method| self.fingerprints.server(request, via, &method));
+    fn take_cancel(&mut self, now: Instant, request: &Request, arrival: Arrival<'_>) {
+        let keys = CANCELLABLE.map(|method| self.fingerprints.server(request, arrival.via, &method));
         let response = match keys.into_iter().find(|key| self.is_known(now, *key)) {
             Some(named) => {
                 let mut response = request.respond(StatusCode::OK);
@@ -270,7 +276,7 @@ impl Endpoint {
             }
             None => request.respond(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST),
         };
-        self.answer_here(now, request, flow, via, key, response);
+        self.answer_here(now, request, arrival, response);
     }
 
     /// Whether a request with this key was taken, and is still remembered.
@@ -306,15 +312,11 @@ impl Endpoint {
         }
     }
 
-    fn answers_go(&self, via: &Via, flow: Flow) -> Destination {
-        Destination::of_response(via, flow, self.terms.trusted)
-    }
-
     /// Whether a new transaction may be opened. Who comes to fetch gets a sixteenth more than who deposits, and
     /// what belongs to a dialog an eighth, so that what is going on can end.
-    fn has_room(&self, request: &Request) -> bool {
+    fn has_room(&self, request: &Request, terms: Terms) -> bool {
         let begins = request.method != Method::Cancel && !request.headers.has_to_tag();
-        if self.terms.refusing && begins {
+        if terms.refusing && begins {
             return false;
         }
         let most = self.config.max_transactions;
@@ -328,10 +330,10 @@ impl Endpoint {
     }
 
     /// RFC 3261 21.5.4: answers 503 and keeps nothing.
-    fn refuse(&mut self, request: &Request, flow: Flow, via: &Via, key: Fingerprint) {
+    fn refuse(&mut self, request: &Request, arrival: Arrival<'_>) {
         let mut response = request.respond(StatusCode::SERVICE_UNAVAILABLE);
         response.headers.push(HeaderName::RetryAfter, self.config.retry_after.to_string());
-        self.answer_stateless(flow, via, key, response);
+        self.answer_stateless(arrival, response);
     }
 
     /// The tag that goes with a transaction where the user gives none.

@@ -1,6 +1,6 @@
 //! A WebSocket that was accepted: messages in, messages out, pings (RFC 6455 5).
 
-use crate::link::outbox::CloseCause;
+use crate::link::close_cause::CloseCause;
 use crate::link::stream::{Got, Octets, Stream};
 use bytes::{Bytes, BytesMut};
 use std::io::{self, Read, Write};
