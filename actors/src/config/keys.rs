@@ -206,7 +206,7 @@ sections! {
         origins: Vec<String> = Vec::new();
         /// How often a silent client is pinged; after three times as long it is given up.
         ping: Duration = seconds(30);
-        /// Size of one WebSocket message, which is one MSRP chunk; more ends the connection. (For SIP: `[sip] max_message`.)
+        /// Size of one WebSocket message, which is one MSRP chunk; more ends the connection. A chunk is in memory until it is whole, and nothing tells a client of this bound: one that sends larger chunks, as RFC 4975 7.1.1 allows, needs it raised. (For SIP: `[sip] max_message`.)
         max_message: Size = Size::mib(1);
     }
     /// What may be deposited, and how long it is kept.
