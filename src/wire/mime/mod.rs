@@ -60,6 +60,8 @@ pub struct Part {
     /// The choices that lead to this part, from the outermost `multipart/alternative` on: of each only one
     /// alternative is meant, and has to be understood.
     pub alternatives: Vec<Alternative>,
+    /// Whether it is required, where that is not its own to say.
+    required: Option<bool>,
 }
 
 /// One of the alternatives of a `multipart/alternative`.
@@ -76,7 +78,7 @@ impl Part {
     #[must_use]
     pub fn new(content_type: impl Into<Bytes>, body: impl Into<Bytes>) -> Self {
         let headers = vec![(Bytes::from_static(b"Content-Type"), content_type.into())];
-        Self { headers, body: body.into(), alternatives: Vec::new() }
+        Self { headers, body: body.into(), alternatives: Vec::new(), required: None }
     }
 
     /// The whole body of a request, with what its header says of it.
@@ -92,7 +94,7 @@ impl Part {
             .into_iter()
             .filter_map(|(name, text)| Some((Bytes::from(text), request.headers.get(&name)?.clone())))
             .collect();
-        Self { headers, body: request.body.clone(), alternatives: Vec::new() }
+        Self { headers, body: request.body.clone(), alternatives: Vec::new(), required: None }
     }
 
     /// The same part with one header field more.
@@ -136,6 +138,9 @@ impl Part {
     /// Whether one who does not understand the part must refuse the message.
     #[must_use]
     pub fn is_required(&self) -> bool {
+        if let Some(required) = self.required {
+            return required;
+        }
         // RFC 3261 20.11: if the handling parameter is missing, "required" SHOULD be assumed.
         let handling = self.header("Content-Disposition").and_then(|text| parameter(text, "handling"));
         !handling.is_some_and(|handling| handling.eq_ignore_ascii_case(b"optional"))
@@ -143,8 +148,8 @@ impl Part {
 
     /// The parts that are no multiparts, however deep, in order; of alternatives the best first. A part
     /// that is no multipart is its own only leaf, and so is a multipart in a content coding. To take a message's body apart, make a `Part` of it
-    /// and its Content-* headers. Transfer encodings are undone; an optional part in one that is not
-    /// understood is left out.
+    /// and its Content-* headers. Transfer encodings are undone; what is optional and cannot be taken apart, or is in an
+    /// encoding that is not understood, is left out. Whether a leaf is required, what it lies in has its say.
     ///
     /// # Errors
     /// [`MimeError`] when a multipart is broken, too deep or has too many parts, or a required part's
@@ -162,15 +167,24 @@ impl Part {
     }
 
     fn collect(&self, depth: usize, walk: &mut Walk) -> Result<(), MimeError> {
-        let media_type = self.media_type();
-        if !media_type.starts_with("multipart/") || self.is_coded() {
-            match self.decoded() {
-                Ok(part) => walk.found.push(part),
-                Err(_) if !self.is_required() => {}
-                Err(error) => return Err(error),
+        let before = walk.found.len();
+        let collected = if self.media_type().starts_with("multipart/") && !self.is_coded() {
+            self.collect_inner(depth, walk)
+        } else {
+            self.decoded().map(|part| walk.found.push(part))
+        };
+        match collected {
+            // RFC 5621 8.1: what is optional and not understood is passed over.
+            Err(_) if !self.is_required() => {
+                walk.found.truncate(before);
+                Ok(())
             }
-            return Ok(());
+            collected => collected,
         }
+    }
+
+    /// The leaves of a multipart.
+    fn collect_inner(&self, depth: usize, walk: &mut Walk) -> Result<(), MimeError> {
         if depth >= DEEPEST {
             return Err(MimeError::TooDeep);
         }
@@ -178,7 +192,7 @@ impl Part {
             self.header("Content-Type").and_then(|text| boundary(text)).ok_or(MimeError::NoBoundary)?;
         let mut inner = parts(&self.body, &boundary)?;
         walk.budget = walk.budget.checked_sub(inner.len()).ok_or(MimeError::TooMany)?;
-        let choice = (media_type == "multipart/alternative").then(|| {
+        let choice = (self.media_type() == "multipart/alternative").then(|| {
             // RFC 2046 5.1.4: the last part of those that are understood is the best choice.
             inner.reverse();
             walk.choices += 1;
@@ -187,7 +201,13 @@ impl Part {
         for (place, part) in inner.into_iter().enumerate() {
             let mut alternatives = self.alternatives.clone();
             alternatives.extend(choice.map(|choice| Alternative { choice, place }));
-            Part { alternatives, ..part }.collect(depth + 1, walk)?;
+            // RFC 5621 8.2: of alternatives the multipart's handling counts and theirs does not; of others a part's own counts
+            // if the multipart is required, too.
+            let required = match choice {
+                Some(_) => Some(self.is_required()),
+                None => (!self.is_required()).then_some(false),
+            };
+            Part { alternatives, required, ..part }.collect(depth + 1, walk)?;
         }
         Ok(())
     }
@@ -202,7 +222,7 @@ impl Part {
         };
         let mut headers = self.headers.clone();
         headers.retain(|(name, _)| !name.eq_ignore_ascii_case(b"Content-Transfer-Encoding"));
-        Ok(Self { headers, body, alternatives: self.alternatives.clone() })
+        Ok(Self { headers, body, alternatives: self.alternatives.clone(), required: self.required })
     }
 }
 

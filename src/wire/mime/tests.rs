@@ -90,6 +90,45 @@ fn parameters_are_quote_aware() {
     assert_eq!(parameter(b"a=b", "a"), None, "the value itself is no parameter");
 }
 
+/// A multipart of this type and handling among others.
+fn inner(subtype: &str, handling: &str, parts: &[&str]) -> String {
+    let parts: String = parts.iter().map(|part| format!("--i\r\n{part}\r\n")).collect();
+    format!("Content-Type: multipart/{subtype};boundary=i\r\n{handling}\r\n{parts}--i--")
+}
+
+// proves RFC 5621 8.1, 8.2 and 8.3
+#[test]
+fn a_multipart_has_its_say_whether_its_parts_are_required() {
+    const OPTIONAL: &str = "Content-Disposition: render;handling=optional\r\n";
+    let (unknown, optional) =
+        ("Content-Type: x/y\r\n\r\n?", &*format!("Content-Type: x/y\r\n{OPTIONAL}\r\n?"));
+    let understood = |part: &str| {
+        let body = format!("--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b\r\n{part}\r\n--b--");
+        let leaves = Part::new("multipart/mixed;boundary=b", body).leaves()?;
+        Ok::<_, MimeError>(not_understood(&leaves, &["application/sdp"]).is_none())
+    };
+    for subtype in ["mixed", "related", "alternative"] {
+        assert_eq!(understood(&inner(subtype, "", &[unknown, unknown])), Ok(false), "{subtype}");
+        assert_eq!(understood(&inner(subtype, OPTIONAL, &[unknown, unknown])), Ok(true), "{subtype}");
+        let twice = inner(
+            "mixed",
+            OPTIONAL,
+            &[&inner(subtype, "", &[unknown]).replace("--i", "--j").replace("=i", "=j")],
+        );
+        assert_eq!(understood(&twice), Ok(true), "{subtype}");
+    }
+    assert_eq!(understood(&inner("mixed", "", &[optional])), Ok(true));
+    assert_eq!(
+        understood(&inner("alternative", "", &[optional, optional])),
+        Ok(false),
+        "one of them is meant"
+    );
+    for broken in ["Content-Type: multipart/mixed\r\n", "Content-Type: multipart/mixed;boundary=i\r\n"] {
+        assert!(understood(&format!("{broken}\r\n--i\r\n\r\n?")).is_err());
+        assert_eq!(understood(&format!("{broken}{OPTIONAL}\r\n--i\r\n\r\n?")), Ok(true));
+    }
+}
+
 #[test]
 fn broken_multiparts_are_refused() {
     let of = |body: &'static [u8]| parts(&Bytes::from_static(body), b"b");
