@@ -4,7 +4,7 @@
 use restante::focus::conference_subscriptions::{ConferenceAction, ConferenceSubscriptions};
 use restante::focus::fan_out::Participant;
 use restante::focus::retrieval::Entry;
-use restante::machine::sip::Flow;
+use restante::machine::sip::{FailureCause, Flow};
 use restante::time::Instant;
 use restante::wire::sip::{Method, Request, Response};
 
@@ -13,6 +13,7 @@ use crate::dialog_port::DialogPort;
 use crate::meters::{Package, Subscribed};
 use crate::party::Party;
 use crate::ports::{DialogInput, Leave};
+use crate::seldom::seldom;
 
 /// All subscribers of one focus.
 pub struct ConferenceSubscribers {
@@ -48,6 +49,11 @@ impl ConferenceSubscribers {
             DialogInput::Response { ticket, response } if self.machine.knows(ticket) => {
                 Package::Conference.notified(Some(response.status));
                 self.machine.handle_response(now, ticket, &response);
+            }
+            DialogInput::Failed { ticket, cause: FailureCause::Unresolved } if self.machine.knows(ticket) => {
+                Package::Conference.unresolved();
+                let seconds = self.machine.handle_unresolved(now, ticket).map(|after| after.as_secs());
+                seldom!(warn, seconds, "NOTIFY not sent: the DNS does not answer");
             }
             DialogInput::Failed { ticket, .. } if self.machine.knows(ticket) => {
                 Package::Conference.notified(None);

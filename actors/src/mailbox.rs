@@ -11,7 +11,7 @@ use restante::focus::rejection::Rejection;
 use restante::focus::subscriber::{Ticket, Written};
 use restante::focus::subscriptions::{Action, Subscriptions, Writing};
 use restante::focus::summary;
-use restante::machine::sip::{Flow, NotifyOutcome};
+use restante::machine::sip::{FailureCause, Flow, NotifyOutcome};
 use restante::store::{ListQuery, Owner, Store, StoreError, SubscriptionCursor, SubscriptionRecord};
 use restante::wire::sip::{HeaderName, Method, Response, StatusCode, tag_of};
 use tokio::sync::mpsc;
@@ -163,6 +163,12 @@ impl Mailbox {
                 seldom!(info, parent: &self.span, status, "subscription ended");
             }
         }
+    }
+
+    fn unresolved(&mut self, ticket: Ticket) {
+        Package::MessageSummary.unresolved();
+        let seconds = self.subscriptions.handle_unresolved(clock::now(), ticket).map(|after| after.as_secs());
+        seldom!(warn, parent: &self.span, seconds, "NOTIFY not sent: the DNS does not answer");
     }
 
     // ---- the turn of the wheel ----
@@ -382,6 +388,7 @@ impl Handler<DialogInput> for Mailbox {
                 asked.respond(response);
             }
             DialogInput::Response { ticket, response } => self.answered(ticket, &response),
+            DialogInput::Failed { ticket, cause: FailureCause::Unresolved } => self.unresolved(ticket),
             DialogInput::Failed { ticket, cause } => {
                 seldom!(warn, parent: &self.span, ?cause, "NOTIFY not answered: subscription ended");
                 Package::MessageSummary.notified(None);

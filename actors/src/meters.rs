@@ -139,6 +139,15 @@ impl Package {
             Some(_) => "refused",
             None => "unanswered",
         };
+        self.count(outcome);
+    }
+
+    /// Counts one that was not sent, for the DNS does not answer.
+    pub fn unresolved(self) {
+        self.count("unresolved");
+    }
+
+    fn count(self, outcome: &'static str) {
         let labels = [("event", self.label()), ("outcome", outcome)];
         metrics::counter!("restante_notifies_total", &labels).increment(1);
     }

@@ -240,7 +240,7 @@ impl UserAgent {
         let Some(errand) = self.errands.get(&txn) else { return };
         let (usage, role, heard, given_up) = (errand.usage, errand.role, errand.heard, errand.given_up);
         // RFC 3263 4.3: a time-out after a provisional response is no failure of the place.
-        let of_place = !given_up && (cause == FailureCause::Transport || !heard);
+        let of_place = !given_up && (cause != FailureCause::Timeout || !heard);
         let went_on = of_place && self.go_on(now, txn, entropy);
         self.errands.remove(&txn);
         if !given_up && !went_on {

@@ -187,7 +187,7 @@ impl Subscription {
         let end = SubscriptionEnd::Failed(cause);
         match cause {
             _ if self.is_ended() => {}
-            FailureCause::Transport => self.interrupt(now, None, end),
+            FailureCause::Transport | FailureCause::Unresolved => self.interrupt(now, None, end),
             // RFC 3261 12.2.1.2: a request in a dialog that is not answered ends the dialog.
             _ => self.lost(now, None, end),
         }

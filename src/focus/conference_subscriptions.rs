@@ -40,8 +40,8 @@ const LAST_BODY: usize = 1 << 20;
 pub enum ConferenceAction {
     /// Requests in the dialog with this local tag come here from now on; it was made over this flow.
     Adopt(String, Flow),
-    /// Send a NOTIFY; [`ConferenceSubscriptions::handle_response`], [`ConferenceSubscriptions::handle_failed`] or
-    /// [`ConferenceSubscriptions::handle_crowded`].
+    /// Send a NOTIFY; [`ConferenceSubscriptions::handle_response`], [`ConferenceSubscriptions::handle_failed`],
+    /// [`ConferenceSubscriptions::handle_unresolved`] or [`ConferenceSubscriptions::handle_crowded`].
     Notify {
         /// Whose it is.
         ticket: Ticket,
@@ -248,6 +248,15 @@ impl ConferenceSubscriptions {
         if let Some(subscriber) = self.subscriber(ticket) {
             subscriber.notifier.handle_failed();
         }
+    }
+
+    /// A NOTIFY was not sent, for the DNS did not say where it goes: all is told after a while. Gives how long that is;
+    /// `None` where there is none any more.
+    pub fn handle_unresolved(&mut self, now: Instant, ticket: Ticket) -> Option<Duration> {
+        let subscriber = self.subscriber(ticket)?;
+        let after = subscriber.notifier.handle_unresolved(now)?;
+        subscriber.view.resend();
+        Some(after)
     }
 
     /// The connection with this number is gone.

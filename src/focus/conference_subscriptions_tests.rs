@@ -176,6 +176,27 @@ fn what_could_not_be_told_is_told_wholly() {
     assert_eq!((bench.machine.is_empty(), &bench.ended[..]), (true, &["tc1".to_owned()][..]));
 }
 
+#[test]
+fn what_the_dns_gave_no_way_for_is_told_wholly_and_so_is_the_end() {
+    let mut bench = Bench::watched();
+    bench.change(at(2000), 0);
+    let (ticket, told) = bench.sent.remove(0);
+    assert_eq!(told, partial(2));
+    assert_eq!(bench.machine.handle_unresolved(at(7000), ticket), Some(Duration::from_secs(5)));
+    bench.change(at(9000), 1);
+    assert_eq!((&bench.sent[..], bench.machine.poll_timeout()), (&[][..], Some(at(12_000))));
+    bench.run(at(12_000));
+    let (ticket, told) = bench.sent.remove(0);
+    assert_eq!(told, full(3));
+    bench.machine.end(at(12_500));
+    assert_eq!(bench.machine.handle_unresolved(at(17_000), ticket), Some(Duration::from_secs(10)));
+    bench.run(at(17_000));
+    assert_eq!(bench.sent, [], "not without a pause");
+    bench.run(at(27_000));
+    assert_eq!(bench.told(at(27_010), StatusCode::OK), Told { ends: true, ..full(4) });
+    assert_eq!((bench.machine.is_empty(), bench.ended.len()), (true, 1));
+}
+
 // proves RFC 6665 4.2.2: what is over says so, once all is told
 #[test]
 fn the_end_is_told_at_once_and_there_is_nothing_to_subscribe_to_any_more() {

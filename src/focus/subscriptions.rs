@@ -40,8 +40,8 @@ pub enum Action {
     Adopt(String, Option<Flow>),
     /// Ask the store for the counts and the items of the query, of one moment; [`Subscriptions::handle_told`].
     Ask(Ticket, Option<ListQuery>),
-    /// Send a NOTIFY; [`Subscriptions::handle_response`], [`Subscriptions::handle_failed`] or
-    /// [`Subscriptions::handle_crowded`].
+    /// Send a NOTIFY; [`Subscriptions::handle_response`], [`Subscriptions::handle_failed`],
+    /// [`Subscriptions::handle_unresolved`] or [`Subscriptions::handle_crowded`].
     Notify {
         /// Whose it is.
         ticket: Ticket,
@@ -316,6 +316,12 @@ impl Subscriptions {
         if let Some(subscriber) = self.subscriber(ticket) {
             subscriber.notifier.handle_failed();
         }
+    }
+
+    /// A NOTIFY was not sent, for the DNS did not say where it goes: what it told is told again after a while. Gives how
+    /// long that is; `None` where there is none any more.
+    pub fn handle_unresolved(&mut self, now: Instant, ticket: Ticket) -> Option<Duration> {
+        self.subscriber(ticket)?.notifier.handle_unresolved(now)
     }
 
     /// The connection with this number is gone.

@@ -457,6 +457,37 @@ fn who_waits_for_room_holds_up_no_other() {
 }
 
 #[test]
+fn what_was_not_sent_for_the_dns_did_not_answer_is_told_later() {
+    let mut bench = Bench::new(Listing::Pending, 10);
+    bench.store = vec![1];
+    bench.ask(at(0), &subscribe("c1", 1, None, "600"));
+    let (first, ..) = bench.sent.remove(0);
+    assert_eq!(bench.machine.handle_unresolved(at(5000), first), Some(Duration::from_secs(5)));
+    bench.run(at(5000));
+    bench.change(at(6000), 2);
+    assert!(bench.sent.is_empty() && bench.ended.is_empty());
+    assert_eq!(bench.machine.poll_timeout(), Some(at(10_000)));
+    bench.run(at(10_000));
+    let (again, listed, _) = bench.sent.remove(0);
+    assert_eq!((again, listed), (first, vec![1, 2]), "what was offered, too");
+    assert_eq!(bench.machine.handle_unresolved(at(15_000), again), Some(Duration::from_secs(10)));
+    bench.run(at(25_000));
+    assert_eq!(bench.notified(at(25_010), 200), [1, 2]);
+    bench.change(at(30_000), 3);
+    assert_eq!(bench.notified(at(30_010), 200), [3]);
+    // One that has ended meanwhile, and a fetch.
+    assert_eq!(bench.machine.handle_unresolved(at(30_020), 99), None);
+    bench.ask(at(30_030), &subscribe("fetch", 1, None, "0"));
+    let mut now = 30_030;
+    while let Some((ticket, ..)) = bench.sent.pop() {
+        let after = bench.machine.handle_unresolved(at(now), ticket);
+        now += after.map_or(0, |after| after.as_secs() * 1000);
+        bench.run(at(now));
+    }
+    assert_eq!((now, &bench.ended[..], bench.machine.len()), (65_030, &["t1".to_owned()][..], 1));
+}
+
+#[test]
 fn a_wall_clock_that_was_put_back_prolongs_no_subscription_beyond_what_is_granted() {
     let mut bench = Bench::new(Listing::Pending, 10);
     bench.ask(at(0), &subscribe("c1", 1, None, "600"));

@@ -181,6 +181,25 @@ fn a_contact_that_leads_nowhere_ends_the_subscription_with_a_line_in_the_log() {
     assert_eq!(fetch(&node, "bob").totals(), (0, 0), "the node goes on");
 }
 
+// proves RFC 6665 4.2.2 in what it asks of a NOTIFY: that it failed, not that nobody knew the way
+#[test]
+fn a_subscription_outlives_a_dns_that_does_not_answer() {
+    let (zone, live) = named();
+    let dns = zone.serve();
+    let settings = dns.servers() + "\ntimeout = \"100ms\"";
+    let node = Plan::new().set("dns", &settings).start();
+    let mut bob = Ua::at(node.sip, "bob", false, live);
+    dns.mute(true);
+    let call_id = subscribe_at(&mut bob, &format!("sip:bob@phones.test:{live}"));
+    let log = node.wait_log("NOTIFY not sent: the DNS does not answer");
+    assert!(log.contains("seconds=5") && !log.contains("subscription ended"), "{log}");
+    dns.mute(false);
+    let mut alice = Ua::udp(&node, "sip:alice@example.org");
+    let id = deposit(&mut alice, BOB, "x");
+    let notify = bob.wait_and_ok("NOTIFY", &call_id).msg;
+    assert!(Summary::of(&notify).ids().contains(&id), "what has changed meanwhile is told, too: {notify}");
+}
+
 // proves RFC 3263 5: a response whose connection is gone goes to what sent-by stands for
 #[test]
 fn a_response_goes_where_its_via_stands_for_when_the_connection_is_gone() {

@@ -282,7 +282,7 @@ impl Client {
             (Some(Fault::Untrusted(cause)), _) => ClientError::Untrusted { peer: node, cause: cause.clone() },
             (Some(Fault::Unreachable(cause)), _) => ClientError::Unreachable { node, cause: cause.clone() },
             (None, FailureCause::Timeout) => ClientError::Unreachable { node, cause: "no answer".to_owned() },
-            (None, FailureCause::Transport) => {
+            (None, FailureCause::Transport | FailureCause::Unresolved) => {
                 ClientError::Unreachable { node, cause: "the request could not be sent".to_owned() }
             }
         }

@@ -13,6 +13,8 @@ use crate::link::{DnsSettings, Resolver};
 
 /// How long the DNS may take for one question.
 const QUESTION: Duration = Duration::from_secs(5);
+/// Sockets for it: a client asks little.
+const SOCKETS: usize = 256;
 
 /// What was found; at least one place.
 pub(super) struct Found {
@@ -26,7 +28,7 @@ pub(super) struct Found {
 pub(super) fn resolver(config: &ClientConfig) -> Result<Resolver, ClientError> {
     // Three questions in a row, each of which may stay without an answer, take less than all the patience.
     let timeout = (config.patience * 3 / 10).min(QUESTION);
-    let settings = DnsSettings { servers: config.dns.clone(), timeout, ipv6_first: false };
+    let settings = DnsSettings { servers: config.dns.clone(), timeout, ipv6_first: false, sockets: SOCKETS };
     Resolver::new(&settings).map_err(|error| ClientError::Io(std::io::Error::other(error)))
 }
 

@@ -334,7 +334,7 @@ sections! {
     dns: Dns {
         /// DNS servers to ask, with their ports; empty = the system's (`/etc/resolv.conf`, read at start).
         servers: Vec<SocketAddr> = Vec::new();
-        /// How long one question to the DNS may take, its repetitions included; a name takes at most three in a row (NAPTR, SRV, addresses), and what is not answered is done without. Once a host has addresses of one family, those of the other are waited for half a second.
+        /// How long one question to the DNS may take, its repetitions included; a name takes at most three in a row (NAPTR, SRV, addresses), and what is not answered is done without. Once a host has addresses of one family, those of the other are waited for half a second. What is not answered within a second makes room for others.
         timeout: Duration = seconds(5);
     }
     /// Metrics, health and records.

@@ -72,7 +72,7 @@ impl SipEndpoint {
                 }
                 NextAttempt::Exhausted(outcome) => return asking.tell(outcome),
                 NextAttempt::Locate(uri) => match self.shared.resolver.sip_at_once(&uri) {
-                    Some(found) => asking.attempts.located(&self.places(found)),
+                    Some(found) => self.located(&mut asking, found),
                     None => return self.locate(asking, &uri, ctx),
                 },
             }
@@ -82,17 +82,20 @@ impl SipEndpoint {
     fn locate(&self, mut asking: Asking, uri: &Bytes, ctx: &mut Context<Self>) {
         let resolving = self.shared.resolver.sip(uri);
         ctx.spawn(resolving.into_actor(self).map(move |found, endpoint, ctx| {
-            asking.attempts.located(&endpoint.places(found));
+            endpoint.located(&mut asking, found);
             endpoint.proceed(asking, ctx);
             endpoint.drain(ctx);
         }));
     }
 
-    /// The places that were found, in the order in which a request tries them.
-    fn places(&self, found: Result<Vec<Place>, LocateError>) -> Vec<Place> {
+    /// Hands a request the places that were found, in the order in which it tries them.
+    fn located(&self, asking: &mut Asking, found: Result<Vec<Place>, LocateError>) {
+        if found == Err(LocateError::Timeout) {
+            asking.attempts.handle_unresolved();
+        }
         let mut places = places(found);
         self.failed_places.sort(&mut places, clock::now());
-        places
+        asking.attempts.located(&places);
     }
 }
 

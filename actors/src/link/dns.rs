@@ -26,6 +26,12 @@ const SERVERS: usize = 3;
 /// How long the addresses of one family wait for those of the other. RFC 4074 4.1: there are servers that never
 /// answer what they do not know the type of.
 const GRACE: Duration = Duration::from_millis(500);
+/// Sockets that a question without an answer takes at each server: a query for either family, each of which the client
+/// repeats three times, by a socket of its own.
+const SOCKETS: usize = 8;
+/// Questions that are asked at once at most, twice: what is asked just now, and what has had no answer for a while. A
+/// second of each, so that a thousand names that nobody answers cost the others four seconds.
+const PLACES: usize = 256;
 
 /// How the DNS is asked.
 #[derive(Clone, Debug)]
@@ -36,6 +42,8 @@ pub struct DnsSettings {
     pub timeout: Duration,
     /// Whether IPv6 addresses come before IPv4 ones.
     pub ipv6_first: bool,
+    /// How many sockets may be open for it at once, about.
+    pub sockets: usize,
 }
 
 /// The DNS client cannot be set up.
@@ -51,6 +59,8 @@ pub(super) struct Dns {
     search: Arc<[Name]>,
     /// A name of more labels than these is tried as it is first.
     ndots: usize,
+    /// How many are asked at once.
+    servers: usize,
     ipv6_first: bool,
 }
 
@@ -79,10 +89,15 @@ impl Dns {
         options.cache_size = CACHED;
         options.positive_max_ttl = Some(LONGEST);
         (options.negative_min_ttl, options.negative_max_ttl) = (Some(NEGATIVE.0), Some(NEGATIVE.1));
-        let ndots = options.ndots;
+        let (ndots, servers) = (options.ndots, config.name_servers().len().clamp(1, SERVERS));
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         *builder.options_mut() = options;
-        Ok(Self { resolver: builder.build()?, search, ndots, ipv6_first: settings.ipv6_first })
+        Ok(Self { resolver: builder.build()?, search, ndots, servers, ipv6_first: settings.ipv6_first })
+    }
+
+    /// How many questions may be asked at once, and how many more may be late, with so many sockets.
+    pub(super) fn places(&self, sockets: usize) -> usize {
+        (sockets / (2 * SOCKETS * self.servers)).clamp(4, PLACES)
     }
 
     /// Asks one question, whose answer is of no use after `deadline`.
@@ -221,11 +236,19 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
 
+    #[tokio::test]
+    async fn questions_take_no_more_sockets_than_they_may() {
+        let mut dns = dns(&[]);
+        assert_eq!([0, 256, 1600, 100_000].map(|sockets| dns.places(sockets)), [4, 16, 100, 256]);
+        dns.servers = 3;
+        assert_eq!([256, 1600, 100_000].map(|sockets| dns.places(sockets)), [5, 33, 256]);
+    }
+
     type Found = Result<Vec<IpAddr>, NoAnswer>;
 
     fn dns(search: &[&str]) -> Dns {
         let (timeout, servers) = (Duration::from_secs(5), vec!["192.0.2.53:53".parse().unwrap()]);
-        let mut dns = Dns::new(&DnsSettings { servers, timeout, ipv6_first: false }).unwrap();
+        let mut dns = Dns::new(&DnsSettings { servers, timeout, ipv6_first: false, sockets: 256 }).unwrap();
         dns.search = search.iter().map(|name| Name::from_ascii(name).unwrap()).collect();
         dns
     }

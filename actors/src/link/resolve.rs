@@ -6,12 +6,13 @@ use bytes::Bytes;
 use restante::machine::sip::Transport;
 use restante::machine::sip::locate::{Answer, Locate, LocateError, NoAnswer, Place, Question, Target};
 use restante::wire::msrp::MsrpUri;
+use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -23,19 +24,30 @@ const TRANSPORTS: &[Transport] = &[Transport::Udp, Transport::Tcp, Transport::Tl
 const MSRP_PORT: u16 = 2855;
 /// Addresses of an MSRP URI that are tried.
 const ADDRESSES: usize = 8;
-/// Questions asked at once on the whole node; further ones wait, within their time.
-const PARALLEL: usize = 64;
+/// How long a question may go unanswered before it makes room for others: an answer with addresses of one family comes
+/// half a second after them at the latest ([`super::dns`]), and most servers find out within the other half what they do not know.
+const PROMPT: Duration = Duration::from_secs(1);
+/// How long a question waits for its turn at most.
+const WAIT: Duration = Duration::from_secs(15);
 
 type Asking = Pin<Box<dyn Future<Output = Result<Answer, NoAnswer>> + Send>>;
+type Answered = OnceCell<Result<Answer, NoAnswer>>;
 
 /// Finds places; clones share what they know.
 #[derive(Clone)]
 pub struct Resolver(Arc<Inner>);
 
+/// A name that nobody answers holds a place for the first second only: so none of those that are answered waits long for
+/// its turn, however many others there are.
 struct Inner {
     ask: Box<dyn Fn(Question, Instant) -> Asking + Send + Sync>,
     timeout: Duration,
-    asking: Semaphore,
+    /// For questions just asked; further ones wait.
+    prompt: Semaphore,
+    /// For those that have had no answer for a while, as many; a further one is given up.
+    patient: Semaphore,
+    /// What is being asked, by all who wait for the answer.
+    asked: Mutex<HashMap<Question, Arc<Answered>>>,
 }
 
 impl Resolver {
@@ -45,13 +57,19 @@ impl Resolver {
     /// The DNS client cannot be set up.
     pub fn new(settings: &DnsSettings) -> Result<Self, DnsUnusable> {
         let dns = Dns::new(settings)?;
-        Ok(Self::asking(settings.timeout, move |question, deadline| {
+        let places = dns.places(settings.sockets);
+        Ok(Self::asking(settings.timeout, places, move |question, deadline| {
             Box::pin(dns.clone().ask(question, deadline))
         }))
     }
 
-    fn asking(timeout: Duration, ask: impl Fn(Question, Instant) -> Asking + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Inner { ask: Box::new(ask), timeout, asking: Semaphore::new(PARALLEL) }))
+    fn asking(
+        timeout: Duration,
+        places: usize,
+        ask: impl Fn(Question, Instant) -> Asking + Send + Sync + 'static,
+    ) -> Self {
+        let (prompt, patient) = (Semaphore::new(places), Semaphore::new(places));
+        Self(Arc::new(Inner { ask: Box::new(ask), timeout, prompt, patient, asked: Mutex::default() }))
     }
 
     /// Where a request to the raw URI `uri` (a next hop: Request-URI or route) may go, best first.
@@ -126,13 +144,58 @@ impl Resolver {
         }
     }
 
+    /// The answer to a question, which is asked once, however many want to know.
     async fn answer(self, question: Question) -> Result<Answer, NoAnswer> {
-        let deadline = Instant::now() + self.0.timeout;
-        let ask = async {
-            let _turn = self.0.asking.acquire().await;
-            (self.0.ask)(question, deadline).await
-        };
-        tokio::time::timeout_at(deadline, ask).await.unwrap_or(Err(NoAnswer::Failed))
+        let wanted = Wanted::new(&self.0, question);
+        wanted.answered.get_or_init(|| self.0.ask_in_turn(wanted.question.clone())).await.clone()
+    }
+}
+
+impl Inner {
+    /// Asks a question when its turn comes; its time begins then.
+    async fn ask_in_turn(&self, question: Question) -> Result<Answer, NoAnswer> {
+        let turn = tokio::time::timeout(WAIT, self.prompt.acquire()).await;
+        let Ok(Ok(turn)) = turn else { return Err(NoAnswer::Failed) };
+        let begun = Instant::now();
+        let deadline = begun + self.timeout;
+        let mut asking = (self.ask)(question, deadline);
+        if let Ok(answer) = tokio::time::timeout_at(deadline.min(begun + PROMPT), &mut asking).await {
+            return answer;
+        }
+        let Ok(_patience) = self.patient.try_acquire() else { return Err(NoAnswer::Failed) };
+        drop(turn);
+        tokio::time::timeout_at(deadline, asking).await.unwrap_or(Err(NoAnswer::Failed))
+    }
+
+    fn asked(&self) -> MutexGuard<'_, HashMap<Question, Arc<Answered>>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody who waits for an answer. Where he asks himself and goes away, the next one asks; with the last one the question
+/// is forgotten.
+struct Wanted<'a> {
+    resolver: &'a Inner,
+    question: Question,
+    answered: Arc<Answered>,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(resolver: &'a Inner, question: Question) -> Self {
+        let answered = Arc::clone(resolver.asked().entry(question.clone()).or_default());
+        Self { resolver, question, answered }
+    }
+}
+
+impl Drop for Wanted<'_> {
+    fn drop(&mut self) {
+        let mut asked = self.resolver.asked();
+        let is_ours = asked.get(&self.question).is_some_and(|known| Arc::ptr_eq(known, &self.answered));
+        // What is answered is the DNS client's to remember; who asks from now on asks anew.
+        let is_last = Arc::strong_count(&self.answered) <= 2;
+        if is_ours && (self.answered.initialized() || is_last) {
+            asked.remove(&self.question);
+        }
     }
 }
 
@@ -149,9 +212,12 @@ mod tests {
     use restante::machine::sip::locate::Srv;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    const TIMEOUT: Duration = Duration::from_secs(5);
+    const PLACES: usize = 16;
+
     fn resolver(asked: &Arc<AtomicUsize>) -> Resolver {
         let asked = Arc::clone(asked);
-        Resolver::asking(Duration::from_secs(5), move |question, _| {
+        Resolver::asking(TIMEOUT, PLACES, move |question, _| {
             asked.fetch_add(1, Ordering::Relaxed);
             Box::pin(async move {
                 match question {
@@ -208,5 +274,86 @@ mod tests {
         assert_eq!(resolver.msrp(&name).await, Ok(both));
         let secure = MsrpUri::parse(b"msrps://example.com/s;ws").unwrap();
         assert_eq!(resolver.msrp(&secure).await, Err(LocateError::Transport));
+    }
+
+    /// One whose names are answered after as many milliseconds as they say, if they say a number; and how often it was asked.
+    fn slow() -> (Resolver, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let resolver = Resolver::asking(TIMEOUT, PLACES, move |question, _| {
+            count.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async move {
+                let Question::Addresses(name) = question else { return Err(NoAnswer::NotFound) };
+                match name.split('.').next().and_then(|first| first.parse().ok()) {
+                    Some(after) => tokio::time::sleep(Duration::from_millis(after)).await,
+                    None => std::future::pending().await,
+                }
+                Ok(Answer::Addresses(vec!["192.0.2.1".parse().unwrap()]))
+            })
+        });
+        (resolver, asked)
+    }
+
+    /// What comes of looking for a host, and after how many milliseconds.
+    async fn looked_for(resolver: Resolver, host: String) -> (bool, u128) {
+        let begun = Instant::now();
+        let found = resolver.sip(&Bytes::from(format!("sip:{host}:5060"))).await;
+        assert!(matches!(found, Ok(_) | Err(LocateError::Timeout)), "{found:?}");
+        (found.is_ok(), begun.elapsed().as_millis())
+    }
+
+    /// So many names that nobody answers, each of which is looked for since ten milliseconds.
+    async fn silent(resolver: &Resolver, names: usize) -> JoinSet<(bool, u128)> {
+        let host = |name| format!("silent-{name}.example");
+        let all = (0..names).map(|name| looked_for(resolver.clone(), host(name))).collect();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        all
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn names_that_nobody_answers_hold_up_no_other() {
+        let (resolver, _) = slow();
+        let unanswered = silent(&resolver, 10 * PLACES).await;
+        // Each second makes room for as many as there are places.
+        assert_eq!(looked_for(resolver.clone(), "2.good.example".into()).await, (true, 9_992));
+        // Theirs are given up when it is others' turn, but for as many as there are places.
+        let ends = unanswered.join_all().await;
+        assert!(ends.iter().all(|(found, _)| !found));
+        assert!(ends.iter().filter(|(_, after)| after % 5000 == 0).count() >= PLACES, "{ends:?}");
+        assert_eq!(looked_for(resolver, "4900.good.example".into()).await, (true, 4900), "late, but in time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_waits_for_its_turn_for_a_while_and_its_time_begins_then() {
+        let (resolver, _) = slow();
+        let first = tokio::spawn(looked_for(resolver.clone(), "1500.example".into()));
+        let unanswered = silent(&resolver, PLACES - 1).await;
+        assert_eq!(looked_for(resolver.clone(), "4900.late.example".into()).await, (true, 5890));
+        assert!(first.await.unwrap().0);
+        unanswered.join_all().await;
+        let ends = silent(&resolver, 30 * PLACES).await.join_all().await;
+        assert!(ends.iter().all(|(found, after)| !found && *after <= 20_000), "{ends:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_many_want_to_know_is_asked_once() {
+        let (resolver, asked) = slow();
+        let of = |host: &str| looked_for(resolver.clone(), host.to_owned());
+        let mut all: JoinSet<_> = (0..100).map(|_| of("300.good.example")).collect();
+        all.join_next().await;
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        assert_eq!(all.join_all().await, [(true, 300); 99]);
+        assert_eq!(of("300.good.example").await, (true, 300), "the DNS client's cache is not ours");
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        // Who has asked goes away: another asks.
+        let first = tokio::spawn(of("silent.example"));
+        tokio::task::yield_now().await;
+        let second = tokio::spawn(of("silent.example"));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
+        first.abort();
+        assert_eq!(second.await.unwrap(), (false, 7000));
+        assert_eq!(asked.load(Ordering::Relaxed), 4);
+        assert!(resolver.0.asked().is_empty());
     }
 }

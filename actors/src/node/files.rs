@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::config::Config;
 
 /// Files that connections leave to others: journals and tables of the store, contents that are read and written, listeners,
-/// and those who ask for metrics and health.
+/// questions to the DNS, and those who ask for metrics and health.
 const RESERVED: u64 = 512;
 
 /// Lets the process open as many files as the system allows it, and lets in no more connections than leave room.
@@ -21,6 +21,18 @@ pub(super) fn make_room(config: &mut Config) {
         "fewer connections than [sip] and [msrp] max_connections say: raise the limit of open files (ulimit -n, LimitNOFILE=)"
     );
     (config.sip.max_connections, config.msrp.max_connections) = (sip, msrp);
+}
+
+/// How many sockets the DNS may take: what nobody else has a claim to, and a part of what connections leave.
+pub(super) fn for_dns(config: &Config) -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    share_of_dns(limit, config.sip.max_connections, config.msrp.max_connections)
+}
+
+fn share_of_dns(limit: u64, sip: usize, msrp: usize) -> usize {
+    let claimed = (sip as u64).saturating_add(msrp as u64).saturating_add(RESERVED);
+    let reserved = RESERVED.min(limit / 2);
+    usize::try_from(limit.saturating_sub(claimed).max(reserved / 2)).unwrap_or(usize::MAX)
 }
 
 /// The limit of open files, raised as far as it may be; `None` where there is none.
@@ -64,6 +76,15 @@ mod tests {
         assert_eq!(fit(1024, 3000, 1000), Some((384, 128)));
         assert_eq!(fit(64, 10_000, 10), Some((31, 1)));
         assert_eq!(fit(0, 10, 10), Some((1, 1)));
+    }
+
+    #[test]
+    fn the_dns_has_what_is_left_over() {
+        assert_eq!(share_of_dns(65_536, 10_000, 10_000), 45_024);
+        assert_eq!(share_of_dns(20_512, 10_000, 10_000), 256);
+        assert_eq!(share_of_dns(1024, 256, 256), 256);
+        assert_eq!(share_of_dns(64, 31, 1), 16);
+        assert_eq!(share_of_dns(u64::MAX, usize::MAX, 1), 256);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use restante::wire::message_summary;
 use restante::wire::sip::Limits;
 use tokio::sync::Semaphore;
 
+use super::files;
 use crate::archive;
 use crate::config::{Config, SummaryHeaders};
 use crate::focus::CREDIT;
@@ -105,6 +106,7 @@ pub(super) fn dns_settings(config: &Config) -> DnsSettings {
         timeout: config.dns.timeout,
         // The family in which the node is reached is the one in which it surely reaches others.
         ipv6_first: config.sip.listen.first().is_some_and(|listen| listen.address.is_ipv6()),
+        sockets: files::for_dns(config),
     }
 }
 

@@ -26,7 +26,7 @@ pub enum NextAttempt {
     /// Send it as a new transaction; it is identical to the one before but for the Via, which the
     /// endpoint adds with a branch of its own (RFC 3263 4.3).
     Send(Box<Request>, Destination),
-    /// Find the places of this URI, and hand them to [`Attempts::located`].
+    /// Find the places of this URI, and hand them to [`Attempts::located`]; or call [`Attempts::handle_unresolved`].
     Locate(Bytes),
     /// Nothing more: this is how it ended.
     Exhausted(Outcome),
@@ -36,8 +36,8 @@ pub enum NextAttempt {
 /// that its next hop stands for.
 ///
 /// * Command: [`proceed`](Self::proceed), at first and whenever an attempt has failed.
-/// * Inputs: [`located`](Self::located), [`handle_provisional`](Self::handle_provisional),
-///   [`handle_outcome`](Self::handle_outcome).
+/// * Inputs: [`located`](Self::located), [`handle_unresolved`](Self::handle_unresolved),
+///   [`handle_provisional`](Self::handle_provisional), [`handle_outcome`](Self::handle_outcome).
 /// * Getter: [`finding`](Self::finding), what the end of an attempt tells of its place.
 #[derive(Debug)]
 pub struct Attempts {
@@ -110,6 +110,14 @@ impl Attempts {
         }
     }
 
+    /// The DNS does not say what the next hop stands for. That is how the request ends, unless a response says otherwise: its
+    /// place may be well.
+    pub fn handle_unresolved(&mut self) {
+        if !matches!(self.last, Some(Outcome::Response(_))) {
+            self.last = Some(Outcome::Failed(FailureCause::Unresolved));
+        }
+    }
+
     /// The way to a place. Over UDP it begins at the socket to which the dialog's requests came.
     fn way(&self, place: &Place) -> Destination {
         let begins = |flow: &Flow| {
@@ -136,7 +144,7 @@ impl Attempts {
                 response.headers.retry_after().map_or(Finding::Answered, Finding::Busy)
             }
             Outcome::Failed(FailureCause::Timeout) if !self.heard => Finding::Silent,
-            Outcome::Failed(FailureCause::Transport) => Finding::Unreachable,
+            Outcome::Failed(FailureCause::Transport | FailureCause::Unresolved) => Finding::Unreachable,
             Outcome::Response(_) | Outcome::Failed(FailureCause::Timeout) => Finding::Answered,
         };
         self.trying.as_ref().map(|to| (to, finding))
@@ -154,7 +162,7 @@ impl Attempts {
         // any response. If it occurs, the request is sent to the next element in the list.
         let failed = match &outcome {
             Outcome::Response(response) => response.status == StatusCode::SERVICE_UNAVAILABLE,
-            Outcome::Failed(FailureCause::Transport) => true,
+            Outcome::Failed(FailureCause::Transport | FailureCause::Unresolved) => true,
             Outcome::Failed(FailureCause::Timeout) => !self.heard,
         };
         if !failed || !self.has_more(&outcome) {
@@ -299,6 +307,25 @@ mod tests {
         next(&mut attempts);
         attempts.located(&[]);
         assert_eq!(next(&mut attempts), "Transport");
+    }
+
+    #[test]
+    fn what_the_dns_does_not_say_is_no_failure_of_the_next_hop() {
+        let failures = [FailureCause::Transport, FailureCause::Timeout].map(Outcome::Failed);
+        for failure in failures {
+            let mut attempts = attempts("sip:example.com", Some(tcp()), true);
+            next(&mut attempts);
+            assert!(attempts.handle_outcome(failure).is_none());
+            assert_eq!(next(&mut attempts), "locate sip:example.com");
+            attempts.handle_unresolved();
+            assert_eq!(next(&mut attempts), "Unresolved");
+        }
+        let mut attempts = attempts("sip:example.com", Some(tcp()), true);
+        next(&mut attempts);
+        assert!(attempts.handle_outcome(answer(StatusCode::SERVICE_UNAVAILABLE)).is_none());
+        next(&mut attempts);
+        attempts.handle_unresolved();
+        assert_eq!(next(&mut attempts), "503", "somebody has answered");
     }
 
     #[test]

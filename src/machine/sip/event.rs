@@ -80,6 +80,8 @@ pub enum FailureCause {
     Timeout,
     /// The message could not be sent: count it as a 503 (RFC 3261 8.1.3.1).
     Transport,
+    /// Nothing was sent, for the DNS does not say where it goes, nor that it goes nowhere: it may say so later.
+    Unresolved,
 }
 
 /// What an endpoint tells its user.

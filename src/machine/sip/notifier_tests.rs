@@ -382,6 +382,55 @@ fn a_notify_that_is_refused_for_a_while_is_sent_again() {
     }
 }
 
+/// What came of a NOTIFY that is due now and that the DNS has no way for, in seconds.
+fn unresolved(notifier: &mut Notifier, now: Instant) -> Option<u64> {
+    assert!(notifier.due(now));
+    let _ = notifier.notify(now, None);
+    notifier.handle_unresolved(now).map(|after| after.as_secs())
+}
+
+// proves RFC 6665 4.2.2: a subscription is removed for a NOTIFY that fails, and none has been sent
+#[test]
+fn a_notify_that_has_no_way_for_now_is_sent_later_and_later() {
+    let mut notifier = accepted(3600);
+    let (mut now, mut pauses) = (0, Vec::new());
+    for _ in 0..9 {
+        let after = unresolved(&mut notifier, at(now * 1000)).unwrap();
+        notifier.changed(at(now * 1000 + 10));
+        now += after;
+        assert_eq!(notifier.poll_timeout(), Some(at(now * 1000)), "no change is told before");
+        pauses.push(after);
+    }
+    assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 320, 320]);
+    assert_eq!(exchange(&mut notifier, at(now * 1000), 200).1, NotifyOutcome::Delivered);
+    now += 100;
+    notifier.changed(at(now * 1000));
+    assert_eq!(unresolved(&mut notifier, at(now * 1000)), Some(5), "from the beginning");
+    let _ = notifier.handle_subscribe(at(now * 1000 + 1), &subscribe(2), tcp(), Duration::from_secs(60));
+    assert!(notifier.due(at(now * 1000 + 1)), "RFC 6665 4.2.2: at once after a refresh");
+    notifier.withhold(at(now * 1000 + 1));
+    assert_eq!(notifier.handle_unresolved(at(now * 1000 + 2)), None, "of one that is not on its way");
+}
+
+#[test]
+fn the_last_notify_is_tried_for_a_while_where_it_has_no_way() {
+    let mut expiring = accepted(12);
+    assert_eq!(unresolved(&mut expiring, at(0)), Some(5));
+    assert_eq!(unresolved(&mut expiring, at(5000)), Some(7), "not beyond its end");
+    expiring.handle_timeout(at(12_000));
+    assert_eq!(unresolved(&mut expiring, at(12_000)), Some(20));
+    assert_eq!(exchange(&mut expiring, at(32_000), 200).0, "terminated;reason=timeout");
+    assert!(expiring.is_ended());
+
+    let mut fetch = accepted(0);
+    for (now, after) in [(0, 5), (5000, 10), (15_000, 20)] {
+        assert_eq!(unresolved(&mut fetch, at(now)), Some(after));
+        fetch.hasten(at(now));
+    }
+    assert_eq!((unresolved(&mut fetch, at(35_000)), fetch.is_ended()), (None, true));
+    assert_eq!(fetch.poll_timeout(), None);
+}
+
 fn web(connection: u64) -> Flow {
     Flow { transport: Transport::Wss, connection, ..tcp() }
 }

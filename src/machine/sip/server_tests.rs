@@ -249,7 +249,7 @@ fn a_cancel_too_late_or_astray_is_not_told() {
 
 // proves RFC 3261 8.2.2.2
 #[test]
-fn the_same_invite_by_another_way_is_merged() {
+fn the_same_request_by_another_way_is_merged() {
     let mut endpoint = endpoint();
     let invite = incoming(Method::Invite, "z9hG4bKi1");
     let mut other_way = invite.clone();
@@ -261,6 +261,13 @@ fn the_same_invite_by_another_way_is_merged() {
     assert_eq!(response(&sent[0].bytes).status, StatusCode::LOOP_DETECTED);
     endpoint.handle_request(at(2), like(&other_way, Method::Ack), udp());
     assert!(outcomes(&mut endpoint).is_empty());
+    // So is a SUBSCRIBE that was forked (RFC 3842 3.10).
+    let subscribe = incoming(Method::Subscribe, "z9hG4bKs1");
+    let mut other_way = subscribe.clone();
+    other_way.headers.set(HeaderName::Via, "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKs2");
+    endpoint.handle_request(at(2), subscribe, udp());
+    endpoint.handle_request(at(2), other_way, udp());
+    assert_eq!(outcomes(&mut endpoint), ["SUBSCRIBE"]);
     // A MESSAGE is idempotent: its user sees it by every way.
     let message = incoming(Method::Message, "z9hG4bKm1");
     let mut other_way = message.clone();

@@ -14,6 +14,7 @@ pub struct Dns {
     pub addr: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
     stop: Arc<AtomicBool>,
+    mute: Arc<AtomicBool>,
 }
 
 /// The records of a server that is to be started, and how it behaves.
@@ -68,6 +69,8 @@ impl Zone {
         let addr = socket.local_addr().unwrap();
         let (asked, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let (log, stopped) = (Arc::clone(&asked), Arc::clone(&stop));
+        let mute = Arc::new(AtomicBool::new(false));
+        let muted = Arc::clone(&mute);
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             let mut kept = std::collections::HashMap::new();
@@ -77,7 +80,9 @@ impl Zone {
                 }
                 if let Some((question, answer)) = self.answer(&buffer[..length]) {
                     log.lock().unwrap().push(question.clone());
-                    let answered = if self.silent.iter().any(|silent| *silent == question) {
+                    let answered = if muted.load(Ordering::SeqCst)
+                        || self.silent.iter().any(|silent| *silent == question)
+                    {
                         None
                     } else if self.late.iter().any(|late| *late == question) {
                         kept.insert(question, (answer, peer))
@@ -90,7 +95,7 @@ impl Zone {
                 }
             }
         });
-        Dns { addr, asked, stop }
+        Dns { addr, asked, stop, mute }
     }
 
     /// The answer to a query of one question; what it was.
@@ -132,6 +137,11 @@ impl Dns {
     /// The line of a node's configuration that makes it ask here.
     pub fn servers(&self) -> String {
         format!("servers = [\"{}\"]", self.addr)
+    }
+
+    /// Answers nothing from now on, or again.
+    pub fn mute(&self, mute: bool) {
+        self.mute.store(mute, Ordering::SeqCst);
     }
 
     /// What was asked so far: `SRV _sip._udp.example.com`.

@@ -26,14 +26,20 @@ const GRACE: Duration = Duration::from_secs(30);
 /// Who asks for less before a NOTIFY is sent again is given this.
 const SHORTEST_RETRY: Duration = Duration::from_secs(1);
 
+/// How long after a NOTIFY that the DNS gave no way for the next one is tried; then twice as long, up to five minutes.
+const UNRESOLVED_RETRY: Duration = Duration::from_secs(5);
+const UNRESOLVED_DOUBLINGS: u32 = 6;
+/// How often the last NOTIFY of a subscription is tried so: for as long as one that is not answered.
+const LAST_TRIES: u32 = 4;
+
 /// A subscription, from the SUBSCRIBE accepted to the last NOTIFY answered.
 ///
 /// One NOTIFY at a time is on its way; changes meanwhile, and those within the least interval, are
 /// told by the next one. After each input and command ask [`due`](Self::due): when it says `true`,
 /// compose a body (it may take its time) and call [`notify`](Self::notify), or
 /// [`defer`](Self::defer) or [`withhold`](Self::withhold); send what it returns to where the dialog's next hop resolves, and hand
-/// the outcome to [`handle_response`](Self::handle_response) or
-/// [`handle_failed`](Self::handle_failed). Then arm an alarm for
+/// the outcome to [`handle_response`](Self::handle_response), [`handle_failed`](Self::handle_failed) or
+/// [`handle_unresolved`](Self::handle_unresolved). Then arm an alarm for
 /// [`poll_timeout`](Self::poll_timeout).
 #[derive(Clone, Debug)]
 pub struct Notifier {
@@ -50,6 +56,8 @@ pub struct Notifier {
     /// Since when there is something to tell, and whether it must not wait for the interval.
     news: Option<(Instant, bool)>,
     last: Option<Instant>,
+    /// How many NOTIFYs in a row the DNS gave no way for.
+    unresolved: u32,
     /// When it ends, because the connection is gone by which alone its subscriber is reached.
     lost: Option<Instant>,
 }
@@ -89,8 +97,8 @@ pub struct Refreshed {
     /// What to answer with.
     pub response: Response,
     /// Whether the NOTIFY that was on its way, or waited for room, was given up, for it may have been lost with its
-    /// connection: what comes of it is to be kept from [`Notifier::handle_response`], [`Notifier::handle_failed`] and
-    /// [`Notifier::resume`].
+    /// connection: what comes of it is to be kept from [`Notifier::handle_response`], [`Notifier::handle_failed`],
+    /// [`Notifier::handle_unresolved`] and [`Notifier::resume`].
     pub abandoned: bool,
 }
 
@@ -121,6 +129,7 @@ impl Notifier {
             busy: None,
             news: None,
             last: None,
+            unresolved: 0,
             lost: None,
         };
         let mut response = notifier.grant(now, request, granted);
@@ -343,6 +352,7 @@ impl Notifier {
         if self.busy != Some(Busy::InFlight) || status.is_provisional() {
             return NotifyOutcome::Waiting;
         }
+        self.unresolved = 0;
         self.busy = None;
         // RFC 6665 4.2.2: after one of these the notifier MUST remove the subscription.
         let fatal = matches!(status.0, 404 | 405 | 410 | 416 | 480..=485 | 489 | 501 | 604);
@@ -373,6 +383,29 @@ impl Notifier {
     pub fn handle_failed(&mut self) {
         self.busy = None;
         self.phase = Phase::Ended;
+    }
+
+    /// The NOTIFY was not sent, for the DNS did not say where it goes. That is no word of the subscriber: another is due
+    /// after a while, which grows. Gives how long that is; `None` where it was the last one and has been tried often enough.
+    pub fn handle_unresolved(&mut self, now: Instant) -> Option<Duration> {
+        if self.busy != Some(Busy::InFlight) {
+            return None;
+        }
+        let doublings = self.unresolved.min(UNRESOLVED_DOUBLINGS);
+        self.unresolved = self.unresolved.saturating_add(1);
+        if !self.is_active() && self.unresolved >= LAST_TRIES {
+            self.handle_failed();
+            return None;
+        }
+        self.busy = None;
+        let mut after = UNRESOLVED_RETRY * 2_u32.pow(doublings);
+        if self.is_active() {
+            // Its end is told when it comes.
+            after = after.min(self.expires - now);
+        }
+        // Also what is to be told at once: there is no way for it.
+        self.news = Some((now + after, false));
+        Some(after)
     }
 
     /// The connection with this number is gone. RFC 7118 5: nobody connects to a WebSocket client; so a subscriber that

@@ -55,6 +55,7 @@ impl Notifier {
             busy: None,
             news: Some((now, true)),
             last: None,
+            unresolved: 0,
             lost: None,
         }
     }
