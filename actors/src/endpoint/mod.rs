@@ -165,7 +165,7 @@ impl SipEndpoint {
             EndpointEvent::Failed { txn, cause } => self.outcome(txn, Outcome::Failed(cause), ctx),
             EndpointEvent::Ended { txn, cause: FailureCause::Timeout } => self.give_up(txn),
             // Whoever repeats his request gets what could not be sent, and what is not answered yet is still in work.
-            EndpointEvent::Ended { cause: FailureCause::Transport, .. } => {}
+            EndpointEvent::Ended { cause: FailureCause::Transport | FailureCause::Unresolved, .. } => {}
         }
     }
 

@@ -47,7 +47,15 @@ struct Inner {
     /// For those that have had no answer for a while, as many; a further one is given up.
     patient: Semaphore,
     /// What is being asked, by all who wait for the answer.
-    asked: Mutex<HashMap<Question, Arc<Answered>>>,
+    asked: Mutex<HashMap<Question, Asked>>,
+}
+
+/// A question that is being asked.
+#[derive(Default)]
+struct Asked {
+    answered: Arc<Answered>,
+    /// How many want to know.
+    wanted: usize,
 }
 
 impl Resolver {
@@ -167,7 +175,7 @@ impl Inner {
         tokio::time::timeout_at(deadline, asking).await.unwrap_or(Err(NoAnswer::Failed))
     }
 
-    fn asked(&self) -> MutexGuard<'_, HashMap<Question, Arc<Answered>>> {
+    fn asked(&self) -> MutexGuard<'_, HashMap<Question, Asked>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -182,7 +190,11 @@ struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     fn new(resolver: &'a Inner, question: Question) -> Self {
-        let answered = Arc::clone(resolver.asked().entry(question.clone()).or_default());
+        let mut all = resolver.asked();
+        let asked = all.entry(question.clone()).or_default();
+        asked.wanted += 1;
+        let answered = Arc::clone(&asked.answered);
+        drop(all);
         Self { resolver, question, answered }
     }
 }
@@ -190,10 +202,13 @@ impl<'a> Wanted<'a> {
 impl Drop for Wanted<'_> {
     fn drop(&mut self) {
         let mut asked = self.resolver.asked();
-        let is_ours = asked.get(&self.question).is_some_and(|known| Arc::ptr_eq(known, &self.answered));
+        let Some(ours) = asked.get_mut(&self.question).filter(|it| Arc::ptr_eq(&it.answered, &self.answered))
+        else {
+            return;
+        };
+        ours.wanted -= 1;
         // What is answered is the DNS client's to remember; who asks from now on asks anew.
-        let is_last = Arc::strong_count(&self.answered) <= 2;
-        if is_ours && (self.answered.initialized() || is_last) {
+        if ours.wanted == 0 || self.answered.initialized() {
             asked.remove(&self.question);
         }
     }
