@@ -52,8 +52,15 @@ impl ConferenceSubscribers {
             }
             DialogInput::Failed { ticket, cause: FailureCause::Unresolved } if self.machine.knows(ticket) => {
                 Package::Conference.unresolved();
-                let seconds = self.machine.handle_unresolved(now, ticket).map(|after| after.as_secs());
-                seldom!(warn, seconds, "NOTIFY not sent: the DNS does not answer");
+                let call_id = String::from_utf8_lossy(party.call_id());
+                match self.machine.handle_unresolved(now, ticket).map(|after| after.as_secs()) {
+                    Some(seconds) => {
+                        seldom!(warn, %call_id, seconds, "conference NOTIFY not sent: the DNS does not answer; to be sent again");
+                    }
+                    None => {
+                        seldom!(warn, %call_id, "conference NOTIFY not sent: the DNS does not answer; subscription ended");
+                    }
+                }
             }
             DialogInput::Failed { ticket, .. } if self.machine.knows(ticket) => {
                 Package::Conference.notified(None);

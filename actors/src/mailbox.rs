@@ -167,8 +167,14 @@ impl Mailbox {
 
     fn unresolved(&mut self, ticket: Ticket) {
         Package::MessageSummary.unresolved();
-        let seconds = self.subscriptions.handle_unresolved(clock::now(), ticket).map(|after| after.as_secs());
-        seldom!(warn, parent: &self.span, seconds, "NOTIFY not sent: the DNS does not answer");
+        match self.subscriptions.handle_unresolved(clock::now(), ticket).map(|after| after.as_secs()) {
+            Some(seconds) => {
+                seldom!(warn, parent: &self.span, seconds, "NOTIFY not sent: the DNS does not answer; to be sent again");
+            }
+            None => {
+                seldom!(warn, parent: &self.span, "NOTIFY not sent: the DNS does not answer; subscription ended");
+            }
+        }
     }
 
     // ---- the turn of the wheel ----

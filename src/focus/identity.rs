@@ -40,7 +40,7 @@ pub fn asserted(realm: &Realm, request: &Request, from_counts: bool) -> Result<O
 /// that together they have one sender's share of a mailbox.
 #[must_use]
 pub fn nobody() -> Owner {
-    // No URI, which would have a colon: nobody is asserted so.
+    // Who is asserted so, by a URI of a domain that nobody can have (RFC 6761 6.4), owns nothing either.
     Owner::new(NOBODY, OTHER_SCHEME)
 }
 

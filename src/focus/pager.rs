@@ -22,10 +22,13 @@ pub(super) const LONGEST_DESCRIPTION: usize = 4096;
 /// contents, and how many items it may hold bounds the rest.
 const LONGEST_ENVELOPE: usize = 16 << 10;
 
+/// That somebody is writing (RFC 3994) is of no use to who is away.
+const TYPING: &str = "application/im-iscomposing+xml";
+
 /// What the node limits and assumes about deposits.
 #[derive(Clone, Debug)]
 pub struct DepositRules {
-    /// Content types (essence, lower case) that are accepted and not stored.
+    /// Content types (essence, lower case) that are accepted and not stored, as typing indications always are.
     pub ignore_types: Vec<String>,
     /// The largest body of a pager message, in bytes.
     pub max_body: usize,
@@ -41,9 +44,13 @@ impl DepositRules {
     pub fn ignores(&self, is: impl Fn(&str) -> bool, content: impl FnOnce() -> Bytes) -> bool {
         let wrapped = || {
             let wrapped = wrapped_type(&content()).map(|wrapped| mime::value(&wrapped));
-            wrapped.is_some_and(|wrapped| self.ignore_types.contains(&wrapped))
+            wrapped.is_some_and(|wrapped| self.ignored().any(|kind| kind == wrapped))
         };
-        self.ignore_types.iter().any(|kind| is(kind)) || is(cpim::MEDIA_TYPE) && wrapped()
+        self.ignored().any(&is) || is(cpim::MEDIA_TYPE) && wrapped()
+    }
+
+    fn ignored(&self) -> impl Iterator<Item = &str> {
+        [TYPING].into_iter().chain(self.ignore_types.iter().map(String::as_str))
     }
 }
 
@@ -238,7 +245,7 @@ mod tests {
 
     fn rules() -> DepositRules {
         DepositRules {
-            ignore_types: vec!["application/im-iscomposing+xml".into()],
+            ignore_types: vec!["text/x-msrp-heartbeat".into()],
             max_body: 100,
             lifetime: Duration::from_secs(1000),
             max_lifetime: Duration::from_secs(5000),
@@ -339,7 +346,11 @@ mod tests {
         let mut wrapped = message(&[(HeaderName::ContentType, "message/cpim")]);
         let wrap =
             |kind: &str| Bytes::from(format!("From: <sip:a@b>\r\n\r\nContent-Type: {kind}\r\n\r\n<x/>"));
-        for (kind, ignored) in [("Application/im-iscomposing+xml;x=y", true), ("text/xml", false)] {
+        for (kind, ignored) in [
+            ("Application/im-iscomposing+xml;x=y", true),
+            ("text/x-msrp-heartbeat", true),
+            ("text/xml", false),
+        ] {
             wrapped.body = wrap(kind);
             assert_eq!(pager(&wrapped, &rules(), Timestamp(0)).unwrap() == Pager::Ignored, ignored, "{kind}");
         }

@@ -138,12 +138,13 @@ fn a_message_ends_when_it_says() {
 fn a_message_is_gone_at_the_moment_when_it_ends() {
     let node = Node::start();
     let mut alice = Ua::udp(&node, "sip:alice@example.org");
-    let message = alice.request("MESSAGE", BOB).add("Expires", "1").body("text/plain", "soon gone");
+    let message = alice.request("MESSAGE", BOB).add("Expires", "3").body("text/plain", "soon gone");
     let uri = message_uri(&message.call_id());
     assert_eq!(alice.ask(message).status(), 202);
     let answered = std::time::Instant::now();
+    assert_eq!(fetch(&node, "bob").totals(), (1, 0));
     let mut bob = Ua::udp(&node, "bob");
-    std::thread::sleep(Duration::from_secs(1).saturating_sub(answered.elapsed()));
+    std::thread::sleep(Duration::from_secs(3).saturating_sub(answered.elapsed()));
     assert_eq!(Invite::new(&bob, &uri, Offer::active()).refused(&mut bob).status(), 404);
     assert_eq!(Invite::list(&bob, &[uri], Offer::active()).refused(&mut bob).status(), 404);
     assert_eq!(Invite::new(&bob, BOB, Offer::active()).refused(&mut bob).status(), 480);
@@ -176,7 +177,8 @@ fn ignored_types_are_those_of_the_configuration() {
     let node = Plan::new().set("deposit", "ignore_types = [\"text/html\"]").start();
     let mut alice = Ua::udp(&node, "sip:alice@example.org");
     deposit_as(&mut alice, BOB, "a", "text/html", b"<b/>");
-    deposit_as(&mut alice, BOB, "b", "application/im-iscomposing+xml", b"<isComposing/>");
+    deposit_as(&mut alice, BOB, "b", "text/x-msrp-heartbeat", b"HEARTBEAT");
+    deposit_as(&mut alice, BOB, "c", "application/im-iscomposing+xml", b"<isComposing/>");
     assert_eq!(fetch(&node, "bob").ids(), ["b"]);
 }
 

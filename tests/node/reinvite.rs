@@ -214,7 +214,6 @@ fn a_stream_that_ends_ends_the_session() {
     assert_eq!(fetch(&node, "bob").totals(), (1, 0));
 }
 
-// proves RFC 3261 14.1 and 13.2.1: without an offer it gets one, and the ACK brings the answer
 #[test]
 fn a_broken_reinvite_is_told_what_is_wrong_as_an_invite_is() {
     let (_node, mut bob, ids) = waiting(Plan::new(), &["one", "two"]);
@@ -233,6 +232,7 @@ fn a_broken_reinvite_is_told_what_is_wrong_as_an_invite_is() {
     assert_eq!(call.finish(&mut bob, 2).len(), 2);
 }
 
+// proves RFC 3261 14.1 and 13.2.1: without an offer it gets one, and the ACK brings the answer
 #[test]
 fn a_reinvite_without_an_offer_gets_one() {
     let (node, mut bob, ids) = waiting(Plan::new(), &["one"]);

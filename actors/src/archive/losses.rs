@@ -74,7 +74,14 @@ impl Transaction<'_> {
             let record = record.filter(|record| match record.place {
                 Place::Here(_) => true,
                 Place::Beside => has_body,
-                Place::File(file) => files.have(file, record.size),
+                Place::File(file) => {
+                    let there = files.have(file, record.size);
+                    if !there {
+                        // What is left of it is swept when the store is opened.
+                        self.remove(keys::file(file));
+                    }
+                    there
+                }
             });
             if record.is_none() || left.messages != index {
                 self.remove(keys::message(id));

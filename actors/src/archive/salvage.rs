@@ -165,7 +165,8 @@ fn complete(tree: &Tree, contents: &Files) -> Result<(), StoreError> {
         in_batch(tree, &mut desk, |it| it.complete_mailbox(&key, mailbox, contents))?;
     }
     let mut files: Vec<Write> = Vec::new();
-    for (_, value) in moment.prefix(&keys::MESSAGES).filter_map(Result::ok) {
+    // Of those that are left.
+    for (_, value) in tree.moment().prefix(&keys::MESSAGES).filter_map(Result::ok) {
         if let Some(Place::File(file)) = MessageRecord::decode(&value).map(|message| message.place) {
             files.push((keys::file(file), Some(fjall::Slice::empty())));
         }

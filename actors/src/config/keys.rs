@@ -212,7 +212,7 @@ sections! {
     /// What may be deposited, and how long it is kept.
     deposit: Deposit {
         /// Content types of messages that are answered as if stored (202, in a session 200) and are not. What stands here takes the place
-        /// of the default.
+        /// of the default; application/im-iscomposing+xml is one of them in any case.
         ignore_types: Vec<String> = defaults::of_the_moment();
         /// Size of the body of a pager message; more is answered 413.
         max_body: Size = Size::kib(64);
@@ -334,7 +334,7 @@ sections! {
     dns: Dns {
         /// DNS servers to ask, with their ports; empty = the system's (`/etc/resolv.conf`, read at start).
         servers: Vec<SocketAddr> = Vec::new();
-        /// How long one question to the DNS may take, its repetitions included; a name takes at most three in a row (NAPTR, SRV, addresses), and what is not answered is done without. Once a host has addresses of one family, those of the other are waited for half a second. What is not answered within a second makes room for others.
+        /// How long one question to the DNS may take, its repetitions included; a name takes at most three in a row (NAPTR, SRV, addresses), and what is not answered is done without. Once a host has addresses of one family, those of the other are waited for half a second. What is not answered within a second makes room for others, and where very many ask a question waits for its turn, 15 seconds at most.
         timeout: Duration = seconds(5);
     }
     /// Metrics, health and records.

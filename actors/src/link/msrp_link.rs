@@ -107,16 +107,24 @@ impl MsrpLink {
     /// come before its next. There are none while it should wait; [`MsrpEvent::Drained`] says when it may go on.
     #[must_use]
     pub fn turn(&self, session: &[u8]) -> usize {
-        let has_room = self.has_room();
-        let mut turns = self.turns();
-        if turns.take(session, has_room) { (self.0.outbox.high() / turns.len().max(1)).max(1) } else { 0 }
+        let share = |turns: &Turns| (self.0.outbox.high() / turns.len().max(1)).max(1);
+        self.ask(|turns, has_room| turns.take(session, has_room).then(|| share(turns))).unwrap_or(0)
     }
 
     /// Whether a session that has still a backlog may begin its next turn at once; if not, [`MsrpEvent::Drained`] says when.
     #[must_use]
     pub fn may_go_on(&self, session: &[u8]) -> bool {
+        self.ask(|turns, has_room| turns.ask(session, has_room).then_some(())).is_some()
+    }
+
+    fn ask<T>(&self, ask: impl FnOnce(&mut Turns, bool) -> Option<T>) -> Option<T> {
         let has_room = self.has_room();
-        self.turns().ask(session, has_room)
+        let granted = ask(&mut self.turns(), has_room);
+        // It may have drained since, when nobody was told who had not asked.
+        if granted.is_none() && !has_room {
+            self.tell_next();
+        }
+        granted
     }
 
     /// Ends the turn of a session that has queued what it had to say, or had nothing: the next of those who wait is told.
@@ -200,7 +208,7 @@ impl MsrpLink {
         self.turns().remove_all()
     }
 
-    /// Tells every session that there is room again: first those whose last turn is the longest ago.
+    /// Tells the sessions that wait that there is room again: first those whose last turn is the longest ago.
     pub(crate) fn tell_drained(&self) {
         let ports = self.turns().drained();
         ports.iter().for_each(|port| self.tell_room(port));
@@ -231,7 +239,8 @@ pub struct MsrpFrames {
     pub permit: Option<OwnedSemaphorePermit>,
 }
 
-/// The connection has ended; it is told once to every session bound to it, after the last of its frames.
+/// The connection has ended; it is told to every session bound to it, after the last of its frames, or before the first of
+/// another that has taken its place. A session may be told twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkClosed {
     /// Which one.

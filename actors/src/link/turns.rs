@@ -95,12 +95,14 @@ impl Turns {
         Some(next.port.clone())
     }
 
-    /// All of them, to be told that there is room again.
+    /// Those who wait, to be told that there is room again.
     pub(super) fn drained(&mut self) -> Vec<MsrpPort> {
-        for it in self.0.iter_mut().filter(|it| it.wait == Wait::Asked) {
+        let asked = self.0.iter_mut().filter(|it| it.wait == Wait::Asked);
+        let told = asked.map(|it| {
             it.wait = Wait::Told;
-        }
-        self.0.iter().map(|it| it.port.clone()).collect()
+            it.port.clone()
+        });
+        told.collect()
     }
 
     /// Notes where what the session sent last ends.
@@ -164,13 +166,15 @@ mod tests {
     #[test]
     fn who_had_his_turn_last_is_told_last_that_there_is_room() {
         let (mut turns, told) = bound(["a", "b", "c"]);
-        assert_eq!(drained(&mut turns, &told), "abc");
-        assert!(turns.take(b"a", true));
-        assert_eq!(drained(&mut turns, &told), "bca");
-        assert!(turns.take(b"c", true));
-        assert_eq!(drained(&mut turns, &told), "bac");
-        assert!(!turns.take(b"b", false));
-        assert_eq!(drained(&mut turns, &told), "bac", "he had no turn");
+        assert_eq!(drained(&mut turns, &told), "", "nobody waits");
+        for (taken, order) in [("", "abc"), ("a", "bca"), ("b", "cab"), ("", "cab")] {
+            assert_eq!(taken.is_empty(), !turns.take(taken.as_bytes(), !taken.is_empty()));
+            for session in [b"a", b"b", b"c"] {
+                assert!(!turns.ask(session, false));
+            }
+            assert_eq!(drained(&mut turns, &told), order);
+            assert_eq!(drained(&mut turns, &told), "", "they are told");
+        }
     }
 
     #[test]

@@ -280,7 +280,7 @@ impl Drop for Party {
         if !self.invite.is_ended() {
             self.invite.abandon();
         }
-        // Where the peer's BYE waits for its answer, it has waited long enough.
+        // A BYE that waits for the store is answered: nobody is left who would do it later.
         self.send();
         self.port.forget();
     }

@@ -291,11 +291,15 @@ impl MsrpSession {
     /// Gives credit back while the connection has room and the client answers; else it is owed until it drains, or
     /// more is answered.
     fn pay(&mut self) {
-        let has_room = self.link.as_ref().is_some_and(MsrpLink::has_room);
-        let room = has_room && self.machine.unanswered() < MOST_UNANSWERED;
-        if room && self.owed > 0 {
+        if self.owed == 0 || self.machine.unanswered() >= MOST_UNANSWERED {
+            return;
+        }
+        if self.link.as_ref().is_some_and(MsrpLink::has_room) {
             let owed = std::mem::take(&mut self.owed);
             self.report(SessionReport::Credit(owed as usize));
+        } else {
+            // Something comes when it has drained.
+            let _ = self.may_go_on();
         }
     }
 

@@ -418,8 +418,10 @@ fn the_last_notify_is_tried_for_a_while_where_it_has_no_way() {
     assert_eq!(unresolved(&mut expiring, at(0)), Some(5));
     assert_eq!(unresolved(&mut expiring, at(5000)), Some(7), "not beyond its end");
     expiring.handle_timeout(at(12_000));
-    assert_eq!(unresolved(&mut expiring, at(12_000)), Some(20));
-    assert_eq!(exchange(&mut expiring, at(32_000), 200).0, "terminated;reason=timeout");
+    for (now, after) in [(12_000, 5), (17_000, 10), (27_000, 20)] {
+        assert_eq!(unresolved(&mut expiring, at(now)), Some(after), "as often as if it were the first");
+    }
+    assert_eq!(exchange(&mut expiring, at(47_000), 200).0, "terminated;reason=timeout");
     assert!(expiring.is_ended());
 
     let mut fetch = accepted(0);

@@ -89,7 +89,7 @@ pub fn parameter(field: &[u8], name: &str) -> Option<Vec<u8>> {
         let equals = memchr::memchr(b'=', piece)?;
         let (key, value) = piece.split_at_checked(equals)?;
         let wanted = key.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
-        wanted.then(|| unquote(value.get(1..).unwrap_or_default().trim_ascii()))
+        wanted.then(|| unquote(without_comment(value.get(1..).unwrap_or_default()).trim_ascii()))
     })
 }
 
@@ -118,6 +118,15 @@ impl<'a> Iterator for Pieces<'a> {
         self.0 = rest.get(1..).unwrap_or_default();
         Some(piece)
     }
+}
+
+/// What stands before a comment, if that is no quoted string, which may hold a parenthesis.
+fn without_comment(value: &[u8]) -> &[u8] {
+    if value.trim_ascii_start().starts_with(b"\"") {
+        return value;
+    }
+    let end = memchr::memchr(b'(', value).unwrap_or(value.len());
+    value.get(..end).unwrap_or_default()
 }
 
 fn unquote(value: &[u8]) -> Vec<u8> {

@@ -198,6 +198,7 @@ impl Part {
             walk.choices += 1;
             walk.choices
         });
+        let (before, mut broken) = (walk.found.len(), None);
         for (place, part) in inner.into_iter().enumerate() {
             let mut alternatives = self.alternatives.clone();
             alternatives.extend(choice.map(|choice| Alternative { choice, place }));
@@ -207,9 +208,17 @@ impl Part {
                 Some(_) => Some(self.is_required()),
                 None => (!self.is_required()).then_some(false),
             };
-            Part { alternatives, required, ..part }.collect(depth + 1, walk)?;
+            let part = Part { alternatives, required, ..part };
+            match part.collect(depth + 1, walk) {
+                // Another alternative may be understood.
+                Err(error) if choice.is_some() => broken = broken.or(Some(error)),
+                collected => collected?,
+            }
         }
-        Ok(())
+        match broken {
+            Some(error) if walk.found.len() == before => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// The same part without its transfer encoding.

@@ -76,6 +76,11 @@ fn parameters_are_quote_aware() {
     assert_eq!(parameter(field, "boundary").unwrap(), br#"q "uo\ted"#);
     assert_eq!(parameter(field, "c").unwrap(), b"d");
     assert_eq!(parameter(field, "e"), None);
+    let commented = br#"x/y;a=b (c);d = "e (f)" (g)"#;
+    assert_eq!(
+        (parameter(commented, "a").unwrap(), parameter(commented, "d").unwrap()),
+        (b"b".to_vec(), b"e (f)".to_vec())
+    );
     assert_eq!(value(field), "multipart/mixed");
     // proves RFC 2045 5.1: comments are allowed
     for (field, bare) in [
@@ -123,6 +128,10 @@ fn a_multipart_has_its_say_whether_its_parts_are_required() {
         Ok(false),
         "one of them is meant"
     );
+    let coded = &*format!("Content-Type: x/y\r\nContent-Transfer-Encoding: x-own\r\n{OPTIONAL}\r\n?");
+    let sdp = "Content-Type: application/sdp\r\n\r\nv=0";
+    assert_eq!(understood(&inner("alternative", "", &[coded, sdp])), Ok(true), "the other one is");
+    assert!(understood(&inner("alternative", "", &[coded, coded])).is_err());
     for broken in ["Content-Type: multipart/mixed\r\n", "Content-Type: multipart/mixed;boundary=i\r\n"] {
         assert!(understood(&format!("{broken}\r\n--i\r\n\r\n?")).is_err());
         assert_eq!(understood(&format!("{broken}{OPTIONAL}\r\n--i\r\n\r\n?")), Ok(true));

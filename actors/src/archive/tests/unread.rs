@@ -210,6 +210,7 @@ fn an_item_without_its_content_is_gone_from_a_store_that_is_made_anew() {
     assert_eq!(salvage(place.path()).unwrap().unread, 0);
 
     let store = open(&place);
+    assert_eq!(names(), others, "nothing is left of what was cut");
     let heads = wait(store.list(bob(), ListQuery::default())).unwrap();
     let ids: Vec<_> = heads.iter().map(|head| head.message_id.clone()).collect();
     assert_eq!(ids, [id("kept"), id("session"), id("draft")]);

@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(30);
 /// Who asks for less before a NOTIFY is sent again is given this.
 const SHORTEST_RETRY: Duration = Duration::from_secs(1);
 
-/// How long after a NOTIFY that the DNS gave no way for the next one is tried; then twice as long, up to five minutes.
+/// How long after a NOTIFY that the DNS gave no way for the next one is tried; then twice as long, up to 320 s.
 const UNRESOLVED_RETRY: Duration = Duration::from_secs(5);
 const UNRESOLVED_DOUBLINGS: u32 = 6;
 /// How often the last NOTIFY of a subscription is tried so: for as long as one that is not answered.
@@ -187,7 +187,7 @@ impl Notifier {
         self.news = Some((now, true));
         if granted.is_zero() {
             // RFC 6665 4.2.1.4, 4.4.3: unsubscribing and fetching end with a NOTIFY that says so.
-            self.phase = Phase::Ending(TerminationReason::Timeout, None);
+            self.end_with(TerminationReason::Timeout, None);
         }
         let mut response = request.respond(StatusCode::OK);
         // RFC 6665 4.2.1.1: the 200 MUST tell the actual duration.
@@ -253,9 +253,15 @@ impl Notifier {
     /// Ends the subscription with a last NOTIFY, which is due at once; `retry_after` in seconds.
     pub fn terminate(&mut self, now: Instant, reason: TerminationReason, retry_after: Option<u32>) {
         if self.phase == Phase::Active {
-            self.phase = Phase::Ending(reason, retry_after);
+            self.end_with(reason, retry_after);
             self.news = Some((now, true));
         }
+    }
+
+    /// One last NOTIFY is to come, which is tried as often as it may be.
+    const fn end_with(&mut self, reason: TerminationReason, retry_after: Option<u32>) {
+        self.phase = Phase::Ending(reason, retry_after);
+        self.unresolved = 0;
     }
 
     /// Whether a NOTIFY is to be composed now. Says `true` once, and then no more until
