@@ -317,9 +317,6 @@ impl Mailbox {
     }
 }
 
-/// When the next run of a node that stops may be asked, in seconds.
-const AGAIN_SOON: u32 = 5;
-
 /// How soon the removal of an ended subscription that has failed is tried again, then after twice as long, and how often.
 const AGAIN: Duration = Duration::from_secs(1);
 const TRIES: u32 = 7;
@@ -379,7 +376,7 @@ impl Handler<DialogInput> for Mailbox {
         match input {
             // Nothing is written down any more, so nothing is granted.
             DialogInput::Request(asked) if self.left => {
-                let refused = Rejection::unavailable(AGAIN_SOON).response(asked.request());
+                let refused = Rejection::unavailable_for_now().response(asked.request());
                 return asked.respond(refused);
             }
             DialogInput::Request(asked) if asked.request().method == Method::Subscribe => {

@@ -29,7 +29,7 @@ pub fn of_store(error: &StoreError, agent: &str) -> Rejection {
         | StoreError::UnknownSession
         | StoreError::Damaged { .. }
         | StoreError::Locked { .. }
-        | StoreError::Unavailable(_) => Rejection::unavailable(5),
+        | StoreError::Unavailable(_) => Rejection::unavailable_for_now(),
     }
 }
 

@@ -144,6 +144,12 @@ impl Rejection {
         )
     }
 
+    /// 503 with the usual `Retry-After`: the node can not do it now, but soon, or its next run can.
+    #[must_use]
+    pub fn unavailable_for_now() -> Self {
+        Self::unavailable(5)
+    }
+
     /// 503 with `Retry-After` in seconds: the node can not do it now.
     #[must_use]
     pub fn unavailable(retry_after: u32) -> Self {

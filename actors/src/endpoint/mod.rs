@@ -191,7 +191,7 @@ impl SipEndpoint {
         let rejection = match request.method {
             Method::Ack => return,
             // The next run of the node goes on with subscriptions.
-            Method::Subscribe if self.closing => Rejection::unavailable(5),
+            Method::Subscribe if self.closing => Rejection::unavailable_for_now(),
             _ => Rejection::new(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST),
         };
         self.turn_away(txn, request, flow, &rejection);
@@ -201,7 +201,7 @@ impl SipEndpoint {
     fn admit(&mut self, txn: ServerTxn, request: Request, flow: Flow) {
         // Here and not before: the repetition of a request that is in work belongs to its transaction.
         if self.closing {
-            let response = Rejection::unavailable(5).response(&request);
+            let response = Rejection::unavailable_for_now().response(&request);
             self.machine.respond(clock::now(), txn, response);
             return;
         }

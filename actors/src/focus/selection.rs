@@ -57,7 +57,7 @@ impl Missing {
             Self::NoneNew => {
                 Rejection::new(StatusCode::TEMPORARILY_UNAVAILABLE).warning(399, agent, "no new messages")
             }
-            Self::Store(_) => Rejection::unavailable(5),
+            Self::Store(_) => Rejection::unavailable_for_now(),
         }
     }
 }

@@ -31,7 +31,7 @@ const PROMPT: Duration = Duration::from_secs(1);
 const WAIT: Duration = Duration::from_secs(15);
 
 type Asking = Pin<Box<dyn Future<Output = Result<Answer, NoAnswer>> + Send>>;
-type Answered = OnceCell<Result<Answer, NoAnswer>>;
+type Reply = OnceCell<Result<Answer, NoAnswer>>;
 
 /// Finds places; clones share what they know.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ struct Inner {
 /// A question that is being asked.
 #[derive(Default)]
 struct Asked {
-    answered: Arc<Answered>,
+    answered: Arc<Reply>,
     /// How many want to know.
     wanted: usize,
 }
@@ -185,7 +185,7 @@ impl Inner {
 struct Wanted<'a> {
     resolver: &'a Inner,
     question: Question,
-    answered: Arc<Answered>,
+    answered: Arc<Reply>,
 }
 
 impl<'a> Wanted<'a> {

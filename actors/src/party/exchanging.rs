@@ -35,7 +35,7 @@ impl Party {
         let uri = self
             .shared
             .mint_msrp_uri(self.port.flow(), offer.map(AsRef::as_ref))
-            .ok_or_else(|| Rejection::unavailable(5))?;
+            .ok_or_else(Rejection::unavailable_for_now)?;
         let local = self.shared.local_media(uri.clone(), Direction::SendRecv, max_size);
         let mut exchange = Box::new(Exchange::new(local));
         let (sdp, agreement) = match offer {
@@ -56,7 +56,7 @@ impl Party {
             ));
         }
         if self.shared.msrp.is_full() {
-            return Err(Rejection::unavailable(5));
+            return Err(Rejection::unavailable_for_now());
         }
         let config = self.shared.session_config(uri, max_size.is_some());
         let resolver = self.shared.resolver.clone();

@@ -195,7 +195,7 @@ impl Shard {
             Full::Owner => Rejection::new(StatusCode::TEMPORARILY_UNAVAILABLE)
                 .with(HeaderName::RetryAfter, "10")
                 .warning(399, self.shared.agent(), busy),
-            Full::Node => Rejection::unavailable(5),
+            Full::Node => Rejection::unavailable_for_now(),
         }
     }
 
