@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::test_support::{chunk, events, incoming_ids};
 use super::*;
-use crate::machine::msrp::{DropCause, Event};
+use crate::machine::msrp::{DropCause, Event, IncomingId};
 
 /// What the user hears of `wire`: heads, and contents put together.
 fn heard(wire: &str) -> Vec<(MessageHead, String)> {
@@ -141,19 +141,23 @@ fn headers_without_an_end_are_not_waited_for() {
     assert!(matches!(reception.poll_event(), Some(ReceptionEvent::Begun { .. })), "before it is whole");
 }
 
-#[test]
-fn what_comes_too_far_ahead_is_not_wanted() {
-    let [id, ..] = incoming_ids();
-    let mut reception = Reception::new();
-    let started = Event::Started {
+/// A text begins, of which nothing is known.
+fn started(id: IncomingId) -> Event {
+    Event::Started {
         id,
         message_id: "m1".into(),
         content_type: Some("text/plain".into()),
         headers: vec![],
         total: None,
         answered: true,
-    };
-    let _ = reception.handle_event(started);
+    }
+}
+
+#[test]
+fn what_comes_too_far_ahead_is_not_wanted() {
+    let [id, ..] = incoming_ids();
+    let mut reception = Reception::new();
+    let _ = reception.handle_event(started(id));
     for number in 1..=17_u64 {
         let bytes = bytes::Bytes::from(vec![0; 64 * 1024]);
         let _ = reception.handle_event(Event::Data { id, offset: number << 16, bytes });
@@ -234,14 +238,7 @@ fn what_is_shorter_than_its_size_is_not_complete() {
 fn what_is_repeated_ahead_is_kept_once() {
     let [id, ..] = incoming_ids();
     let mut reception = Reception::new();
-    let _ = reception.handle_event(Event::Started {
-        id,
-        message_id: "m1".into(),
-        content_type: Some("text/plain".into()),
-        headers: vec![],
-        total: None,
-        answered: true,
-    });
+    let _ = reception.handle_event(started(id));
     for _ in 0..40 {
         let bytes = bytes::Bytes::from(vec![0; 64 * 1024]);
         let _ = reception.handle_event(Event::Data { id, offset: 5, bytes });

@@ -2,7 +2,7 @@
 //! names it, unlinked after the last record that named it is gone.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,13 +38,11 @@ impl Contents {
         fs::create_dir_all(&directory).map_err(broken)?;
         let names = File::open(&directory).map_err(broken)?;
         let mut highest = last_named(tree)?;
-        for entry in fs::read_dir(&directory).map_err(broken)? {
-            let path = entry.map_err(broken)?.path();
-            let Some(id) = parse_name(&path) else { continue };
+        for (id, entry) in entries(&directory).map_err(broken)? {
             highest = highest.max(id.0);
             // Where nobody can tell whether a record names it, it stays.
             if matches!(tree.get(&keys::file(id)), Ok(None)) {
-                fs::remove_file(&path).map_err(broken)?;
+                fs::remove_file(entry.path()).map_err(broken)?;
                 tracing::info!(content = id.0, "content without a record swept");
             }
         }
@@ -173,23 +171,21 @@ pub(super) struct Files(HashMap<ContentId, u64>);
 impl Files {
     /// Looks into the directory.
     pub(super) fn of(directory: &Path) -> Result<Self, StoreError> {
-        let listed = || -> io::Result<_> {
-            let mut files = HashMap::new();
-            for entry in fs::read_dir(directory)? {
-                let entry = entry?;
-                if let Some(id) = parse_name(&entry.path()) {
-                    files.insert(id, entry.metadata()?.len());
-                }
-            }
-            Ok(Self(files))
-        };
-        listed().map_err(|error| unavailable(directory, &error))
+        let sizes = entries(directory)
+            .and_then(|all| all.into_iter().map(|(id, entry)| Ok((id, entry.metadata()?.len()))).collect());
+        sizes.map(Self).map_err(|error| unavailable(directory, &error))
     }
 
     /// Whether so many bytes of a content are there.
     pub(super) fn have(&self, id: ContentId, size: u64) -> bool {
         self.0.get(&id).is_some_and(|held| *held >= size)
     }
+}
+
+/// The contents in the directory.
+fn entries(directory: &Path) -> io::Result<Vec<(ContentId, DirEntry)>> {
+    let named = |entry: DirEntry| Some((parse_name(&entry.path())?, entry));
+    fs::read_dir(directory)?.filter_map(|entry| entry.map(named).transpose()).collect()
 }
 
 fn unavailable(directory: &Path, error: &io::Error) -> StoreError {

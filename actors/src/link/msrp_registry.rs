@@ -210,8 +210,7 @@ impl MsrpRegistration {
     /// How many times the session has [left](Self::leave) its connection.
     #[must_use]
     pub fn moves(&self) -> u32 {
-        let found = self.registry.sessions.get(&self.session);
-        found.filter(|found| found.serial == self.serial).map_or(0, |found| found.moves)
+        self.found().map_or(0, |found| found.moves)
     }
 
     /// The connection the session is bound to.

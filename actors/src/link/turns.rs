@@ -59,26 +59,29 @@ impl Turns {
 
     /// Whether it is the session's turn, where there is room; if not, it waits.
     pub(super) fn ask(&mut self, session: &[u8], has_room: bool) -> bool {
-        let Some(at) = self.0.iter().position(|it| it.session == session) else { return has_room };
-        let (ahead, behind) = self.0.split_at_mut(at);
-        let granted = has_room && ahead.iter().all(|it| it.wait == Wait::No);
-        if let Some(asks) = behind.first_mut().filter(|_| !granted) {
-            asks.wait = Wait::Asked;
+        self.granted(session, has_room).is_some()
+    }
+
+    /// The session, and those behind it, if it is its turn; if not, it waits. One that is not bound has none behind it.
+    fn granted(&mut self, session: &[u8], has_room: bool) -> Option<&mut [Bound]> {
+        let at = self.0.iter().position(|it| it.session == session).unwrap_or(self.0.len());
+        let (ahead, behind) = self.0.split_at_mut_checked(at)?;
+        let is_bound = !behind.is_empty();
+        if has_room && (!is_bound || ahead.iter().all(|it| it.wait == Wait::No)) {
+            return Some(behind);
         }
-        granted
+        behind.first_mut().into_iter().for_each(|it| it.wait = Wait::Asked);
+        None
     }
 
     /// Takes the session's turn, if it is, where there is room: it is the last then.
     pub(super) fn take(&mut self, session: &[u8], has_room: bool) -> bool {
-        let granted = self.ask(session, has_room);
-        if granted
-            && let Some(at) = self.0.iter().position(|it| it.session == session)
-            && let Some(behind) = self.0.get_mut(at..)
-        {
+        let Some(behind) = self.granted(session, has_room) else { return false };
+        if let Some(first) = behind.first_mut() {
+            first.wait = Wait::No;
             behind.rotate_left(1);
-            behind.last_mut().into_iter().for_each(|it| it.wait = Wait::No);
         }
-        granted
+        true
     }
 
     /// A session that was told and has not asked since has nothing to send.
